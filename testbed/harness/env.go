@@ -1,0 +1,104 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Env is what the harness needs of whoever runs it. testing.TB is one; the
+// benchmark program brings its own.
+type Env interface {
+	Helper()
+	Logf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(func())
+	TempDir() string
+}
+
+// Eventually polls cond every few milliseconds until it is true, and fails e
+// with what when it is not within d.
+func Eventually(e Env, d time.Duration, what string, cond func() bool) {
+	e.Helper()
+	for deadline := time.Now().Add(d); !cond(); {
+		if time.Now().After(deadline) {
+			e.Fatalf("not within %v: %s", d, what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+var binaries struct {
+	mu   sync.Mutex
+	dir  string
+	path map[string]string
+}
+
+// Binary builds ./cmd/<name> of this module (hub, agent, hawserctl) once a
+// process and returns the path of the result.
+func Binary(e Env, name string) string {
+	e.Helper()
+	binaries.mu.Lock()
+	defer binaries.mu.Unlock()
+	if p := binaries.path[name]; p != "" {
+		return p
+	}
+	if binaries.dir == "" {
+		dir, err := os.MkdirTemp("", "hawser-bin-")
+		if err != nil {
+			e.Fatalf("folder for binaries: %v", err)
+		}
+		binaries.dir, binaries.path = dir, map[string]string{}
+	}
+	out := filepath.Join(binaries.dir, "hawser-"+name)
+	cmd := exec.Command("go", "build", "-o", out, "./cmd/"+name)
+	cmd.Dir = Root(e)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if b, err := cmd.CombinedOutput(); err != nil {
+		e.Fatalf("build ./cmd/%s: %v\n%s", name, err, b)
+	}
+	binaries.path[name] = out
+	return out
+}
+
+// RemoveBinaries deletes what Binary built; call it at the end of TestMain.
+func RemoveBinaries() {
+	binaries.mu.Lock()
+	defer binaries.mu.Unlock()
+	if binaries.dir != "" {
+		_ = os.RemoveAll(binaries.dir)
+		binaries.dir, binaries.path = "", nil
+	}
+}
+
+// Root is the folder of go.mod.
+func Root(e Env) string {
+	e.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		e.Fatalf("working folder: %v", err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+	}
+	e.Fatalf("no go.mod above the working folder")
+	return ""
+}
+
+// startChild starts cmd so that it dies with this process, however it dies.
+func startChild(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
+	}
+	return nil
+}

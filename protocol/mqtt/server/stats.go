@@ -1,0 +1,45 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+)
+
+// Stats is a snapshot of a server's counters. All but the first two only grow.
+type Stats struct {
+	Connections int // open now, handshakes included
+	Sessions    int // known now, offline persistent ones included
+
+	Accepted     uint64 // connections taken from listeners
+	AcceptErrors uint64 // Accept calls that failed
+	Connects     uint64 // CONNECTs welcomed
+
+	PublishIn    [3]uint64 // publishes handed to the owner, by QoS
+	PublishOut   [3]uint64 // publishes written to clients, by QoS, repeats included
+	Redelivered  uint64    // of those, repeats with DUP
+	BytesIn      uint64
+	BytesOut     uint64
+	Writes       uint64 // writes to connections; BytesOut/Writes tells how well they gather
+	Paused       uint64 // times reading stopped for a full window, a rate or a slow reader
+	Unsubscribed uint64 // Send calls that found no filter
+
+	Closed  map[Cause]uint64              // ended connections
+	Refused map[packet.ConnackCode]uint64 // refused CONNECTs
+	Denied  uint64                        // filters answered with packet.SubackFailure
+	Dropped map[Drop]uint64               // messages
+	Broken  map[string]uint64             // malformed packets by reason, a bounded set
+}
+
+// counters are the live form of Stats.
+type counters struct {
+	accepted, acceptErrors, connects atomic.Uint64
+	publishIn, publishOut            [3]atomic.Uint64
+	redelivered                      atomic.Uint64
+	bytesIn, bytesOut, writes        atomic.Uint64
+	paused, unsubscribed, denied     atomic.Uint64
+	closed                           [causes]atomic.Uint64
+	refused                          [6]atomic.Uint64
+	dropped                          [drops]atomic.Uint64
+	broken                           [packet.Reasons]atomic.Uint64
+}

@@ -1,0 +1,99 @@
+package uplink
+
+import (
+	"errors"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// fail ends or goes on with a message whose handler returned err.
+func (p *Path) fail(m *Message, err error) {
+	if r, ok := refusalOf(err); ok {
+		p.refuse(m, r)
+		return
+	}
+	if errors.Is(err, store.ErrConflict) || isUnavailable(err) {
+		p.settle(m, err)
+		return
+	}
+	p.fault(m, err)
+}
+
+// refuse forgets what the message would have caused and sends only the answer, in its place among the device's answers.
+func (p *Path) refuse(m *Message, r *Refusal) {
+	m.refused = r
+	replies := m.replies
+	m.replies = nil
+	m.Reset()
+	m.replies = replies
+	if len(m.replies) == 0 {
+		p.excuse(m, r)
+	}
+	p.Log.Debug("message refused", "device", m.Device, "topic", m.Name, "message_id", m.ID, "code", int(r.Code), "reason", r.Reason)
+	p.commit(m)
+}
+
+// fault ends a message that met a fault of ours: the device gets RetCode 130, the log the whole error.
+func (p *Path) fault(m *Message, err error) {
+	p.metrics.count(m.Topic.Kind, resultFault)
+	p.Log.Error("message not handled", "device", m.Device, "topic", m.Name, "message_id", m.ID, "err", err)
+	m.Reset()
+	r := Refuse(message.CodeInternal, "")
+	p.excuse(m, r)
+	p.answer(m)
+	p.end(m, r)
+}
+
+// unavailable ends a message that could not be stored now: no answer and no acknowledgement, the sender has to repeat it.
+func (p *Path) unavailable(m *Message, err error) {
+	p.metrics.count(m.Topic.Kind, resultUnavailable)
+	p.Log.Debug("message not stored", "device", m.Device, "topic", m.Name, "message_id", m.ID, "err", err)
+	p.end(m, server.ErrUnavailable)
+}
+
+func isUnavailable(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, server.ErrUnavailable) || store.IsTemporary(err)
+}
+
+// replyKinds says on which topic a request of a kind is answered.
+var replyKinds = map[topic.Kind]topic.Kind{
+	topic.PropertyPost:    topic.PropertyPostReply,
+	topic.PropertyRestore: topic.PropertyRestoreReply,
+	topic.DesiredGet:      topic.DesiredGetReply,
+	topic.DesiredDelete:   topic.DesiredDeleteReply,
+	topic.EventPost:       topic.EventPostReply,
+	topic.TemplateGet:     topic.TemplateGetReply,
+	topic.SubdevRegister:  topic.SubdevRegisterReply,
+	topic.TopoAdd:         topic.TopoAddReply,
+	topic.TopoDelete:      topic.TopoDeleteReply,
+	topic.TopoGet:         topic.TopoGetReply,
+	topic.SubdevLogin:     topic.SubdevLoginReply,
+	topic.SubdevLogout:    topic.SubdevLogoutReply,
+}
+
+// excuse stages the common form of a refusal's answer for kinds that have one. Kinds with a form of their own (shadow,
+// password) are answered by their handlers.
+func (p *Path) excuse(m *Message, r *Refusal) {
+	kind, ok := replyKinds[m.Topic.Kind]
+	if !ok {
+		return
+	}
+	b := append(make([]byte, 0, 96), '{')
+	if id, ok := m.RequestID(); ok {
+		b = append(b, `"RequestID":`...)
+		b = codec.AppendString(b, id)
+		b = append(b, ',')
+	}
+	b = append(b, `"RetCode":`...)
+	b = appendInt(b, int64(r.Code))
+	b = append(b, `,"Message":`...)
+	b = codec.AppendString(b, r.Reason)
+	b = append(b, '}')
+	if err := m.Reply(kind, "", b); err != nil {
+		p.Log.Error("refusal not encoded", "topic", m.Name, "err", err)
+	}
+}

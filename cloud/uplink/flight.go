@@ -1,0 +1,105 @@
+package uplink
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/codec"
+)
+
+// flight is what the path keeps with a message while it is on its way. The functions are bound to the message once in
+// its life in the pool, so that a message costs no closure.
+type flight struct {
+	pooled  bool
+	path    *Path
+	ctx     context.Context // of Take: the message's own life, handed on to a second try
+	ack     Ack
+	unit    store.Unit
+	settled func(error)
+	root    func() (codec.Value, error)
+	lazy    lazy
+	tries   int
+	lane    *lane
+	refused *Refusal
+}
+
+// begin binds the message to the path.
+func (m *Message) begin(p *Path, ctx context.Context, ack Ack) {
+	m.path, m.ctx, m.ack = p, ctx, ack
+	if m.settled == nil {
+		m.settled = func(err error) { m.path.settle(m, err) }
+		m.root = m.Root
+		m.lazy.root = m.lazy.value
+	}
+}
+
+// outcome is what the sender is told of a message whose unit is committed.
+func (m *Message) outcome() error {
+	if m.refused == nil {
+		return nil
+	}
+	return m.refused
+}
+
+// RequestID is the request's own id, as a string even when the device sent a number.
+func (m *Message) RequestID() (string, bool) {
+	root, err := m.Root()
+	if err != nil {
+		return "", false
+	}
+	v := root.Get("RequestID")
+	if s, ok := v.Str(); ok {
+		return s, true
+	}
+	if n, ok := v.Int(); ok {
+		return strconv.FormatInt(n, 10), true
+	}
+	return "", false
+}
+
+// release gives a pooled message back, emptied but for the slices and functions that it owns.
+func (m *Message) release(p *Path) {
+	m.lazy.use(nil)
+	clear(m.unit.Out)
+	if !m.pooled {
+		return
+	}
+	m.Reset()
+	if m.doc != nil {
+		m.doc.Release()
+	}
+	out := m.unit.Out[:0]
+	*m = Message{ops: m.ops, replies: m.replies, derived: m.derived, after: m.after,
+		flight: flight{pooled: true, settled: m.settled, root: m.root, lazy: lazy{root: m.lazy.root}}}
+	m.unit.Out = out
+	p.pool.Put(m)
+}
+
+// lazy decodes a derived message when the first rule asks for it.
+type lazy struct {
+	b    []byte
+	doc  *codec.Doc
+	err  error
+	root func() (codec.Value, error)
+}
+
+// use points l at another payload and lets go of the last one.
+func (l *lazy) use(b []byte) {
+	if l.doc != nil {
+		l.doc.Release()
+	}
+	l.b, l.doc, l.err = b, nil, nil
+}
+
+func (l *lazy) value() (codec.Value, error) {
+	if l.doc == nil && l.err == nil {
+		l.doc, l.err = codec.Decode(l.b, codec.DefaultLimits())
+	}
+	if l.err != nil {
+		return codec.Value{}, l.err
+	}
+	return l.doc.Root(), nil
+}
+
+func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }

@@ -1,0 +1,229 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// Store is what the path needs of the store: units of one device end in the order of their submission.
+type Store interface {
+	Submit(*store.Unit)
+}
+
+// Numberer gives message ids; *Numbers is one, and so is *message.IDs where a restart need not be survived.
+type Numberer interface {
+	Next() message.ID
+}
+
+// Config is what a Path is made of.
+type Config struct {
+	Store    Store
+	IDs      Numberer
+	Handlers map[topic.Kind]Handler // system topics without one are refused; custom topics need none
+	Rules    Matcher                // nil: no rules
+	Feed     Feed                   // nil: nobody watches
+	Sender   Sender                 // takes answers to messages that no connection carries; nil: they are dropped
+	Now      func() time.Time       // nil: time.Now
+	Log      *slog.Logger           // nil: slog.Default()
+	Metrics  prometheus.Registerer  // nil: not exported
+}
+
+// Path takes messages up. It is safe for concurrent use; one device's messages must be handed in one after the other.
+type Path struct {
+	Config
+	handlers [256]Handler // Handlers, by kind
+	metrics  *metrics
+	lanes    lanes
+	pool     sync.Pool
+}
+
+// maxTries bounds how often a message is handled anew after a conflict; only an application that changes the same state
+// in a tight loop comes near it.
+const maxTries = 10
+
+// New returns a Path. It starts nothing.
+func New(c Config) *Path {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	p := &Path{Config: c, metrics: newMetrics(c.Metrics)}
+	p.lanes.path = p
+	for k, h := range c.Handlers {
+		p.handlers[k] = h
+	}
+	p.pool.New = func() any { return &Message{flight: flight{pooled: true}} }
+	return p
+}
+
+// New returns an empty message, from a pool. It goes back there by itself when its Ack has been called.
+func (p *Path) New() *Message { return p.pool.Get().(*Message) }
+
+// Take carries m up. It may block while the store pushes back, and returns before the commit; ack is called exactly once,
+// from any goroutine, with nil, a *Refusal, or server.ErrUnavailable when the message could not be stored. m belongs to the
+// path from here on.
+func (p *Path) Take(ctx context.Context, m *Message, ack Ack) {
+	m.begin(p, ctx, ack)
+	p.number(m)
+	if p.lanes.join(m) {
+		return // an earlier message of this device is being handled anew: this one waits behind it
+	}
+	p.run(m)
+}
+
+// Do carries m up and waits for its end. A message made by a literal can be looked at afterwards.
+func (p *Path) Do(ctx context.Context, m *Message) error {
+	end := make(chan error, 1)
+	p.Take(ctx, m, AckFunc(func(err error) { end <- err }))
+	return <-end
+}
+
+// Run waits for ctx and then for the messages that are being handled anew.
+func (p *Path) Run(ctx context.Context) error {
+	<-ctx.Done()
+	p.lanes.running.Wait()
+	return nil
+}
+
+// run takes m through the steps up to the commit; settle goes on from there.
+func (p *Path) run(m *Message) {
+	if err := p.handle(m); err != nil {
+		p.fail(m, err)
+		return
+	}
+	p.match(m)
+	p.commit(m)
+}
+
+// number gives the message its time and id.
+func (p *Path) number(m *Message) {
+	if m.At.IsZero() {
+		m.At = p.Now()
+	}
+	if m.ID == 0 {
+		m.ID = p.IDs.Next()
+	}
+}
+
+// handle lets the kind's handler look at the message. Custom topics mean nothing to the hub itself.
+func (p *Path) handle(m *Message) error {
+	if h := p.handlers[m.Topic.Kind]; h != nil {
+		return h.Handle(m.ctx, m)
+	}
+	if m.Topic.Kind == topic.Custom {
+		return nil
+	}
+	return errNoHandler
+}
+
+var errNoHandler = Refuse(message.CodeNoPermission, "nobody handles this topic")
+
+// match finds the rules for the message and for what was derived of it; their outputs go into the same unit.
+func (p *Path) match(m *Message) {
+	if p.Rules == nil {
+		return
+	}
+	m.unit.Out = p.Rules.Match(m, m.Name, m.root, m.unit.Out)
+	for i := range m.derived {
+		m.lazy.use(m.derived[i].Payload)
+		m.unit.Out = p.Rules.Match(m, m.derived[i].Topic, m.lazy.root, m.unit.Out)
+	}
+	m.lazy.use(nil)
+}
+
+// commit hands the unit to the store, which calls settle. A message that only asks goes there too: its answer must not
+// overtake those of the messages before it. What causes nothing at all has nothing to wait for.
+func (p *Path) commit(m *Message) {
+	if len(m.ops)+len(m.unit.Out)+len(m.replies) == 0 {
+		p.settle(m, nil)
+		return
+	}
+	m.unit.Device, m.unit.Epoch, m.unit.Ops, m.unit.Done = m.DeviceID, m.Epoch, m.ops, m.settled
+	p.Store.Submit(&m.unit)
+}
+
+// settle is called with the unit's end: it answers, shows and acknowledges, or does what the error asks for.
+func (p *Path) settle(m *Message, err error) {
+	for _, f := range m.after {
+		f(err)
+	}
+	switch {
+	case err == nil:
+		p.answer(m)
+		p.show(m)
+		p.end(m, m.outcome())
+	case errors.Is(err, store.ErrConflict) && m.tries < maxTries:
+		m.tries++
+		p.metrics.conflicts.Inc()
+		p.lanes.retry(m)
+	case errors.Is(err, store.ErrFenced):
+		// The session has been taken over: what it still had to say is void, and nobody waits for the answer.
+		p.metrics.count(m.Topic.Kind, resultFenced)
+		p.end(m, server.ErrUnavailable)
+	case isUnavailable(err):
+		p.unavailable(m, err)
+	default:
+		p.fault(m, err)
+	}
+}
+
+// answer sends the staged replies to where the message came from.
+func (p *Path) answer(m *Message) {
+	for i := range m.replies {
+		if err := p.send(m, &m.replies[i]); err != nil {
+			p.metrics.unanswered.Inc()
+			p.Log.Debug("answer not sent", "device", m.Device, "topic", m.replies[i].Topic, "message_id", m.ID, "err", err)
+		}
+	}
+}
+
+// send gives one answer to the message's connection, or to whoever reaches the device when it came over none.
+func (p *Path) send(m *Message, r *Reply) error {
+	if m.From != nil {
+		return m.From.Send(server.Message{Topic: r.Topic, Payload: r.Payload, QoS: 1, Volatile: true})
+	}
+	if p.Sender == nil {
+		return nil
+	}
+	return p.Sender.Answer(m.Device, r.Topic, r.Payload)
+}
+
+// show lets watchers see an accepted message and what was derived of it.
+func (p *Path) show(m *Message) {
+	if p.Feed == nil || m.refused != nil || !p.Feed.Watched() {
+		return
+	}
+	p.Feed.Message(m, m.Name, m.Payload)
+	for i := range m.derived {
+		p.Feed.Message(m, m.derived[i].Topic, m.derived[i].Payload)
+	}
+}
+
+// end acknowledges the message; it is not touched afterwards.
+func (p *Path) end(m *Message, err error) {
+	switch {
+	case err == nil:
+		p.metrics.count(m.Topic.Kind, resultAccepted)
+		p.metrics.seconds.Observe(p.Now().Sub(m.At).Seconds())
+	case m.refused != nil:
+		p.metrics.count(m.Topic.Kind, resultRefused)
+	}
+	ack, l := m.ack, m.lane
+	m.release(p)
+	ack.Done(err)
+	if l != nil {
+		l.next()
+	}
+}

@@ -1,0 +1,133 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/credential"
+	"github.com/hawser-iot/hawser/protocol/ident"
+)
+
+// rowsPerInsert bounds the parameters of one statement: 12 a row, and
+// PostgreSQL takes 65,535.
+const rowsPerInsert = 100
+
+// CreateDevices makes a device for each SN, or n devices with generated SNs when
+// sns is empty: all of them or, on an error, none. An SN that exists already
+// makes it ErrExists.
+func (r *Registry) CreateDevices(ctx context.Context, product string, n int, sns []string) ([]*Device, error) {
+	if len(sns) == 0 {
+		if n < 1 {
+			return nil, &ErrInvalid{"count", "is less than 1"}
+		}
+		if n > MaxBatch {
+			return nil, &LimitError{"devices in one call", MaxBatch}
+		}
+		sns = make([]string, n)
+		for i := range sns {
+			sns[i] = ident.NewDeviceSN()
+		}
+	}
+	return r.create(ctx, product, sns, NewDevice{})
+}
+
+func (r *Registry) create(ctx context.Context, product string, sns []string, n NewDevice) ([]*Device, error) {
+	if err := checkSNs(sns); err != nil {
+		return nil, err
+	}
+	list := make([]*Device, len(sns))
+	now := fromMillis(millis(r.now()))
+	for i, sn := range sns {
+		list[i] = &Device{Identity: ident.Device{Product: product, SN: sn}, Secret: credential.NewSecret(),
+			Name: n.Name, Description: n.Description, Created: now}
+	}
+	err := r.insertAll(ctx, product, list)
+	if store.IsUnique(err) {
+		// Either an SN is taken, or (nearly never) another node drew the same
+		// ids: only the second is cured by new ones.
+		err = r.insertAll(ctx, product, list)
+	}
+	switch {
+	case store.IsUnique(err):
+		return nil, r.taken(ctx, product, sns)
+	case err != nil:
+		return nil, fmt.Errorf("registry: create devices of product %s: %w", product, err)
+	}
+	for _, d := range list {
+		r.Apply(Change{Kind: DeviceCreated, Product: product, Device: d.Identity, DeviceID: d.ID})
+	}
+	return list, nil
+}
+
+func checkSNs(sns []string) error {
+	if len(sns) > MaxBatch {
+		return &LimitError{"devices in one call", MaxBatch}
+	}
+	seen := make(map[string]bool, len(sns))
+	for _, sn := range sns {
+		if err := ident.CheckDeviceSN(sn); err != nil {
+			return &ErrInvalid{"deviceSN", err.Error()}
+		}
+		if seen[sn] {
+			return &ErrInvalid{"deviceSNs", fmt.Sprintf("%q is there twice", sn)}
+		}
+		seen[sn] = true
+	}
+	return nil
+}
+
+// taken says which of sns exists already.
+func (r *Registry) taken(ctx context.Context, product string, sns []string) error {
+	for _, sn := range sns {
+		if _, err := r.Device(ctx, ident.Device{Product: product, SN: sn}); err == nil {
+			return fmt.Errorf("%s: %w", sn, ErrExists)
+		}
+	}
+	return ErrExists
+}
+
+func (r *Registry) insertAll(ctx context.Context, product string, list []*Device) error {
+	first := r.ids.take(len(list))
+	for i, d := range list {
+		d.ID = first + int64(i)
+	}
+	return r.db.Update(ctx, func(tx *store.Tx) error {
+		var one int
+		err := tx.QueryRow(ctx, `SELECT 1 FROM product WHERE sn = ?`, product).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrProductNotFound
+		}
+		if err != nil {
+			return err
+		}
+		for len(list) > 0 {
+			n := min(rowsPerInsert, len(list))
+			if err := insertDevices(ctx, tx, list[:n]); err != nil {
+				return err
+			}
+			list = list[n:]
+		}
+		return nil
+	})
+}
+
+func insertDevices(ctx context.Context, tx *store.Tx, list []*Device) error {
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := make([]any, 0, 12*len(list))
+	for _, d := range list {
+		args = append(args, d.ID, d.Identity.Product, d.Identity.SN, d.Secret.Reveal(), d.Name, d.Description, int64(d.State),
+			millis(d.Created), 0, 0, 0, 0)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO device (`+deviceColumns+`) VALUES `+row+strings.Repeat(", "+row, len(list)-1), args...)
+	return err
+}
+
+// execDevice updates the row of one device.
+func (s *setList) execDevice(ctx context.Context, tx *store.Tx, id ident.Device) error {
+	return execOne(ctx, tx, ErrDeviceNotFound, `UPDATE device SET `+strings.Join(s.columns, ", ")+` WHERE product = ? AND sn = ?`,
+		append(s.args, id.Product, id.SN)...)
+}

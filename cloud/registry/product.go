@@ -1,0 +1,392 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/credential"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/thing"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// Kind says how the devices of a product come to the hub.
+type Kind string
+
+// The kinds of product.
+const (
+	KindDevice    Kind = "device"    // connects itself
+	KindGateway   Kind = "gateway"   // connects itself and carries sub-devices
+	KindSubdevice Kind = "subdevice" // only behind a gateway
+)
+
+// Valid tells whether k is one of the kinds.
+func (k Kind) Valid() bool { return k == KindDevice || k == KindGateway || k == KindSubdevice }
+
+// Product is an immutable snapshot: nobody may change what it points to.
+type Product struct {
+	SN                string
+	Secret            credential.Secret
+	Name, Description string
+	Kind              Kind
+	DynamicRegister   bool // devices may ask for their secret with the ProductSecret
+	PreRegister       bool // … only those that exist already
+	Shadow            bool // devices have shadows
+	Published         bool // the thing model is frozen
+	Created, Updated  time.Time
+	Topics            []topic.Template
+	Model             *thing.Model    // compiled Template; nil without one
+	Template          *thing.Template // nil without one
+}
+
+// NewProduct is what CreateProduct needs.
+type NewProduct struct {
+	Name, Description            string
+	Kind                         Kind // "" is KindDevice
+	DynamicRegister, PreRegister bool
+	NoShadow                     bool             // shadows are on unless switched off
+	Topics                       []topic.Template // nil: topic.DefaultTemplates
+	Template                     *thing.Template  // optional
+}
+
+// ProductUpdate changes the fields that are not nil.
+type ProductUpdate struct {
+	Name, Description                               *string
+	DynamicRegister, PreRegister, Shadow, Published *bool
+}
+
+const productColumns = `sn, secret, name, description, kind, dynamic_register, pre_register, shadow, template, published, created_at, updated_at`
+
+// Product returns the product with that SN, from memory when it is there.
+func (r *Registry) Product(ctx context.Context, sn string) (*Product, error) {
+	if p, ok := r.products.Get(sn); ok {
+		return p, nil
+	}
+	ticket := r.products.Ticket(sn)
+	p, err := r.readProduct(ctx, sn)
+	if err != nil {
+		return nil, err
+	}
+	r.products.Fill(sn, ticket, p)
+	return p, nil
+}
+
+func (r *Registry) readProduct(ctx context.Context, sn string) (*Product, error) {
+	p, err := scanProduct(r.db.QueryRow(ctx, `SELECT `+productColumns+` FROM product WHERE sn = ?`, sn))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrProductNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registry: read product %s: %w", sn, err)
+	}
+	rows, err := r.db.Query(ctx, `SELECT product, path, perm FROM product_topic WHERE product = ? ORDER BY path`, sn)
+	if err != nil {
+		return nil, fmt.Errorf("registry: read topics of product %s: %w", sn, err)
+	}
+	topics, err := scanTopics(rows)
+	if err != nil {
+		return nil, fmt.Errorf("registry: read topics of product %s: %w", sn, err)
+	}
+	p.Topics = topics[sn]
+	return p, nil
+}
+
+// scanner is a row of either engine.
+type scanner interface{ Scan(dest ...any) error }
+
+func scanProduct(row scanner) (*Product, error) {
+	var (
+		p                           Product
+		secret, kind                string
+		dynamic, pre, shadow, publd int64
+		template                    sql.NullString
+		created, updated            int64
+	)
+	err := row.Scan(&p.SN, &secret, &p.Name, &p.Description, &kind, &dynamic, &pre, &shadow, &template, &publd, &created, &updated)
+	if err != nil {
+		return nil, err
+	}
+	p.Secret, p.Kind = credential.Secret(secret), Kind(kind)
+	p.DynamicRegister, p.PreRegister, p.Shadow, p.Published = dynamic != 0, pre != 0, shadow != 0, publd != 0
+	p.Created, p.Updated = fromMillis(created), fromMillis(updated)
+	if template.String == "" {
+		return &p, nil
+	}
+	if p.Template, err = thing.ParseTemplate([]byte(template.String)); err != nil {
+		return nil, fmt.Errorf("stored thing model: %w", err)
+	}
+	if p.Model, err = thing.Compile(p.Template); err != nil {
+		return nil, fmt.Errorf("stored thing model: %w", err)
+	}
+	return &p, nil
+}
+
+func scanTopics(rows *store.Rows) (map[string][]topic.Template, error) {
+	defer func() { _ = rows.Close() }() // Err below tells
+	topics := make(map[string][]topic.Template)
+	for rows.Next() {
+		var (
+			sn, path string
+			perm     int64
+		)
+		if err := rows.Scan(&sn, &path, &perm); err != nil {
+			return nil, err
+		}
+		topics[sn] = append(topics[sn], topic.Template{Path: path, Perm: topic.Direction(perm)})
+	}
+	return topics, rows.Err()
+}
+
+// CreateProduct makes a product with a generated SN and secret.
+func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, error) {
+	if n.Kind == "" {
+		n.Kind = KindDevice
+	}
+	if n.Topics == nil {
+		n.Topics = topic.DefaultTemplates()
+	}
+	if err := n.validate(); err != nil {
+		return nil, err
+	}
+	template, err := encodeTemplate(n.Template)
+	if err != nil {
+		return nil, err
+	}
+	now := millis(r.now())
+	sn := ident.NewProductSN()
+	err = r.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			sn, credential.NewSecret().Reveal(), n.Name, n.Description, string(n.Kind),
+			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now)
+		if err != nil {
+			return err
+		}
+		return insertTopics(ctx, tx, sn, n.Topics)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registry: create product: %w", err)
+	}
+	r.Apply(Change{Kind: ProductCreated, Product: sn})
+	return r.Product(ctx, sn)
+}
+
+func (n *NewProduct) validate() error {
+	if err := checkText("name", n.Name, 1, MaxName); err != nil {
+		return err
+	}
+	if err := checkText("description", n.Description, 0, MaxDescription); err != nil {
+		return err
+	}
+	if !n.Kind.Valid() {
+		return &ErrInvalid{"kind", `is none of "device", "gateway", "subdevice"`}
+	}
+	return checkTopics(n.Topics)
+}
+
+func checkText(field, s string, least, most int) error {
+	n := utf8.RuneCountInString(s)
+	switch {
+	case n < least:
+		return &ErrInvalid{field, "is empty"}
+	case n > most:
+		return &ErrInvalid{field, fmt.Sprintf("is longer than %d characters", most)}
+	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+		return &ErrInvalid{field, "is not text"}
+	}
+	return nil
+}
+
+func checkTopics(topics []topic.Template) error {
+	if len(topics) > MaxTopics {
+		return &LimitError{"custom topics of a product", MaxTopics}
+	}
+	seen := make(map[string]bool, len(topics))
+	for _, t := range topics {
+		if err := topic.CheckTemplate(t); err != nil {
+			return &ErrInvalid{"topics", err.Error()}
+		}
+		if seen[t.Path] {
+			return &ErrInvalid{"topics", fmt.Sprintf("%q is there twice", t.Path)}
+		}
+		seen[t.Path] = true
+	}
+	return nil
+}
+
+func insertTopics(ctx context.Context, tx *store.Tx, sn string, topics []topic.Template) error {
+	for _, t := range topics {
+		_, err := tx.Exec(ctx, `INSERT INTO product_topic (product, path, perm) VALUES (?, ?, ?)`, sn, t.Path, int64(t.Perm))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encodeTemplate validates t by compiling it and returns its stored form, nil for none.
+func encodeTemplate(t *thing.Template) (any, error) {
+	if t == nil {
+		return nil, nil
+	}
+	if _, err := thing.Compile(t); err != nil {
+		return nil, &ErrInvalid{"template", err.Error()}
+	}
+	b, err := json.Marshal(t)
+	if err != nil {
+		return nil, &ErrInvalid{"template", err.Error()}
+	}
+	if len(b) > MaxTemplateSize {
+		return nil, &LimitError{"bytes of a thing model", MaxTemplateSize}
+	}
+	return string(b), nil
+}
+
+// UpdateProduct changes what u names.
+func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate) (*Product, error) {
+	var set setList
+	if u.Name != nil {
+		if err := checkText("name", *u.Name, 1, MaxName); err != nil {
+			return nil, err
+		}
+		set.add("name", *u.Name)
+	}
+	if u.Description != nil {
+		if err := checkText("description", *u.Description, 0, MaxDescription); err != nil {
+			return nil, err
+		}
+		set.add("description", *u.Description)
+	}
+	set.addFlag("dynamic_register", u.DynamicRegister)
+	set.addFlag("pre_register", u.PreRegister)
+	set.addFlag("shadow", u.Shadow)
+	set.addFlag("published", u.Published)
+	return r.changeProduct(ctx, sn, ProductUpdated, func(tx *store.Tx) error {
+		return set.exec(ctx, tx, `product`, `sn`, sn, ErrProductNotFound, r.now())
+	})
+}
+
+// SetTemplate replaces the thing model of a product; nil takes it away. A
+// published product is frozen.
+func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template) (*Product, error) {
+	text, err := encodeTemplate(t)
+	if err != nil {
+		return nil, err
+	}
+	return r.changeProduct(ctx, sn, TemplateChanged, func(tx *store.Tx) error {
+		var published int64
+		err := tx.QueryRow(ctx, `SELECT published FROM product WHERE sn = ?`, sn).Scan(&published)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrProductNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if published != 0 {
+			return ErrPublished
+		}
+		_, err = tx.Exec(ctx, `UPDATE product SET template = ?, updated_at = ? WHERE sn = ?`, text, millis(r.now()), sn)
+		return err
+	})
+}
+
+// SetTopics replaces the custom topics of a product. Sessions that are open
+// keep their permissions until whoever watches ends or renews them.
+func (r *Registry) SetTopics(ctx context.Context, sn string, topics []topic.Template) (*Product, error) {
+	if err := checkTopics(topics); err != nil {
+		return nil, err
+	}
+	return r.changeProduct(ctx, sn, TopicsChanged, func(tx *store.Tx) error {
+		var set setList
+		if err := set.exec(ctx, tx, `product`, `sn`, sn, ErrProductNotFound, r.now()); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM product_topic WHERE product = ?`, sn); err != nil {
+			return err
+		}
+		return insertTopics(ctx, tx, sn, topics)
+	})
+}
+
+func (r *Registry) changeProduct(ctx context.Context, sn string, kind ChangeKind, change func(*store.Tx) error) (*Product, error) {
+	if err := r.db.Update(ctx, change); err != nil {
+		return nil, fmt.Errorf("registry: product %s: %w", sn, err)
+	}
+	r.Apply(Change{Kind: kind, Product: sn})
+	return r.Product(ctx, sn)
+}
+
+// DeleteProduct deletes a product that has no devices.
+func (r *Registry) DeleteProduct(ctx context.Context, sn string) error {
+	err := r.db.Update(ctx, func(tx *store.Tx) error {
+		var n int64
+		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM device WHERE product = ?`, sn).Scan(&n); err != nil {
+			return err
+		}
+		if n > 0 {
+			return fmt.Errorf("%d of them: %w", n, ErrHasDevices)
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM product_topic WHERE product = ?`, sn); err != nil {
+			return err
+		}
+		return execOne(ctx, tx, ErrProductNotFound, `DELETE FROM product WHERE sn = ?`, sn)
+	})
+	if err != nil {
+		return fmt.Errorf("registry: delete product %s: %w", sn, err)
+	}
+	r.Apply(Change{Kind: ProductDeleted, Product: sn})
+	return nil
+}
+
+// Products lists the products, oldest first; next is "" on the last page.
+func (r *Registry) Products(ctx context.Context, page Page) (list []*Product, next string, err error) {
+	limit, after, err := page.open()
+	if err != nil {
+		return nil, "", err
+	}
+	created, sn := after.number, after.text
+	rows, err := r.db.Query(ctx, `SELECT `+productColumns+` FROM product
+		WHERE created_at > ? OR (created_at = ? AND sn > ?) ORDER BY created_at, sn LIMIT ?`, created, created, sn, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("registry: list products: %w", err)
+	}
+	list, err = collect(rows, scanProduct)
+	if err != nil {
+		return nil, "", fmt.Errorf("registry: list products: %w", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		last := list[limit-1]
+		next = cursor{millis(last.Created), last.SN}.String()
+	}
+	return list, next, r.addTopics(ctx, list)
+}
+
+func (r *Registry) addTopics(ctx context.Context, list []*Product) error {
+	if len(list) == 0 {
+		return nil
+	}
+	args := make([]any, len(list))
+	for i, p := range list {
+		args[i] = p.SN
+	}
+	rows, err := r.db.Query(ctx, `SELECT product, path, perm FROM product_topic WHERE product IN (?`+
+		strings.Repeat(", ?", len(list)-1)+`) ORDER BY product, path`, args...)
+	if err != nil {
+		return fmt.Errorf("registry: list topics: %w", err)
+	}
+	topics, err := scanTopics(rows)
+	if err != nil {
+		return fmt.Errorf("registry: list topics: %w", err)
+	}
+	for _, p := range list {
+		p.Topics = topics[p.SN]
+	}
+	return nil
+}

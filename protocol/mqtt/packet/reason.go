@@ -5,21 +5,21 @@ type Reason uint8
 
 // The reasons for which a packet is malformed. Sections are those of MQTT 3.1.1.
 const (
-	BadType            Reason = iota // packet type 0 or 15 (2.2.1)
-	BadFlags                         // reserved flags of the first byte (2.2.2)
-	BadLength                        // remaining length of more than four bytes (2.2.3)
-	BadSize                          // remaining length that does not fit the packet's fields
-	BadString                        // not UTF-8, or with U+0000 (1.5.3)
-	BadTopic                         // topic name empty or with wildcards (3.3.2.1, 4.7)
-	BadFilter                        // topic filter empty or with a misplaced wildcard (4.7)
-	BadQoS                           // QoS 3, or DUP at QoS 0 (3.3.1)
-	ZeroID                           // packet id 0 (2.3.1)
-	NoFilters                        // SUBSCRIBE or UNSUBSCRIBE without a filter (3.8.3, 3.10.3)
-	BadProtocolName                  // neither "MQTT" nor "MQIsdp" (3.1.2.1)
-	BadProtocolLevel                 // a name we know with a level we do not (3.1.2.2)
-	BadConnectFlags                  // reserved flag, will flags, password without user name (3.1.2.3)
-	BadConnackFlags                  // CONNACK flags or code out of range (3.2.2)
-	BadReturnCode                    // SUBACK code out of range (3.9.3)
+	BadType          Reason = iota // packet type 0 or 15 (2.2.1)
+	BadFlags                       // reserved flags of the first byte (2.2.2)
+	BadLength                      // remaining length of more than four bytes (2.2.3)
+	BadSize                        // remaining length that does not fit the packet's fields
+	BadString                      // not UTF-8, or with U+0000 (1.5.3)
+	BadTopic                       // topic name empty or with wildcards (3.3.2.1, 4.7)
+	BadFilter                      // topic filter empty or with a misplaced wildcard (4.7)
+	BadQoS                         // QoS 3, or DUP at QoS 0 (3.3.1)
+	ZeroID                         // packet id 0 (2.3.1)
+	NoFilters                      // SUBSCRIBE or UNSUBSCRIBE without a filter (3.8.3, 3.10.3)
+	BadProtocolName                // neither "MQTT" nor "MQIsdp" (3.1.2.1)
+	BadProtocolLevel               // a name we know with a level we do not (3.1.2.2)
+	BadConnectFlags                // reserved flag, will flags, password without user name (3.1.2.3)
+	BadConnackFlags                // CONNACK flags or code out of range (3.2.2)
+	BadReturnCode                  // SUBACK code out of range (3.9.3)
 	reasons
 )
 

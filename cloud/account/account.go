@@ -18,8 +18,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hawser-iot/hawser/cloud/lru"
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/store/lru"
 )
 
 // Errors that callers branch on.

@@ -188,6 +188,7 @@ func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (
 	var set setList
 	set.add("state", int64(Inactive))
 	set.add("activated_at", 0)
+	set.add("registered", 0)
 	if newSecret {
 		set.add("secret", credential.NewSecret().Reveal())
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,8 +28,13 @@ const (
 	KindSubdevice Kind = "subdevice" // only behind a gateway
 )
 
+// kinds is how a Kind is stored: its index.
+var kinds = [...]Kind{KindDevice, KindGateway, KindSubdevice}
+
 // Valid tells whether k is one of the kinds.
-func (k Kind) Valid() bool { return k == KindDevice || k == KindGateway || k == KindSubdevice }
+func (k Kind) Valid() bool { return slices.Contains(kinds[:], k) }
+
+func (k Kind) number() int64 { return int64(slices.Index(kinds[:], k)) }
 
 // Product is an immutable snapshot: nobody may change what it points to.
 type Product struct {
@@ -103,23 +109,25 @@ type scanner interface{ Scan(dest ...any) error }
 
 func scanProduct(row scanner) (*Product, error) {
 	var (
-		p                           Product
-		secret, kind                string
-		dynamic, pre, shadow, publd int64
-		template                    sql.NullString
-		created, updated            int64
+		p                                 Product
+		secret, template                  string
+		kind, dynamic, pre, shadow, publd int64
+		created, updated                  int64
 	)
 	err := row.Scan(&p.SN, &secret, &p.Name, &p.Description, &kind, &dynamic, &pre, &shadow, &template, &publd, &created, &updated)
 	if err != nil {
 		return nil, err
 	}
-	p.Secret, p.Kind = credential.Secret(secret), Kind(kind)
+	if kind < 0 || kind >= int64(len(kinds)) {
+		return nil, fmt.Errorf("stored kind %d is unknown", kind)
+	}
+	p.Secret, p.Kind = credential.Secret(secret), kinds[kind]
 	p.DynamicRegister, p.PreRegister, p.Shadow, p.Published = dynamic != 0, pre != 0, shadow != 0, publd != 0
 	p.Created, p.Updated = fromMillis(created), fromMillis(updated)
-	if template.String == "" {
+	if template == "" {
 		return &p, nil
 	}
-	if p.Template, err = thing.ParseTemplate([]byte(template.String)); err != nil {
+	if p.Template, err = thing.ParseTemplate([]byte(template)); err != nil {
 		return nil, fmt.Errorf("stored thing model: %w", err)
 	}
 	if p.Model, err = thing.Compile(p.Template); err != nil {
@@ -163,7 +171,7 @@ func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, e
 	sn := ident.NewProductSN()
 	err = r.db.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			sn, credential.NewSecret().Reveal(), n.Name, n.Description, string(n.Kind),
+			sn, credential.NewSecret().Reveal(), n.Name, n.Description, n.Kind.number(),
 			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now)
 		if err != nil {
 			return err
@@ -230,20 +238,20 @@ func insertTopics(ctx context.Context, tx *store.Tx, sn string, topics []topic.T
 	return nil
 }
 
-// encodeTemplate validates t by compiling it and returns its stored form, nil for none.
-func encodeTemplate(t *thing.Template) (any, error) {
+// encodeTemplate validates t by compiling it and returns its stored form, "" for none.
+func encodeTemplate(t *thing.Template) (string, error) {
 	if t == nil {
-		return nil, nil
+		return "", nil
 	}
 	if _, err := thing.Compile(t); err != nil {
-		return nil, &ErrInvalid{"template", err.Error()}
+		return "", &ErrInvalid{"template", err.Error()}
 	}
 	b, err := json.Marshal(t)
 	if err != nil {
-		return nil, &ErrInvalid{"template", err.Error()}
+		return "", &ErrInvalid{"template", err.Error()}
 	}
 	if len(b) > MaxTemplateSize {
-		return nil, &LimitError{"bytes of a thing model", MaxTemplateSize}
+		return "", &LimitError{"bytes of a thing model", MaxTemplateSize}
 	}
 	return string(b), nil
 }

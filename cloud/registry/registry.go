@@ -20,8 +20,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hawser-iot/hawser/cloud/lru"
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/store/lru"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 

@@ -197,7 +197,7 @@ func (p *Path) send(m *Message, r *Reply) error {
 	if p.Sender == nil {
 		return nil
 	}
-	return p.Sender.Answer(m.Device, r.Topic, r.Payload)
+	return p.Sender.Reply(m.Device, r.Topic, r.Payload)
 }
 
 // show lets watchers see an accepted message and what was derived of it.
@@ -205,9 +205,9 @@ func (p *Path) show(m *Message) {
 	if p.Feed == nil || m.refused != nil || !p.Feed.Watched() {
 		return
 	}
-	p.Feed.Message(m, m.Name, m.Payload)
+	p.Feed.Publish(m.event(m.Name, m.Payload))
 	for i := range m.derived {
-		p.Feed.Message(m, m.derived[i].Topic, m.derived[i].Payload)
+		p.Feed.Publish(m.event(m.derived[i].Topic, m.derived[i].Payload))
 	}
 }
 

@@ -19,6 +19,7 @@ package uplink
 import (
 	"context"
 
+	"github.com/hawser-iot/hawser/cloud/monitor"
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
@@ -42,11 +43,11 @@ type Matcher interface {
 	Match(m *Message, topicName string, payload func() (codec.Value, error), out [][]byte) [][]byte
 }
 
-// Feed shows accepted messages to people who watch. Watched must be cheap (an atomic load): it is asked for every message,
-// Message only when it said yes. Message is called after the commit, must not block and must copy what it keeps.
+// Feed shows accepted messages to people who watch; *monitor.Feed is one. Watched must be cheap: it is asked for every
+// message, Publish called only when it said yes, after the commit.
 type Feed interface {
 	Watched() bool
-	Message(m *Message, topicName string, payload []byte)
+	Publish(monitor.Event)
 }
 
 // Link is the connection that a message came over; *server.Session is one. Data holds the door's own record.
@@ -58,7 +59,7 @@ type Link interface {
 
 // Sender reaches a device that is not (or not only) the message's own connection: answers to messages that came over HTTP.
 type Sender interface {
-	Answer(dev ident.Device, topicName string, payload []byte) error
+	Reply(dev ident.Device, topicName string, payload []byte) error
 }
 
 // Ack ends a message: nil acknowledges it. *server.Publish is one, so that the broker needs no closure.

@@ -1,0 +1,222 @@
+package downlink
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+)
+
+// ackBuffer bounds the acknowledged rows that wait to be deleted. When it is full, rows stay: the device gets the message a
+// second time after its next reconnect, and the loss of the note is counted.
+const ackBuffer = 8192
+
+var (
+	insertRow = store.NewStmt(`INSERT INTO queue (device, seq, message_id, topic, payload, qos, kind, expires_at) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`)
+	trimRows  = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq <= (SELECT seq FROM queue WHERE device = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)`)
+	deleteRow = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq = ?`)
+	expireOne = store.NewStmt(`DELETE FROM queue WHERE device = ? AND expires_at <> 0 AND expires_at <= ?`)
+)
+
+// queue numbers the rows of all devices.
+type queue struct {
+	mu    sync.Mutex // guards last, and is held while a row is submitted: the order of seqs is that of the commits
+	last  int64
+	acked chan ack
+}
+
+type ack struct{ device, seq int64 }
+
+// next returns a number above all that this node gave before, and above those of other nodes as far as clocks agree: Unix
+// microseconds.
+func (q *queue) nextLocked(now time.Time) int64 {
+	q.last = max(q.last+1, now.UnixMicro())
+	return q.last
+}
+
+// enqueue makes a row of m and, when it is committed, hands m to the device if it is connected here. Both happen in the order
+// of the rows.
+func (d *Downlink) enqueue(ctx context.Context, device int64, m *Message) (Outcome, error) {
+	d.noteFull(ctx, device)
+	type result struct {
+		out Outcome
+		err error
+	}
+	end := make(chan result, 1)
+	until := d.expiry(m)
+	// The row may be committed after the caller has given up, so it must not share the caller's bytes.
+	own := Message{Device: m.Device, Topic: m.Topic, Payload: append([]byte{}, m.Payload...), QoS: m.QoS, Expiry: until}
+
+	d.queue.mu.Lock()
+	seq := d.queue.nextLocked(d.now())
+	unit := &store.Unit{Device: device, Ops: []store.Op{
+		{Stmt: insertRow, Args: []any{device, seq, int64(0), own.Topic, own.Payload, int64(own.QoS), until.UnixMilli()}, Want: 1},
+		{Stmt: trimRows, Args: []any{device, device, d.cfg.QueueMax}, Want: -1},
+	}}
+	unit.Done = func(err error) {
+		if err != nil {
+			end <- result{0, fmt.Errorf("queue message: %w", err)}
+			return
+		}
+		end <- result{out: d.offer(&own, seq)}
+	}
+	d.Store.Submit(unit)
+	d.queue.mu.Unlock()
+
+	select {
+	case r := <-end:
+		return r.out, r.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// noteFull counts the message that the next one drives out.
+func (d *Downlink) noteFull(ctx context.Context, device int64) {
+	var n int
+	err := d.Store.QueryRow(ctx, `SELECT COUNT(*) FROM queue WHERE device = ?`, device).Scan(&n)
+	if err == nil && n >= d.cfg.QueueMax {
+		d.metrics.evicted.Inc()
+	}
+}
+
+// offer hands a message with a committed row to its device, if that is connected here now. It does not block.
+func (d *Downlink) offer(m *Message, seq int64) Outcome {
+	t, ok := d.Directory.Find(m.Device)
+	if !ok {
+		return Queued
+	}
+	msg, err := d.message(t, m)
+	if err == nil {
+		msg.Tag = uint64(seq)
+		err = t.Queued(msg)
+	}
+	if err != nil {
+		d.Log.Debug("queued message waits", "device", m.Device, "topic", m.Topic, "err", err)
+		return Queued
+	}
+	return Delivered
+}
+
+// Replay hands a device that has just connected what waits for it, oldest first. It is called once for each Target, before
+// anything else can be delivered from the queue.
+func (d *Downlink) Replay(ctx context.Context, dev ident.Device, t Target) error {
+	list, err := d.waiting(ctx, dev, t)
+	t.Replay(list) // also when reading failed: what comes from now on must not be held back
+	if err != nil {
+		return fmt.Errorf("replay queue of %s: %w", dev, err)
+	}
+	if len(list) > 0 {
+		d.metrics.replayed.Add(float64(len(list)))
+	}
+	return nil
+}
+
+// waiting reads the rows of a device that are still of use.
+func (d *Downlink) waiting(ctx context.Context, dev ident.Device, t Target) ([]server.Message, error) {
+	if !t.Persistent() {
+		return nil, nil
+	}
+	now := d.now()
+	rows, err := d.Store.Query(ctx, `SELECT seq, topic, payload, qos, expires_at FROM queue WHERE device = ? ORDER BY seq`, t.DeviceID())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var list []server.Message
+	expired := 0
+	for rows.Next() {
+		m := Message{Device: dev}
+		var seq, qos, until int64
+		if err := rows.Scan(&seq, &m.Topic, &m.Payload, &qos, &until); err != nil {
+			return list, err
+		}
+		if until != 0 && until <= now.UnixMilli() {
+			expired++
+			continue
+		}
+		m.QoS, m.Expiry = byte(qos), time.UnixMilli(until)
+		msg, err := d.message(t, &m)
+		if err != nil {
+			d.Log.Warn("queued message cannot be sent", "device", dev, "topic", m.Topic, "err", err)
+			continue
+		}
+		msg.Tag = uint64(seq)
+		list = append(list, msg)
+	}
+	if expired > 0 {
+		d.metrics.expired.Add(float64(expired))
+		d.Store.Submit(&store.Unit{Device: t.DeviceID(), Done: func(error) {}, Ops: []store.Op{
+			{Stmt: expireOne, Args: []any{t.DeviceID(), now.UnixMilli()}, Want: -1}}})
+	}
+	return list, rows.Err()
+}
+
+// Acknowledged notes that the device has taken the queued message with this tag. It does not block; Run deletes the row.
+func (d *Downlink) Acknowledged(device int64, tag uint64) {
+	select {
+	case d.queue.acked <- ack{device, int64(tag)}:
+	default:
+		d.metrics.unnoted.Inc()
+	}
+}
+
+// sweepEvery is how often rows of devices that do not come back are looked for.
+const sweepEvery = 10 * time.Minute
+
+// Run deletes acknowledged and expired rows and serves other nodes until ctx ends.
+func (d *Downlink) Run(ctx context.Context) error {
+	stop, err := d.serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		select {
+		case a := <-d.queue.acked:
+			d.remove(a)
+		case <-sweep.C:
+			d.sweep(ctx)
+		case <-ctx.Done():
+			return d.rest()
+		}
+	}
+}
+
+// rest deletes what is noted already; the doors are closed when Run is told to end, so nothing follows.
+func (d *Downlink) rest() error {
+	for {
+		select {
+		case a := <-d.queue.acked:
+			d.remove(a)
+		default:
+			return nil
+		}
+	}
+}
+
+func (d *Downlink) remove(a ack) {
+	d.Store.Submit(&store.Unit{Device: a.device, Ops: []store.Op{{Stmt: deleteRow, Args: []any{a.device, a.seq}, Want: -1}},
+		Done: func(err error) {
+			if err != nil {
+				d.metrics.unnoted.Inc()
+			}
+		}})
+}
+
+// sweep deletes expired rows of all devices.
+func (d *Downlink) sweep(ctx context.Context) {
+	err := d.Store.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM queue WHERE expires_at <> 0 AND expires_at <= ?`, d.now().UnixMilli())
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		d.Log.Warn("expired messages not swept", "err", err)
+	}
+}

@@ -1,6 +1,6 @@
 // Package apiclient is the Go client of the Hawser API.
 //
-// It is generated from cloud/api/openapi.yaml and speaks with apitype's objects. New adds what every caller wants:
+// It is generated from cloud/api/openapi.yaml and speaks with apitype's objects. Connect adds what every caller wants:
 // the API key on each request. Answers other than 2xx are left to the caller; hawserctl shows how
 // they become errors.
 package apiclient

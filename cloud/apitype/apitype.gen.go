@@ -114,6 +114,27 @@ func (e PublicationResultOutcome) Valid() bool {
 	}
 }
 
+// Defines values for Role.
+const (
+	Admin  Role = "admin"
+	Owner  Role = "owner"
+	Viewer Role = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the Role enum.
+func (e Role) Valid() bool {
+	switch e {
+	case Admin:
+		return true
+	case Owner:
+		return true
+	case Viewer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RuleActionKind.
 const (
 	HTTP      RuleActionKind = "http"
@@ -155,15 +176,17 @@ func (e TopicPermission) Valid() bool {
 
 // APIKey defines model for APIKey.
 type APIKey struct {
-	CreatedAt time.Time  `json:"createdAt"`
-	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-	ID        string     `json:"id"`
+	CreatedAt time.Time `json:"createdAt"`
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	ID        string    `json:"id"`
 
 	// Key Only in the answer that created it.
-	Key        *string    `json:"key,omitempty"`
-	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
-	Name       string     `json:"name"`
-	Role       string     `json:"role"`
+	Key        string    `json:"key,omitempty,omitzero"`
+	LastUsedAt time.Time `json:"lastUsedAt,omitempty,omitzero"`
+	Name       string    `json:"name"`
+
+	// Role A viewer reads and sees no secrets; an admin changes everything but API keys; an owner has it all.
+	Role Role `json:"role"`
 }
 
 // APIKeyList defines model for APIKeyList.
@@ -180,37 +203,37 @@ type ActionStats struct {
 	Dropped   map[string]int64 `json:"dropped"`
 	ID        string           `json:"id"`
 	Kind      string           `json:"kind"`
-	LastError *string          `json:"lastError,omitempty"`
+	LastError string           `json:"lastError,omitempty,omitzero"`
 	Matched   int64            `json:"matched"`
 	Queued    int64            `json:"queued"`
 }
 
 // Addresses The addresses that this node listens on; a door that is off is absent.
 type Addresses struct {
-	HTTP  *string `json:"http,omitempty"`
-	HTTPS *string `json:"https,omitempty"`
-	Mqtt  *string `json:"mqtt,omitempty"`
-	Mqtts *string `json:"mqtts,omitempty"`
+	HTTP  string `json:"http,omitempty,omitzero"`
+	HTTPS string `json:"https,omitempty,omitzero"`
+	Mqtt  string `json:"mqtt,omitempty,omitzero"`
+	Mqtts string `json:"mqtts,omitempty,omitzero"`
 }
 
 // CommandCall defines model for CommandCall.
 type CommandCall struct {
-	Async      *bool      `json:"async,omitempty"`
+	Async      bool       `json:"async,omitempty,omitzero"`
 	Identifier string     `json:"identifier"`
-	Input      JSONObject `json:"input,omitempty"`
+	Input      JSONObject `json:"input,omitempty,omitzero"`
 
 	// TimeoutSeconds How long to wait for the device (at most 60).
-	TimeoutSeconds *float32 `json:"timeoutSeconds,omitempty"`
+	TimeoutSeconds float64 `json:"timeoutSeconds,omitempty,omitzero"`
 }
 
 // CommandResult defines model for CommandResult.
 type CommandResult struct {
 	Identifier string     `json:"identifier"`
-	Message    *string    `json:"message,omitempty"`
-	Output     JSONObject `json:"output,omitempty"`
+	Message    string     `json:"message,omitempty,omitzero"`
+	Output     JSONObject `json:"output,omitempty,omitzero"`
 
 	// Pending An async call; the device has not answered yet.
-	Pending   *bool  `json:"pending,omitempty"`
+	Pending   bool   `json:"pending,omitempty,omitzero"`
 	RequestID string `json:"requestID"`
 	RetCode   int    `json:"retCode"`
 }
@@ -218,15 +241,17 @@ type CommandResult struct {
 // Device defines model for Device.
 type Device struct {
 	// ActivatedAt Its first login with its own secret.
-	ActivatedAt  *time.Time  `json:"activatedAt,omitempty"`
-	CreatedAt    time.Time   `json:"createdAt"`
-	Description  string      `json:"description"`
-	DeviceSN     string      `json:"deviceSN"`
-	DeviceSecret string      `json:"deviceSecret"`
-	LastSeen     *time.Time  `json:"lastSeen,omitempty"`
+	ActivatedAt time.Time `json:"activatedAt,omitempty,omitzero"`
+	CreatedAt   time.Time `json:"createdAt"`
+	Description string    `json:"description"`
+	DeviceSN    string    `json:"deviceSN"`
+
+	// DeviceSecret Absent for a viewer.
+	DeviceSecret string      `json:"deviceSecret,omitempty,omitzero"`
+	LastSeen     time.Time   `json:"lastSeen,omitempty,omitzero"`
 	Name         string      `json:"name"`
-	OfflineAt    *time.Time  `json:"offlineAt,omitempty"`
-	OnlineAt     *time.Time  `json:"onlineAt,omitempty"`
+	OfflineAt    time.Time   `json:"offlineAt,omitempty,omitzero"`
+	OnlineAt     time.Time   `json:"onlineAt,omitempty,omitzero"`
 	ProductSN    string      `json:"productSN"`
 	State        DeviceState `json:"state"`
 }
@@ -234,7 +259,7 @@ type Device struct {
 // DeviceList defines model for DeviceList.
 type DeviceList struct {
 	Items      []Device `json:"items"`
-	NextCursor *string  `json:"nextCursor,omitempty"`
+	NextCursor string   `json:"nextCursor,omitempty,omitzero"`
 }
 
 // DevicePatch defines model for DevicePatch.
@@ -246,7 +271,7 @@ type DevicePatch struct {
 // DeviceReset defines model for DeviceReset.
 type DeviceReset struct {
 	// ResetSecret Give it a new deviceSecret as well.
-	ResetSecret *bool `json:"resetSecret,omitempty"`
+	ResetSecret bool `json:"resetSecret,omitempty,omitzero"`
 }
 
 // DeviceState defines model for DeviceState.
@@ -261,13 +286,13 @@ type Info struct {
 	Addresses Addresses `json:"addresses"`
 
 	// Commit The source revision, when the build knows it.
-	Commit *string `json:"commit,omitempty"`
+	Commit string `json:"commit,omitempty,omitzero"`
 
 	// Connections MQTT connections on this node.
 	Connections int `json:"connections"`
 
 	// DeviceBaseURL The public base of URLs that devices are given.
-	DeviceBaseURL *string   `json:"deviceBaseURL,omitempty"`
+	DeviceBaseURL string    `json:"deviceBaseURL,omitempty,omitzero"`
 	StartedAt     time.Time `json:"startedAt"`
 
 	// Store sqlite or postgres.
@@ -283,48 +308,48 @@ type JSONValue = json.RawMessage
 
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
-	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-	Name      string     `json:"name"`
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	Name      string    `json:"name"`
 
-	// Role `owner` (all, the default).
-	Role *string `json:"role,omitempty"`
+	// Role A viewer reads and sees no secrets; an admin changes everything but API keys; an owner has it all.
+	Role Role `json:"role,omitempty,omitzero"`
 }
 
 // NewDevice defines model for NewDevice.
 type NewDevice struct {
-	Description *string `json:"description,omitempty"`
+	Description string `json:"description,omitempty,omitzero"`
 
 	// DeviceSN 4 to 64 of A-Z a-z 0-9 _ @ : - ; generated when absent.
-	DeviceSN *string `json:"deviceSN,omitempty"`
-	Name     *string `json:"name,omitempty"`
+	DeviceSN string `json:"deviceSN,omitempty,omitzero"`
+	Name     string `json:"name,omitempty,omitzero"`
 }
 
 // NewDevices Either `count` or `deviceSNs`.
 type NewDevices struct {
 	// Count So many with generated deviceSNs.
-	Count     *int      `json:"count,omitempty"`
-	DeviceSNs *[]string `json:"deviceSNs,omitempty"`
+	Count     int      `json:"count,omitempty,omitzero"`
+	DeviceSNs []string `json:"deviceSNs,omitempty,omitzero"`
 }
 
 // NewProduct defines model for NewProduct.
 type NewProduct struct {
-	Description     *string `json:"description,omitempty"`
-	DynamicRegister *bool   `json:"dynamicRegister,omitempty"`
+	Description     string `json:"description,omitempty,omitzero"`
+	DynamicRegister bool   `json:"dynamicRegister,omitempty,omitzero"`
 
 	// Kind A device connects itself, a gateway carries sub-devices, a subdevice is only behind a gateway.
-	Kind        *ProductKind `json:"kind,omitempty"`
-	Name        string       `json:"name"`
-	PreRegister *bool        `json:"preRegister,omitempty"`
-	Shadow      *bool        `json:"shadow,omitempty"`
+	Kind        ProductKind `json:"kind,omitempty,omitzero"`
+	Name        string      `json:"name"`
+	PreRegister bool        `json:"preRegister,omitempty,omitzero"`
+	Shadow      *bool       `json:"shadow,omitempty"`
 }
 
 // NewRule defines model for NewRule.
 type NewRule struct {
-	Actions     *[]RuleAction `json:"actions,omitempty"`
-	Description *string       `json:"description,omitempty"`
-	Enabled     *bool         `json:"enabled,omitempty"`
-	Name        string        `json:"name"`
-	SQL         string        `json:"sql"`
+	Actions     []RuleAction `json:"actions,omitempty,omitzero"`
+	Description string       `json:"description,omitempty,omitzero"`
+	Enabled     bool         `json:"enabled,omitempty,omitzero"`
+	Name        string       `json:"name"`
+	SQL         string       `json:"sql"`
 }
 
 // Problem defines model for Problem.
@@ -333,17 +358,17 @@ type Problem struct {
 	Code string `json:"code"`
 
 	// Detail For people. Says what to do where that is known.
-	Detail *string `json:"detail,omitempty"`
+	Detail string `json:"detail,omitempty,omitzero"`
 
 	// Field The member or parameter at fault.
-	Field *string `json:"field,omitempty"`
+	Field string `json:"field,omitempty,omitzero"`
 
 	// RequestID The X-Request-Id of the answer.
-	RequestID *string `json:"requestID,omitempty"`
+	RequestID string `json:"requestID,omitempty,omitzero"`
 
 	// RetCode The device protocol's code for the same fault.
-	RetCode *int `json:"retCode,omitempty"`
-	Status  int  `json:"status"`
+	RetCode int `json:"retCode,omitempty,omitzero"`
+	Status  int `json:"status"`
 
 	// Title The status in words.
 	Title string `json:"title"`
@@ -368,8 +393,8 @@ type Product struct {
 	PreRegister bool   `json:"preRegister"`
 	ProductSN   string `json:"productSN"`
 
-	// ProductSecret For dynamic registration only.
-	ProductSecret string `json:"productSecret"`
+	// ProductSecret For dynamic registration only. Absent for a viewer.
+	ProductSecret string `json:"productSecret,omitempty,omitzero"`
 
 	// Published A published product is frozen.
 	Published bool `json:"published"`
@@ -385,7 +410,7 @@ type ProductKind string
 // ProductList defines model for ProductList.
 type ProductList struct {
 	Items      []Product `json:"items"`
-	NextCursor *string   `json:"nextCursor,omitempty"`
+	NextCursor string    `json:"nextCursor,omitempty,omitzero"`
 }
 
 // ProductPatch defines model for ProductPatch.
@@ -408,21 +433,21 @@ type Properties struct {
 // PropertySet defines model for PropertySet.
 type PropertySet struct {
 	// Desired Keep the values as desired ones when the device is away.
-	Desired  *bool      `json:"desired,omitempty"`
+	Desired  bool       `json:"desired,omitempty,omitzero"`
 	Property JSONObject `json:"property"`
 
 	// TimeoutSeconds How long to wait for the device (at most 60).
-	TimeoutSeconds *float32 `json:"timeoutSeconds,omitempty"`
+	TimeoutSeconds float64 `json:"timeoutSeconds,omitempty,omitzero"`
 }
 
 // PropertySetResult defines model for PropertySetResult.
 type PropertySetResult struct {
-	Message   *string `json:"message,omitempty"`
-	RequestID string  `json:"requestID"`
-	RetCode   int     `json:"retCode"`
+	Message   string `json:"message,omitempty,omitzero"`
+	RequestID string `json:"requestID"`
+	RetCode   int    `json:"retCode"`
 
 	// Stored The device is away; the values wait for it as desired ones.
-	Stored *bool `json:"stored,omitempty"`
+	Stored bool `json:"stored,omitempty,omitzero"`
 }
 
 // PropertyValue defines model for PropertyValue.
@@ -437,12 +462,12 @@ type PropertyValue struct {
 // Publication Either `payload` or `payloadBase64`.
 type Publication struct {
 	// Payload The payload as text.
-	Payload *string `json:"payload,omitempty"`
+	Payload string `json:"payload,omitempty,omitzero"`
 
 	// PayloadBase64 The payload as base64 of its bytes.
-	PayloadBase64 *string `json:"payloadBase64,omitempty"`
-	Qos           *int    `json:"qos,omitempty"`
-	Topic         string  `json:"topic"`
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+	Qos           int    `json:"qos,omitempty,omitzero"`
+	Topic         string `json:"topic"`
 }
 
 // PublicationResult defines model for PublicationResult.
@@ -452,6 +477,9 @@ type PublicationResult struct {
 
 // PublicationResultOutcome defines model for PublicationResult.Outcome.
 type PublicationResultOutcome string
+
+// Role A viewer reads and sees no secrets; an admin changes everything but API keys; an owner has it all.
+type Role string
 
 // Rule defines model for Rule.
 type Rule struct {
@@ -469,18 +497,18 @@ type Rule struct {
 // published to the device topic `topic` (which may hold `${field}`) with `qos`.
 type RuleAction struct {
 	// Headers http
-	Headers *map[string]string `json:"headers,omitempty"`
-	ID      *string            `json:"id,omitempty"`
-	Kind    RuleActionKind     `json:"kind"`
+	Headers map[string]string `json:"headers,omitempty,omitzero"`
+	ID      string            `json:"id,omitempty,omitzero"`
+	Kind    RuleActionKind    `json:"kind"`
 
 	// Qos republish
-	Qos *int `json:"qos,omitempty"`
+	Qos int `json:"qos,omitempty,omitzero"`
 
 	// Topic republish
-	Topic *string `json:"topic,omitempty"`
+	Topic string `json:"topic,omitempty,omitzero"`
 
 	// URL http
-	URL *string `json:"url,omitempty"`
+	URL string `json:"url,omitempty,omitzero"`
 }
 
 // RuleActionKind defines model for RuleAction.Kind.
@@ -488,8 +516,8 @@ type RuleActionKind string
 
 // RuleList defines model for RuleList.
 type RuleList struct {
-	Items      []Rule  `json:"items"`
-	NextCursor *string `json:"nextCursor,omitempty"`
+	Items      []Rule `json:"items"`
+	NextCursor string `json:"nextCursor,omitempty,omitzero"`
 }
 
 // RuleStats defines model for RuleStats.

@@ -277,6 +277,21 @@ type DeviceReset struct {
 // DeviceState defines model for DeviceState.
 type DeviceState string
 
+// Event defines model for Event.
+type Event struct {
+	// Data Any JSON value.
+	Data     JSONValue `json:"data,omitempty,omitzero"`
+	DeviceSN string    `json:"deviceSN,omitempty,omitzero"`
+
+	// ID Rises by one an event; starts anew with the hub.
+	ID        int64     `json:"id"`
+	MessageID string    `json:"messageID,omitempty,omitzero"`
+	ProductSN string    `json:"productSN,omitempty,omitzero"`
+	Time      time.Time `json:"time"`
+	Topic     string    `json:"topic,omitempty,omitzero"`
+	Type      EventType `json:"type"`
+}
+
 // EventType defines model for EventType.
 type EventType string
 

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultHub is where a hub on its defaults listens.
+const defaultHub = "http://127.0.0.1:8080"
+
+// cli is what all commands share: the global flags and the streams.
+type cli struct {
+	hub, apiKey, ca, output string
+	insecure                bool
+
+	out, errOut io.Writer
+	in          io.Reader
+}
+
+const rootExample = `  export HAWSER_HUB=https://hub.example:8443 HAWSER_API_KEY=hwk_…
+  hawserctl product create thermometer
+  hawserctl device create --product 70ly1tvowt696r15 --sn cellar-1
+  hawserctl shadow set 70ly1tvowt696r15 cellar-1 target=21.5
+  hawserctl watch 70ly1tvowt696r15
+  hawserctl device list 70ly1tvowt696r15 -o json`
+
+func newRoot(c *cli) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "hawserctl",
+		Short: "Work a Hawser hub from the shell",
+		Long: `hawserctl works a Hawser hub through its API.
+
+The hub and the API key come from --hub and --api-key, or from HAWSER_HUB and
+HAWSER_API_KEY. -o json and -o yaml print the API's own objects: one object, or
+an array for lists and for device create --count.
+
+` + exitHelp,
+		Example:           rootExample,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return c.checkFlags() },
+	}
+	root.SetOut(c.out)
+	root.SetErr(c.errOut)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
+	f := root.PersistentFlags()
+	f.StringVar(&c.hub, "hub", envOr("HAWSER_HUB", defaultHub), "base URL of the hub (HAWSER_HUB)")
+	f.StringVar(&c.apiKey, "api-key", "", "API key (HAWSER_API_KEY)")
+	f.StringVar(&c.ca, "ca", os.Getenv("HAWSER_CA"), "PEM file of the CA that signed the hub's certificate (HAWSER_CA)")
+	f.BoolVar(&c.insecure, "insecure", false, "do not verify the hub's certificate")
+	f.StringVarP(&c.output, "output", "o", "table", "output: table, json or yaml")
+	root.AddCommand(newProduct(c), newDevice(c), newShadow(c), newProperty(c), newCommand(c), newPublish(c),
+		newRule(c), newKey(c), newWatch(c), newInfo(c), newVersion(c))
+	return root
+}
+
+func (c *cli) checkFlags() error {
+	switch c.output {
+	case "table", "json", "yaml":
+	default:
+		return usageError{fmt.Errorf("--output %q: must be table, json or yaml", c.output)}
+	}
+	if c.apiKey == "" {
+		// Not the flag's default: help would print it.
+		c.apiKey = os.Getenv("HAWSER_API_KEY")
+	}
+	return nil
+}
+
+func envOr(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// exactArgs is cobra.ExactArgs with the names of what is missing.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return rangeArgs(len(names), len(names), names...)
+}
+
+// rangeArgs wants from least to most arguments; most < 0 is any number.
+func rangeArgs(least, most int, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usageError{fmt.Errorf("%s is missing; usage: %s", names[len(args)], cmd.UseLine())}
+		case most >= 0 && len(args) > most:
+			return usageError{fmt.Errorf("unexpected %q; usage: %s", args[most], cmd.UseLine())}
+		}
+		return nil
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short, example string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: example}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
+		}
+		return cmd.Help()
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.AddCommand(subs...)
+	return cmd
+}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // Config says where the buffer is and how large it may become.
@@ -185,7 +186,7 @@ func (b *Buffer) Read(after uint64, limit int) ([]Record, error) {
 		}
 		return nil
 	})
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return nil, ErrClosed
 	}
 	return recs, err

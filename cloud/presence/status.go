@@ -1,0 +1,68 @@
+package presence
+
+import (
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/monitor"
+	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// status is one event device/status: a message that the hub makes itself.
+type status struct {
+	session *Session
+	msg     uplink.Message
+	online  bool
+	out     [][]byte // what the rules made of it
+}
+
+// status makes the event and lets the rules see it; nothing has happened yet.
+func (p *Presence) status(s *Session, online bool, at time.Time) *status {
+	dev := s.Device.Identity
+	word := "Offline"
+	if online {
+		word = "Online"
+	}
+	body, err := codec.Marshal(codec.JSON, message.Status{ProductSN: dev.Product, DeviceSN: dev.SN, Status: word})
+	if err != nil {
+		p.Log.Error("status not encoded", "device", dev, "err", err)
+	}
+	st := &status{session: s, online: online, msg: uplink.Message{
+		ID: p.IDs.Next(), Device: dev, DeviceID: s.Device.ID, Product: s.Product(), At: at, QoS: 1, Payload: body,
+		Topic: topic.Topic{Kind: topic.DeviceStatus, Device: dev}, Name: topic.System(dev, topic.DeviceStatus)}}
+	if p.Rules != nil {
+		st.out = p.Rules.Match(&st.msg, st.msg.Name, st.msg.Root, nil)
+	}
+	return st
+}
+
+// tell lets everybody else know of an event that is committed.
+func (p *Presence) tell(st *status) {
+	p.metrics.event(st.online)
+	p.Log.Debug("device status", "product", st.msg.Device.Product, "device", st.msg.Device.SN, "online", st.online, "message_id", st.msg.ID)
+	if p.Feed != nil && p.Feed.Watched() {
+		p.Feed.Publish(monitor.Event{Time: st.msg.At, Type: monitor.TypePresence, Product: st.msg.Device.Product,
+			Device: st.msg.Device.SN, Topic: st.msg.Name, MessageID: st.msg.ID, Data: st.msg.Payload})
+	}
+}
+
+// Greet sends a device that has just been attached its own status, if it is subscribed to it. It is not kept.
+func (p *Presence) Greet(s *Session) error {
+	dev := s.Device.Identity
+	name := topic.System(dev, topic.DeviceStatus)
+	if _, ok := s.Subscribed(name); !ok {
+		return nil
+	}
+	form := codec.JSON
+	if s.CBOR() {
+		form = codec.CBOR
+	}
+	body, err := codec.Marshal(form, message.Status{ProductSN: dev.Product, DeviceSN: dev.SN, Status: "Online"})
+	if err != nil {
+		return err
+	}
+	return s.Send(server.Message{Topic: name, Payload: body, QoS: 1, Volatile: true})
+}

@@ -59,27 +59,22 @@ func isUnavailable(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, server.ErrUnavailable) || store.IsTemporary(err)
 }
 
-// replyKinds says on which topic a request of a kind is answered.
-var replyKinds = map[topic.Kind]topic.Kind{
-	topic.PropertyPost:    topic.PropertyPostReply,
-	topic.PropertyRestore: topic.PropertyRestoreReply,
-	topic.DesiredGet:      topic.DesiredGetReply,
-	topic.DesiredDelete:   topic.DesiredDeleteReply,
-	topic.EventPost:       topic.EventPostReply,
-	topic.TemplateGet:     topic.TemplateGetReply,
-	topic.SubdevRegister:  topic.SubdevRegisterReply,
-	topic.TopoAdd:         topic.TopoAddReply,
-	topic.TopoDelete:      topic.TopoDeleteReply,
-	topic.TopoGet:         topic.TopoGetReply,
-	topic.SubdevLogin:     topic.SubdevLoginReply,
-	topic.SubdevLogout:    topic.SubdevLogoutReply,
+// commonReply is the topic on which a request of kind k is answered in the common form {"RequestID","RetCode","Message"};
+// Invalid for kinds that have a form of their own or no answer.
+func commonReply(k topic.Kind) topic.Kind {
+	switch k {
+	case topic.TemplateGet, topic.PropertyPost, topic.PropertyRestore, topic.DesiredGet, topic.DesiredDelete, topic.EventPost,
+		topic.SubdevRegister, topic.TopoAdd, topic.TopoDelete, topic.TopoGet, topic.SubdevLogin, topic.SubdevLogout:
+		return k.Reply()
+	}
+	return topic.Invalid
 }
 
 // excuse stages the common form of a refusal's answer for kinds that have one. Kinds with a form of their own (shadow,
 // password) are answered by their handlers.
 func (p *Path) excuse(m *Message, r *Refusal) {
-	kind, ok := replyKinds[m.Topic.Kind]
-	if !ok {
+	kind := commonReply(m.Topic.Kind)
+	if kind == topic.Invalid {
 		return
 	}
 	b := append(make([]byte, 0, 96), '{')

@@ -31,8 +31,8 @@ import (
 // The files in the folder, PEM. HubFile holds the hub's key and its chain, the certificate and the CA: in one file, so that
 // it is replaced whole.
 const (
-	CAFile  = "ca.crt"
-	caKey   = "ca.key"
+	CAFile  = "ca.pem"
+	caKey   = "ca-key.pem"
 	HubFile = "hub.pem"
 )
 

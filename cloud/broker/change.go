@@ -1,0 +1,78 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/presence"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+)
+
+// changed follows the registry: it ends sessions of devices that may no longer be there, and gives those of a changed product
+// its new face.
+func (b *Broker) changed(c registry.Change) {
+	switch {
+	case c.Kind.Ends():
+		b.cutOff(c)
+	case c.Kind == registry.ProductUpdated, c.Kind == registry.TopicsChanged, c.Kind == registry.TemplateChanged:
+		b.refresh(c.Product)
+	}
+}
+
+// cutOff ends the session of a disabled, deleted or reset device, its own or over a gateway.
+func (b *Broker) cutOff(c registry.Change) {
+	why := server.CauseKicked
+	if c.Kind == registry.DeviceDeleted {
+		why = server.CauseDeleted
+	}
+	if s, ok := b.Presence.Session(c.Device); ok && s.Gateway != nil {
+		b.Presence.LogoutSub(s.Gateway, s)
+	}
+	id := c.Device.ClientID()
+	b.engine.Kick(id, why)
+	b.engine.Kick("register:"+id, why)
+	if c.Kind == registry.DeviceDeleted {
+		b.engine.Forget(id)
+	}
+}
+
+// refresh gives the sessions of a product its new snapshot and permissions. It costs a walk over this node's sessions,
+// at each change of a product.
+func (b *Broker) refresh(product string) {
+	ctx, cancel := context.WithTimeout(context.Background(), cutWait)
+	defer cancel()
+	p, err := b.Registry.Product(ctx, product)
+	if err != nil {
+		b.Log.Error("product not read after a change", "product", product, "err", err)
+		return
+	}
+	b.Presence.Each(func(s *presence.Session) bool {
+		if dev := s.Device.Identity; dev.Product == product {
+			s.SetProduct(p, auth.Permissions(dev, p))
+		}
+		return true
+	})
+}
+
+// cut ends a session that another node has taken over.
+func (b *Broker) cut(_ string, note []byte) []byte {
+	var c presence.Cut
+	if err := codec.Unmarshal(note, &c); err != nil {
+		b.Log.Warn("note of a take-over not read", "err", err)
+		return nil
+	}
+	dev := ident.Device{Product: c.Product, SN: c.SN}
+	s, ok := b.Presence.Session(dev)
+	switch {
+	case !ok || s.Epoch >= c.Epoch: // gone already, or newer than the note
+	case s.Gateway != nil:
+		b.Presence.LogoutSub(s.Gateway, s)
+	default:
+		b.engine.Kick(dev.ClientID(), server.CauseTakenOver)
+		b.engine.Forget(dev.ClientID())
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/cloud/presence"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/protocol/credential"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+)
+
+// Connect implements server.Owner: who is it, may it, and since when.
+func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome, error) {
+	grant, err := b.login(ctx, c)
+	if err != nil {
+		return server.Welcome{}, refusal(err)
+	}
+	s, kept, err := b.Presence.Connect(ctx, presence.Login{
+		Device: grant.Device, Product: grant.Product, Perms: grant.Perms, Options: grant.Options, Restricted: grant.Restricted,
+		Persistent: !c.Clean, Remote: c.Remote, KeepAlive: c.KeepAlive,
+	})
+	if err != nil {
+		return server.Welcome{}, err
+	}
+	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present}
+	for _, f := range kept.Filters {
+		w.Subscriptions = append(w.Subscriptions, server.Subscription{Filter: f.Filter, QoS: f.QoS})
+	}
+	return w, nil
+}
+
+// login parses and judges what CONNECT says of the device.
+func (b *Broker) login(ctx context.Context, c *server.Connect) (*auth.Grant, error) {
+	l, err := credential.ParseUserName(c.UserName)
+	if err != nil {
+		return nil, b.Auth.Refuse(ident.Device{}, c.Remote, packet.BadCredentials, auth.BadUserName)
+	}
+	if c.KeepAlive < b.cfg.KeepAliveMin || c.KeepAlive > b.cfg.KeepAliveMax {
+		return nil, b.Auth.Refuse(l.Device, c.Remote, packet.IdentifierRejected, auth.BadKeepAlive)
+	}
+	return b.Auth.Login(ctx, l, c.ClientID, c.Password, c.Remote)
+}
+
+// identity is what the engine knows the session by. A registration has one of its own: whoever holds the product's secret
+// must not be able to push a device off that logs in for the first time at that moment.
+func identity(s *presence.Session) string {
+	id := s.Device.Identity.ClientID()
+	if s.Restricted {
+		return "register:" + id
+	}
+	return id
+}
+
+// refusal puts an error into the engine's form; what is no refusal becomes "server unavailable" there.
+func refusal(err error) error {
+	var r *auth.Refusal
+	if errors.As(err, &r) {
+		return &server.Refusal{Code: r.Code, Reason: string(r.Reason)}
+	}
+	return err
+}
+
+// Attached implements server.Owner: from here on the device can be reached.
+func (b *Broker) Attached(es *server.Session) {
+	s := session(es)
+	if s.Restricted {
+		return
+	}
+	b.Presence.Attach(s, es)
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+	defer cancel()
+	b.recheck(ctx, s)
+	if err := b.Presence.Greet(s); err != nil {
+		b.Log.Debug("status not sent", "device", s.Device.Identity, "err", err)
+	}
+	if err := b.Downlink.Replay(ctx, s.Device.Identity, s); err != nil {
+		b.Log.Warn("queued messages not sent", "device", s.Device.Identity, "err", err)
+	}
+}
+
+// recheck looks at the registry once more: a change between login and now found no session to cut off.
+func (b *Broker) recheck(ctx context.Context, s *presence.Session) {
+	dev, err := b.Registry.Device(ctx, s.Device.Identity)
+	switch {
+	case errors.Is(err, registry.ErrDeviceNotFound):
+		b.end(s, server.CauseDeleted)
+	case err == nil && (dev.ID != s.Device.ID || dev.State == registry.Disabled || !dev.Secret.Equal(s.Device.Secret.Reveal())):
+		b.end(s, server.CauseKicked)
+	}
+}
+
+// end cuts a session off; kicking waits for the connection's goroutine, which may be this one.
+func (b *Broker) end(s *presence.Session, why server.Cause) {
+	go b.engine.Kick(identity(s), why)
+}
+
+// Disconnect implements server.Owner.
+func (b *Broker) Disconnect(es *server.Session, why server.Cause) {
+	b.Presence.Disconnect(session(es), why)
+}
+
+// Delivered implements server.Owner: a queued message has arrived.
+func (b *Broker) Delivered(es *server.Session, tag uint64) {
+	b.Downlink.Acknowledged(session(es).TagOwner(tag), tag)
+}
+
+// session is what Connect gave the engine to keep.
+func session(es *server.Session) *presence.Session { return es.Data().(*presence.Session) }
+
+// Subscribe implements server.Owner. The filters of a persistent session are in the store before SUBACK.
+func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byte, error) {
+	s := session(es)
+	codes := make([]byte, len(req))
+	all := filters(es)
+	granted := 0
+	for i, r := range req {
+		codes[i] = b.grant(s, r)
+		if codes[i] == packet.SubackFailure {
+			continue
+		}
+		granted++
+		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i]})
+	}
+	if granted == 0 {
+		return codes, nil
+	}
+	return codes, b.save(s, all)
+}
+
+// grant judges one filter; QoS 2 is granted as 1.
+func (b *Broker) grant(s *presence.Session, r server.Subscription) byte {
+	if !s.MaySubscribe(r.Filter) {
+		b.metrics.denied.WithLabelValues("subscribe").Inc()
+		b.Log.Info("subscription refused", "product", s.Device.Identity.Product, "device", s.Device.Identity.SN, "topic", r.Filter)
+		return packet.SubackFailure
+	}
+	return min(r.QoS, 1)
+}
+
+// Unsubscribe implements server.Owner.
+func (b *Broker) Unsubscribe(es *server.Session, names []string) error {
+	all := filters(es)
+	for _, name := range names {
+		all = drop(all, name)
+	}
+	return b.save(session(es), all)
+}
+
+func (b *Broker) save(s *presence.Session, all []downlink.Filter) error {
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+	defer cancel()
+	if err := b.Presence.SaveFilters(ctx, s, all); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return nil
+}
+
+func filters(es *server.Session) []downlink.Filter {
+	subs := es.Subscriptions()
+	all := make([]downlink.Filter, 0, len(subs)+1)
+	for _, sub := range subs {
+		all = append(all, downlink.Filter{Filter: sub.Filter, QoS: sub.QoS})
+	}
+	return all
+}
+
+// put adds a filter, or replaces the one of its name.
+func put(all []downlink.Filter, f downlink.Filter) []downlink.Filter {
+	return append(drop(all, f.Filter), f)
+}
+
+func drop(all []downlink.Filter, name string) []downlink.Filter {
+	kept := all[:0]
+	for _, f := range all {
+		if f.Filter != name {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// cutWait bounds the reading of a product after a change.
+const cutWait = 5 * time.Second

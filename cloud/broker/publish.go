@@ -1,0 +1,48 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hawser-iot/hawser/cloud/presence"
+	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// Reasons for which a publish is refused before the path; the engine acknowledges and counts it, as MQTT 3.1.1 has no word for it.
+var (
+	errForeignTopic = errors.New("broker: the device may not publish to this topic")
+	errNoScript     = errors.New("broker: the product has no parse script")
+)
+
+// Publish implements server.Owner.
+func (b *Broker) Publish(es *server.Session, p *server.Publish) {
+	s, t, ok := session(es).MayPublish(p.Topic)
+	if !ok {
+		b.deny(session(es), p, "publish", errForeignTopic)
+		return
+	}
+	if t.Parse {
+		b.deny(s, p, "parse", errNoScript)
+		return
+	}
+	b.Path.Take(context.Background(), b.fill(es, s, t, p), p) // the message outlives the connection, the store bounds its wait
+}
+
+// fill makes the path's message of a publish. It allocates nothing: the message is pooled, p is its own Ack.
+func (b *Broker) fill(es *server.Session, s *presence.Session, t topic.Topic, p *server.Publish) *uplink.Message {
+	m := b.Path.New()
+	m.Device, m.DeviceID, m.Epoch = s.Device.Identity, s.Device.ID, s.Epoch
+	m.Product = s.Product()
+	m.Topic, m.Name, m.Payload, m.QoS = t, p.Topic, p.Payload, p.QoS
+	m.CBOR, m.Buffer = s.CBOR(), s.Buffer()
+	m.From = es
+	return m
+}
+
+func (b *Broker) deny(s *presence.Session, p *server.Publish, what string, err error) {
+	b.metrics.denied.WithLabelValues(what).Inc()
+	b.Log.Info("publish refused", "product", s.Device.Identity.Product, "device", s.Device.Identity.SN, "topic", p.Topic, "err", err)
+	p.Done(err)
+}

@@ -1,0 +1,185 @@
+package rulesql
+
+import (
+	"encoding/base64"
+	"math"
+	"strconv"
+
+	"github.com/hawser-iot/hawser/protocol/codec"
+)
+
+// vkind is the kind of a value. From vBool to vString the order is that of conversion upward.
+type vkind uint8
+
+const (
+	vMissing vkind = iota
+	vNull
+	vBool
+	vInt
+	vFloat
+	vString
+	vNode // an array or an object of the payload
+)
+
+// val is a value under evaluation.
+type val struct {
+	kind vkind
+	num  int64 // vBool: 0 or 1; vInt; vFloat: its bits
+	str  string
+	node codec.Value
+}
+
+func text(s string) val   { return val{kind: vString, str: s} }
+func integer(n int64) val { return val{kind: vInt, num: n} }
+func float(f float64) val { return val{kind: vFloat, num: int64(math.Float64bits(f))} }
+
+func boolean(b bool) val {
+	if b {
+		return val{kind: vBool, num: 1}
+	}
+	return val{kind: vBool}
+}
+
+// fromNode takes a value out of the payload.
+func fromNode(v codec.Value) val {
+	switch v.Kind() {
+	case codec.Missing:
+		return val{}
+	case codec.Null:
+		return val{kind: vNull}
+	case codec.Bool:
+		b, _ := v.Bool()
+		return boolean(b)
+	case codec.Int:
+		n, _ := v.Int()
+		return integer(n)
+	case codec.Float:
+		f, _ := v.Float()
+		return float(f)
+	case codec.String:
+		s, _ := v.Str()
+		return text(s)
+	case codec.Bytes:
+		b, _ := v.Bytes()
+		return text(base64.StdEncoding.EncodeToString(b))
+	}
+	return val{kind: vNode, node: v}
+}
+
+// float returns a bool, an integer or a float as a float.
+func (v val) float() float64 {
+	if v.kind == vFloat {
+		return math.Float64frombits(uint64(v.num))
+	}
+	return float64(v.num)
+}
+
+// appendText appends the value as a string: what a conversion upward makes of it.
+func (v val) appendText(dst []byte) []byte {
+	switch v.kind {
+	case vString:
+		return append(dst, v.str...)
+	case vBool:
+		return strconv.AppendBool(dst, v.num != 0)
+	case vInt:
+		return strconv.AppendInt(dst, v.num, 10)
+	case vFloat:
+		return strconv.AppendFloat(dst, v.float(), 'f', -1, 64)
+	case vNode:
+		return v.node.AppendJSON(dst)
+	}
+	return dst
+}
+
+// appendJSON appends the value for a result; what JSON has no number for (infinity) is null.
+func (v val) appendJSON(dst []byte) []byte {
+	switch v.kind {
+	case vString:
+		return codec.AppendString(dst, v.str)
+	case vFloat:
+		return codec.AppendFloat(dst, v.float())
+	case vMissing, vNull:
+		return append(dst, "null"...)
+	}
+	return v.appendText(dst)
+}
+
+// truth is the third-valued result of a condition.
+type truth uint8
+
+const (
+	unknown truth = iota
+	no
+	yes
+)
+
+func truthOf(b bool) truth {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// truth returns the value as a condition: bools and numbers are true unless 0, all else is unknown.
+func (v val) truth() truth {
+	switch v.kind {
+	case vBool, vInt:
+		return truthOf(v.num != 0)
+	case vFloat:
+		return truthOf(v.float() != 0)
+	}
+	return unknown
+}
+
+func (t truth) val() val {
+	if t == unknown {
+		return val{kind: vNull}
+	}
+	return boolean(t == yes)
+}
+
+// ordering is the result of comparing two values that can be.
+type ordering int8
+
+func order[T int64 | float64 | string](a, b T) ordering {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// compare orders two values after conversion upward. ok is false if one is missing, null, an array, an object or NaN.
+func compare(a, b val) (o ordering, ok bool) {
+	if a.kind < vBool || b.kind < vBool || a.kind == vNode || b.kind == vNode {
+		return 0, false
+	}
+	switch max(a.kind, b.kind) {
+	case vBool, vInt:
+		return order(a.num, b.num), true
+	case vFloat:
+		x, y := a.float(), b.float()
+		return order(x, y), x == x && y == y
+	}
+	var room [32]byte
+	switch {
+	case a.kind == b.kind:
+		return order(a.str, b.str), true
+	case a.kind == vString:
+		return -orderText(b.appendText(room[:0]), a.str), true
+	}
+	return orderText(a.appendText(room[:0]), b.str), true
+}
+
+// orderText orders bytes and a string without making a string of the bytes.
+func orderText(b []byte, s string) ordering {
+	switch {
+	case string(b) < s:
+		return -1
+	case string(b) > s:
+		return 1
+	}
+	return 0
+}

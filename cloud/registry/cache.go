@@ -26,8 +26,11 @@ func (c changedDevice) is(d *Device) bool {
 type deviceCache struct {
 	max int
 
-	mu      sync.Mutex // guards the fields below
-	gen     uint64     // counts changes, so that a read that began before one is not kept
+	mu  sync.Mutex // guards the fields below
+	gen uint64     // counts changes
+	// changed is a ring of the last changes, the g-th at g % changesKept, so
+	// that a read that began before a change of its device is not kept.
+	changed [changesKept]changedDevice
 	byID    map[int64]*list.Element
 	byIdent map[ident.Device]*list.Element
 	order   *list.List // of *Device, newest first

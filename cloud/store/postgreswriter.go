@@ -30,6 +30,7 @@ type pgBatch struct {
 	b    *batch
 	q    *pgx.Batch
 	on   []func(pgx.BatchResults) error // how to read the result of each queued statement
+	late bool                           // an operation is queued whose miss would undo the batch
 }
 
 // commit is engine.commit.
@@ -65,6 +66,11 @@ func (r *pgBatch) run(careful, async bool) error {
 	if err := body(); err != nil {
 		return err
 	}
+	if r.late { // COMMIT must not be under way before its outcome is known
+		if err := r.flush(); err != nil {
+			return err
+		}
+	}
 	r.outbox()
 	r.plain("COMMIT")
 	return r.flush()
@@ -88,7 +94,7 @@ func (r *pgBatch) flush() error {
 		return nil
 	}
 	q, on := r.q, r.on
-	r.q, r.on = &pgx.Batch{}, r.on[:0:0]
+	r.q, r.on, r.late = &pgx.Batch{}, r.on[:0:0], false
 	br := r.conn.SendBatch(r.ctx, q)
 	var first error
 	for _, read := range on {
@@ -219,6 +225,7 @@ func (r *pgBatch) op(i int32, p int) error {
 	if err != nil {
 		return &unitError{i, err}
 	}
+	r.late = r.late || p > 0 && op.Want >= 0
 	r.q.Queue(op.Stmt.postgres, args...)
 	r.on = append(r.on, func(br pgx.BatchResults) error {
 		tag, err := br.Exec()
@@ -282,8 +289,7 @@ func (r *pgBatch) one(i int32) error {
 
 // outbox queues one row for each shard that has records, in the order of the shards: two nodes cannot deadlock.
 func (r *pgBatch) outbox() {
-	// What is still queued may only miss a Want after a unit's first operation, which fails the batch; the guards are
-	// known. So the records can be framed before these results are.
+	// Every outcome that ends a unit is known by now, see guards and late.
 	r.b.frame()
 	for shard, blob := range r.b.out {
 		if len(blob) == 0 {

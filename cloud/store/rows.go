@@ -21,7 +21,8 @@ type rowSource interface {
 func (r *Rows) Next() bool { return r.src.Next() }
 
 // Scan reads the columns of the row. Integers scan into integers and bool (0 is false), text into string, bytes into
-// []byte (a copy); a column that may be NULL into a pointer to a pointer or a sql.Null type.
+// []byte (a copy; NULL and empty bytes are not told apart); another column that may be NULL into a pointer to a pointer or a
+// sql.Null type.
 func (r *Rows) Scan(dest ...any) error { return r.src.Scan(dest...) }
 
 // Err is the error that ended Next, if any.

@@ -126,3 +126,6 @@ func (db *DB) Dialect() Dialect { return db.engine.dialect() }
 
 // Outbox returns the face of the sinks.
 func (db *DB) Outbox() *Outbox { return db.outbox }
+
+// Queued is the number of units that wait for the committer.
+func (db *DB) Queued() int { return db.queue.depth() }

@@ -90,6 +90,7 @@ type Link struct {
 	tls     *tls.Config
 	login   string
 	onUp    []func(ctx context.Context)
+	rest    Handler
 	inbox   chan mqtt.Message
 	running atomic.Bool
 	stats   counters

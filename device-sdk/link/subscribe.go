@@ -162,6 +162,9 @@ func (l *Link) dispatch(ctx context.Context) {
 
 func (l *Link) handle(ctx context.Context, m mqtt.Message) {
 	hs := l.handlers(m.Topic())
+	if len(hs) == 0 && l.rest != nil {
+		hs = append(hs, l.rest)
+	}
 	if len(hs) == 0 {
 		l.stats.unhandled.Add(1)
 		l.log.Debug("message without a handler", "topic", m.Topic())
@@ -170,4 +173,26 @@ func (l *Link) handle(ctx context.Context, m mqtt.Message) {
 		h(ctx, Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Duplicate: m.Duplicate()})
 	}
 	m.Ack()
+}
+
+// HandleRest sends messages that no subscription wants to h: those that come
+// unasked, or were asked for with SubscribeOnce. Call it before Run.
+func (l *Link) HandleRest(h Handler) { l.rest = h }
+
+// SubscribeOnce asks the hub for a filter on the present connection only;
+// HandleRest says where the messages go. A gateway uses it for the topics of a sub-device,
+// which the hub grants only after that one's login. It returns a *SubscribeError
+// when the hub refuses, ErrOffline without a connection.
+func (l *Link) SubscribeOnce(ctx context.Context, filter string, qos byte) error {
+	l.mu.Lock()
+	c := l.cur
+	l.mu.Unlock()
+	if c == nil {
+		return ErrOffline
+	}
+	refused, err := c.subscribe(ctx, []*route{{filter: filter, qos: min(qos, 1)}})
+	if len(refused) > 0 {
+		return &SubscribeError{Filter: filter}
+	}
+	return err
 }

@@ -1,0 +1,152 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hawser-iot/hawser/device-sdk/link"
+	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// errNoReply: the hub took a request and did not answer in time.
+var errNoReply = errors.New("uplink: no answer from the hub in time")
+
+// refusedError is the hub's refusal of a topology request.
+type refusedError struct {
+	code    message.Code
+	message string
+}
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("uplink: the hub refused with code %d: %s", int(e.code), e.message)
+}
+
+// topology speaks the gateway's subdev/ topics.
+type topology struct {
+	link    *link.Link
+	timeout time.Duration
+	log     *slog.Logger
+
+	// mu guards the fields below.
+	mu      sync.Mutex
+	last    int64
+	waiting map[message.RequestID]chan message.SubdevReply
+}
+
+func newTopology(l *link.Link, timeout time.Duration, log *slog.Logger) *topology {
+	return &topology{
+		link: l, timeout: timeout, log: log,
+		last: time.Now().UnixMilli() % 1e12, waiting: make(map[message.RequestID]chan message.SubdevReply),
+	}
+}
+
+func (t *topology) listen() error {
+	for _, k := range []topic.Kind{topic.TopoAddReply, topic.SubdevLoginReply, topic.SubdevLogoutReply} {
+		if err := t.link.Subscribe(context.Background(), topic.System(t.link.Device(), k), 1, t.reply); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *topology) reply(_ context.Context, m link.Message) {
+	var r message.SubdevReply
+	if err := codec.Unmarshal(m.Payload, &r); err != nil {
+		t.log.Warn("a topology answer can't be decoded", "topic", m.Topic, "err", err)
+		return
+	}
+	t.mu.Lock()
+	ch := t.waiting[r.RequestID]
+	delete(t.waiting, r.RequestID)
+	t.mu.Unlock()
+	if ch != nil {
+		ch <- r
+	}
+}
+
+// add makes the devices the gateway's own.
+func (t *topology) add(ctx context.Context, ds ...ident.Device) error {
+	return t.request(ctx, topic.TopoAdd, ds)
+}
+
+// login marks sub-devices online; after it the gateway may use their topics.
+func (t *topology) login(ctx context.Context, ds ...ident.Device) error {
+	return t.request(ctx, topic.SubdevLogin, ds)
+}
+
+func (t *topology) request(ctx context.Context, k topic.Kind, ds []ident.Device) error {
+	id, body, err := t.body(ds)
+	if err != nil {
+		return err
+	}
+	ch := make(chan message.SubdevReply, 1)
+	t.mu.Lock()
+	t.waiting[id] = ch
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		delete(t.waiting, id)
+		t.mu.Unlock()
+	}()
+	m := link.Message{Topic: topic.System(t.link.Device(), k), Payload: body, QoS: 1}
+	if _, err := t.link.Send(ctx, m); err != nil {
+		return fmt.Errorf("%s: %w", k, err)
+	}
+	timer := time.NewTimer(t.timeout)
+	defer timer.Stop()
+	select {
+	case r := <-ch:
+		if !r.RetCode.OK() {
+			return &refusedError{r.RetCode, r.Message}
+		}
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%s: %w", k, errNoReply)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// logoutBody is what the buffer holds for a sub-device that has left.
+func (t *topology) logoutBody(d ident.Device) ([]byte, error) {
+	_, body, err := t.body([]ident.Device{d})
+	return body, err
+}
+
+func (t *topology) body(ds []ident.Device) (id message.RequestID, body []byte, err error) {
+	t.mu.Lock()
+	t.last++
+	id = message.RequestID(strconv.FormatInt(t.last, 10))
+	t.mu.Unlock()
+	req := message.SubdevRequest{RequestID: id}
+	for _, d := range ds {
+		req.Params = append(req.Params, message.NewSubdev(d))
+	}
+	body, err = codec.Marshal(codec.JSON, req)
+	return id, body, err
+}
+
+// devicesOf reads the Params of a topology message.
+func devicesOf(payload []byte) ([]ident.Device, error) {
+	var req message.SubdevRequest
+	if err := codec.Unmarshal(payload, &req); err != nil {
+		return nil, err
+	}
+	var ds []ident.Device
+	for _, p := range req.Params {
+		d := p.Device()
+		if err := d.Check(); err != nil {
+			return nil, err
+		}
+		ds = append(ds, d)
+	}
+	return ds, nil
+}

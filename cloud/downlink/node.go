@@ -4,16 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"strconv"
 	"time"
 
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
-// Between nodes a message goes as a request on hawser.node.<name>.down, an answer to a call as a note on
+// Between nodes a message goes as a request on hawser.node.<name>.down.<lane>, an answer to a call as a note on
 // hawser.node.<name>.answer. Both are CBOR. Nothing rests on them: what may wait is in the store before it is confirmed,
-// and what may not wait fails at its caller.
-func downSubject(node string) string   { return "hawser.node." + node + ".down" }
+// and what may not wait fails at its caller. The lane follows from the device: a subscription of the bus has one goroutine, so
+// that messages to one device stay in order while others do not wait for them.
+func downSubject(node string, lane int) string {
+	return "hawser.node." + node + ".down." + strconv.Itoa(lane)
+}
+
+// nodeLanes is how many messages from other nodes are delivered at once. All nodes of a cluster have the same.
+const nodeLanes = 32
+
+func laneOf(dev ident.Device) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(dev.SN)) // never fails
+	return int(h.Sum32() % nodeLanes)
+}
+
 func answerSubject(node string) string { return "hawser.node." + node + ".answer" }
 
 // nodeTimeout bounds the wait for another node; a dead one does not answer at all.
@@ -67,7 +82,7 @@ func (d *Downlink) forward(ctx context.Context, node string, m *Message, c *wire
 	}
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
-	reply, err := d.Bus.Request(ctx, downSubject(node), b)
+	reply, err := d.Bus.Request(ctx, downSubject(node, laneOf(m.Device)), b)
 	if err != nil {
 		return 0, fmt.Errorf("%w: node %s: %w", errNodeGone, node, err)
 	}
@@ -86,24 +101,40 @@ func (d *Downlink) forward(ctx context.Context, node string, m *Message, c *wire
 
 // serve takes messages and answers from other nodes.
 func (d *Downlink) serve() (stop func(), err error) {
-	down, err := d.Bus.Subscribe(downSubject(d.cfg.Node), func(_ string, b []byte) []byte { return d.fromNode(b) })
-	if err != nil {
-		return nil, fmt.Errorf("listen to other nodes: %w", err)
-	}
-	answers, err := d.Bus.Subscribe(answerSubject(d.cfg.Node), func(_ string, b []byte) []byte {
-		var a wireAnswer
-		if err := codec.Unmarshal(b, &a); err != nil {
-			d.Log.Warn("answer from another node not read", "err", err)
-			return nil
+	var stops []func()
+	stop = func() {
+		for _, f := range stops {
+			f()
 		}
-		d.Answer(ident.Device{Product: a.Product, SN: a.SN}, a.ID, a.Payload)
-		return nil
-	})
+	}
+	listen := func(subject string, f func(string, []byte) []byte) {
+		if err != nil {
+			return
+		}
+		var end func()
+		if end, err = d.Bus.Subscribe(subject, f); err == nil {
+			stops = append(stops, end)
+		}
+	}
+	for lane := range nodeLanes {
+		listen(downSubject(d.cfg.Node, lane), func(_ string, b []byte) []byte { return d.fromNode(b) })
+	}
+	listen(answerSubject(d.cfg.Node), func(_ string, b []byte) []byte { d.answerFrom(b); return nil })
 	if err != nil {
-		down()
+		stop()
 		return nil, fmt.Errorf("listen to other nodes: %w", err)
 	}
-	return func() { down(); answers() }, nil
+	return stop, nil
+}
+
+// answerFrom takes the answer to a call of this node from the node that holds the device.
+func (d *Downlink) answerFrom(b []byte) {
+	var a wireAnswer
+	if err := codec.Unmarshal(b, &a); err != nil {
+		d.Log.Warn("answer from another node not read", "err", err)
+		return
+	}
+	d.Answer(ident.Device{Product: a.Product, SN: a.SN}, a.ID, a.Payload)
 }
 
 // fromNode delivers what another node sent for a device that is connected here.

@@ -75,12 +75,10 @@ func (d *Downlink) deliver(ctx context.Context, t Target, m *Message) (Outcome, 
 func (d *Downlink) message(t Target, m *Message) (server.Message, error) {
 	payload := m.Payload
 	if t.CBOR() && strings.HasPrefix(m.Topic, "/$system/") && codec.Detect(payload) == codec.JSON {
-		doc, err := codec.Decode(payload, codec.DefaultLimits())
-		if err != nil {
+		var err error
+		if payload, err = codec.ToCBOR(payload, codec.DefaultLimits()); err != nil {
 			return server.Message{}, fmt.Errorf("turn message into CBOR: %w", err)
 		}
-		payload = doc.Root().AppendCBOR(nil)
-		doc.Release()
 	}
 	return server.Message{Topic: m.Topic, Payload: payload, QoS: m.QoS, Expiry: m.Expiry}, nil
 }

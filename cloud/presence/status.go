@@ -22,11 +22,7 @@ type status struct {
 // status makes the event and lets the rules see it; nothing has happened yet.
 func (p *Presence) status(s *Session, online bool, at time.Time) *status {
 	dev := s.Device.Identity
-	word := "Offline"
-	if online {
-		word = "Online"
-	}
-	body, err := codec.Marshal(codec.JSON, message.Status{ProductSN: dev.Product, DeviceSN: dev.SN, Status: word})
+	body, err := codec.Marshal(codec.JSON, message.NewStatus(dev, online))
 	if err != nil {
 		p.Log.Error("status not encoded", "device", dev, "err", err)
 	}
@@ -60,7 +56,7 @@ func (p *Presence) Greet(s *Session) error {
 	if s.CBOR() {
 		form = codec.CBOR
 	}
-	body, err := codec.Marshal(form, message.Status{ProductSN: dev.Product, DeviceSN: dev.SN, Status: "Online"})
+	body, err := codec.Marshal(form, message.NewStatus(dev, true))
 	if err != nil {
 		return err
 	}

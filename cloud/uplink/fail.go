@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/hawser-iot/hawser/cloud/store"
-	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
@@ -77,17 +76,8 @@ func (p *Path) excuse(m *Message, r *Refusal) {
 	if kind == topic.Invalid {
 		return
 	}
-	b := append(make([]byte, 0, 96), '{')
-	if id, ok := m.RequestID(); ok {
-		b = append(b, `"RequestID":`...)
-		b = codec.AppendString(b, id)
-		b = append(b, ',')
-	}
-	b = append(b, `"RetCode":`...)
-	b = appendInt(b, int64(r.Code))
-	b = append(b, `,"Message":`...)
-	b = codec.AppendString(b, r.Reason)
-	b = append(b, '}')
+	id, _ := m.RequestID()
+	b := message.AppendReply(make([]byte, 0, 96), id, r.Code, r.Reason)
 	if err := m.Reply(kind, "", b); err != nil {
 		p.Log.Error("refusal not encoded", "topic", m.Name, "err", err)
 	}

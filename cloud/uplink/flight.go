@@ -2,10 +2,10 @@ package uplink
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/message"
 )
 
 // flight is what the path keeps with a message while it is on its way. The functions are bound to the message once in
@@ -42,20 +42,14 @@ func (m *Message) outcome() error {
 	return m.refused
 }
 
-// RequestID is the request's own id, as a string even when the device sent a number.
-func (m *Message) RequestID() (string, bool) {
+// RequestID is the request's own id, as a string even when the device sent a number; CodeMissing or CodeBad say why there is
+// none. The string is valid as long as the message.
+func (m *Message) RequestID() (string, message.Code) {
 	root, err := m.Root()
 	if err != nil {
-		return "", false
+		return "", message.CodeBad
 	}
-	v := root.Get("RequestID")
-	if s, ok := v.Str(); ok {
-		return s, true
-	}
-	if n, ok := v.Int(); ok {
-		return strconv.FormatInt(n, 10), true
-	}
-	return "", false
+	return message.RequestIDOf(root)
 }
 
 // release gives a pooled message back, emptied but for the slices and functions that it owns.
@@ -101,5 +95,3 @@ func (l *lazy) value() (codec.Value, error) {
 	}
 	return l.doc.Root(), nil
 }
-
-func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }

@@ -100,17 +100,7 @@ func (m *Message) encode(body any) ([]byte, error) {
 	case !m.CBOR || codec.Detect(raw) == codec.CBOR:
 		return raw, nil
 	}
-	return ToCBOR(raw)
-}
-
-// ToCBOR turns a JSON text into CBOR with the same field names.
-func ToCBOR(b []byte) ([]byte, error) {
-	d, err := codec.Decode(b, codec.DefaultLimits())
-	if err != nil {
-		return nil, err
-	}
-	defer d.Release()
-	return d.Root().AppendCBOR(nil), nil
+	return codec.ToCBOR(raw, codec.DefaultLimits())
 }
 
 // Emit adds a derived message on the device's own topic of kind k (payload is JSON and belongs to the message from here

@@ -20,6 +20,8 @@ type Config struct {
 	// OutQueue is how many messages may wait for a session beside those in flight. When it is full the oldest
 	// waiting one is dropped and counted.
 	OutQueue int
+	// OutBytes is how many bytes those waiting may have; a message that is larger by itself gets ErrFull if it has to wait.
+	OutBytes int
 	// InFlight is how many QoS 1 and 2 messages to a session may be unacknowledged at once.
 	InFlight int
 	// MaxSubscriptions is how many filters a session may have; further ones get packet.SubackFailure.
@@ -45,6 +47,7 @@ func DefaultConfig() Config {
 		ConnectTimeout:   10 * time.Second,
 		Window:           64,
 		OutQueue:         256,
+		OutBytes:         1 << 20,
 		InFlight:         32,
 		MaxSubscriptions: 100,
 		AckDelay:         200 * time.Microsecond,
@@ -61,7 +64,7 @@ func (c Config) Validate() error {
 		v    int64
 	}{
 		{"MaxPacket", int64(c.MaxPacket)}, {"ConnectTimeout", int64(c.ConnectTimeout)}, {"Window", int64(c.Window)},
-		{"OutQueue", int64(c.OutQueue)}, {"InFlight", int64(c.InFlight)}, {"MaxSubscriptions", int64(c.MaxSubscriptions)},
+		{"OutQueue", int64(c.OutQueue)}, {"OutBytes", int64(c.OutBytes)}, {"InFlight", int64(c.InFlight)}, {"MaxSubscriptions", int64(c.MaxSubscriptions)},
 		{"StoreTimeout", int64(c.StoreTimeout)}, {"WriteTimeout", int64(c.WriteTimeout)},
 	} {
 		if f.v <= 0 {
@@ -93,6 +96,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxPacket, d.MaxPacket)
 	fill(&c.Window, d.Window)
 	fill(&c.OutQueue, d.OutQueue)
+	fill(&c.OutBytes, d.OutBytes)
 	fill(&c.InFlight, d.InFlight)
 	c.InFlight = min(c.InFlight, maxInFlight)
 	fill(&c.MaxSubscriptions, d.MaxSubscriptions)

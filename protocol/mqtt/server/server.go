@@ -1,107 +1,139 @@
-// Package server is an MQTT engine: it keeps connections and sessions and speaks the protocol, and asks its
-// Owner what all of it means.
+// Package server is an MQTT engine: it keeps connections and sessions, packet ids, quality of service and
+// keep-alive, and asks its Owner what all of it means: who may connect, what a publish causes and when it is
+// safe, which filters are granted, what is sent to whom.
+//
+// What it promises:
+//   - MQTT 3.1 and 3.1.1 over TCP, TLS, WebSocket and memory; QoS 0, 1 and 2 both ways; clean and persistent sessions; wills.
+//   - A publish is acknowledged when the owner says so (Publish.Done), from any goroutine, and acknowledgements
+//     leave in the order in which the publishes came. Acknowledgements of one commit leave in one write.
+//   - A subscription is in force and its SUBACK written before the connection's next packet is handled, and
+//     nothing is delivered on it before the SUBACK.
+//   - One connection an identity. A newer one takes over: Disconnect of the old is called before Attached of the new.
+//   - After a reconnect the messages in flight of a persistent session are sent again at once, in order, with DUP.
+//   - Every queue is bounded; what closes a connection, refuses a CONNECT or drops a message is counted by cause.
+//   - Costs follow events: an idle connection has one goroutine, no buffer and no timer of its own.
+//
+// What it leaves to the owner: permissions, routing between sessions, retained messages (Publish.Retain is
+// passed on), durable queues, and remembering messages for sessions that are offline: Send fails with ErrOffline.
+// Subscriptions and messages in flight of a persistent session live in memory; the owner restores subscriptions by Welcome.
 package server
 
 import (
 	"context"
+	"errors"
+	"hash/maphash"
 	"log/slog"
 	"net"
-	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
 )
+
+// ErrClosed is returned by Serve of a Server that was closed before.
+var ErrClosed = errors.New("mqtt server: closed")
 
 // Server serves MQTT on any number of listeners for one Owner.
 type Server struct {
-	cfg   Config
-	owner Owner
-	log   *slog.Logger
+	cfg    Config
+	owner  Owner
+	log    *slog.Logger
+	stats  counters
+	pools  pools
+	wheel  wheel
+	flush  flusher
+	start  time.Time
+	base   context.Context // ends when Close does; parent of what Owner.Connect gets
+	cancel context.CancelFunc
+	open   atomic.Int64 // connections
+
+	shards [shardCount]shard
+	seed   maphash.Seed
+
+	mu        sync.Mutex // guards the fields below
+	closing   bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	wg        sync.WaitGroup // goroutines of connections; Add only under mu while not closing
 }
 
-// New returns a Server; fields of cfg that are zero get their defaults. It starts nothing.
+// shardCount divides the sessions so that connects of different identities do not meet on one lock.
+const shardCount = 64
+
+type shard struct {
+	mu       sync.Mutex // taken before Session.mu
+	sessions map[string]*Session
+}
+
+// New returns a Server; fields of cfg that are zero get their defaults, but for those where zero has a meaning. It starts nothing.
 func New(cfg Config, owner Owner, log *slog.Logger) *Server {
-	return &Server{cfg: cfg.withDefaults(), owner: owner, log: log}
+	s := &Server{
+		cfg: cfg.withDefaults(), owner: owner, log: log, start: time.Now(), seed: maphash.MakeSeed(),
+		listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{},
+	}
+	s.base, s.cancel = context.WithCancel(context.Background())
+	s.wheel.init(s.cfg)
+	for i := range s.shards {
+		s.shards[i].sessions = map[string]*Session{}
+	}
+	return s
 }
 
-// Serve accepts connections from ln until ctx ends or the server is closed, and closes ln.
-func (s *Server) Serve(ctx context.Context, ln net.Listener, transport string) error { return nil }
-
-// WebSocket returns a handler that upgrades to MQTT over WebSocket.
-func (s *Server) WebSocket() http.Handler { return nil }
-
-// Session returns the session of an identity, offline persistent ones included.
-func (s *Server) Session(identity string) (*Session, bool) { return nil, false }
-
-// Each calls f for every session until it returns false.
-func (s *Server) Each(f func(*Session) bool) {}
-
-// Connections returns the number of open connections.
-func (s *Server) Connections() int { return 0 }
-
-// Kick ends the connection of an identity; it reports whether there was one.
-func (s *Server) Kick(identity string, why Cause) bool { return false }
-
-// Forget drops what is kept of a persistent session.
-func (s *Server) Forget(identity string) {}
-
-// Close stops accepting, lets acknowledgements in hand finish and closes all connections.
-func (s *Server) Close(ctx context.Context) error { return nil }
-
-// Stats returns the counters.
-func (s *Server) Stats() Stats { return Stats{} }
-
-// Session is one identity's attachment: from CONNECT to the end of the connection.
-type Session struct{}
-
-// Identity is what the owner named it.
-func (s *Session) Identity() string { return "" }
-
-// Data is the owner's own, from Welcome.
-func (s *Session) Data() any { return nil }
-
-// Clean reports whether the session ends with its connection.
-func (s *Session) Clean() bool { return false }
-
-// Remote is the peer's address.
-func (s *Session) Remote() string { return "" }
-
-// Online reports whether the session has a connection.
-func (s *Session) Online() bool { return false }
-
-// Subscriptions returns the session's filters.
-func (s *Session) Subscriptions() []Subscription { return nil }
-
-// Subscribed returns the highest granted QoS of the filters that match topic.
-func (s *Session) Subscribed(topic string) (qos byte, ok bool) { return 0, false }
-
-// Send queues m for the client.
-func (s *Session) Send(m Message) error { return ErrOffline }
-
-// Publish is a message from a client, and the token that acknowledges it.
-type Publish struct {
-	Topic    string
-	Payload  []byte
-	QoS      byte
-	Retain   bool
-	Dup      bool
-	PacketID uint16
+func (s *Server) shard(identity string) *shard {
+	return &s.shards[maphash.String(s.seed, identity)%shardCount]
 }
 
-// Done ends the handling of p.
-func (p *Publish) Done(err error) {}
+// Session returns the session of an identity: one with a connection, or a persistent one that is kept without.
+func (s *Server) Session(identity string) (*Session, bool) {
+	sh := s.shard(identity)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	found, ok := sh.sessions[identity]
+	return found, ok
+}
 
-// MemListener is a net.Listener in memory.
-type MemListener struct{}
+// Each calls f for every session, kept ones without a connection included, until f returns false. Sessions that come or
+// go meanwhile may be missed. f may call anything but Each's own shard-wide operations on the same identity are seen later.
+func (s *Server) Each(f func(*Session) bool) {
+	var batch []*Session
+	for i := range s.shards {
+		sh := &s.shards[i]
+		batch = batch[:0]
+		sh.mu.Lock()
+		for _, one := range sh.sessions {
+			batch = append(batch, one)
+		}
+		sh.mu.Unlock()
+		for _, one := range batch {
+			if !f(one) {
+				return
+			}
+		}
+	}
+}
 
-// NewMemListener returns a listener whose connections are made by Dial.
-func NewMemListener() *MemListener { return &MemListener{} }
+// Connections returns the number of open connections, handshakes included.
+func (s *Server) Connections() int { return int(s.open.Load()) }
 
-// Accept implements net.Listener.
-func (l *MemListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+// Kick ends the connection of an identity at once; it reports whether there was one.
+func (s *Server) Kick(identity string, why Cause) bool {
+	found, ok := s.Session(identity)
+	return ok && found.kick(why)
+}
 
-// Close implements net.Listener.
-func (l *MemListener) Close() error { return nil }
-
-// Addr implements net.Listener.
-func (l *MemListener) Addr() net.Addr { return nil }
-
-// Dial connects to the listener.
-func (l *MemListener) Dial() (net.Conn, error) { return nil, net.ErrClosed }
+// Forget drops what is kept of a persistent session: at once when it has no connection, else when that ends.
+func (s *Server) Forget(identity string) {
+	sh := s.shard(identity)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	found, ok := sh.sessions[identity]
+	if !ok {
+		return
+	}
+	found.mu.Lock()
+	defer found.mu.Unlock()
+	found.forget = true
+	if found.ended {
+		delete(sh.sessions, identity)
+		found.dropAllLocked()
+	}
+}

@@ -43,3 +43,42 @@ type counters struct {
 	dropped                          [drops]atomic.Uint64
 	broken                           [packet.Reasons]atomic.Uint64
 }
+
+// Stats returns a snapshot of the counters.
+func (s *Server) Stats() Stats {
+	n := &s.stats
+	out := Stats{
+		Connections: s.Connections(), Accepted: n.accepted.Load(), AcceptErrors: n.acceptErrors.Load(),
+		Connects: n.connects.Load(), Redelivered: n.redelivered.Load(), BytesIn: n.bytesIn.Load(),
+		BytesOut: n.bytesOut.Load(), Writes: n.writes.Load(), Paused: n.paused.Load(),
+		Unsubscribed: n.unsubscribed.Load(), Denied: n.denied.Load(),
+		Closed: map[Cause]uint64{}, Refused: map[packet.ConnackCode]uint64{}, Dropped: map[Drop]uint64{}, Broken: map[string]uint64{},
+	}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		out.Sessions += len(sh.sessions)
+		sh.mu.Unlock()
+	}
+	for i := range n.publishIn {
+		out.PublishIn[i], out.PublishOut[i] = n.publishIn[i].Load(), n.publishOut[i].Load()
+	}
+	fill(out.Closed, n.closed[:])
+	fill(out.Refused, n.refused[:])
+	fill(out.Dropped, n.dropped[:])
+	for i := range n.broken {
+		if v := n.broken[i].Load(); v > 0 {
+			out.Broken[packet.Reason(i).String()] = v
+		}
+	}
+	return out
+}
+
+// fill copies the counters that are not 0 to a map by their index.
+func fill[K Cause | Drop | packet.ConnackCode](m map[K]uint64, from []atomic.Uint64) {
+	for i := range from {
+		if v := from[i].Load(); v > 0 {
+			m[K(i)] = v
+		}
+	}
+}

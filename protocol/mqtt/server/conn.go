@@ -1,0 +1,323 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+)
+
+// conn is one network connection. Its goroutine reads and handles packets, one after the other; any goroutine
+// may append to what goes out. Idle, it holds no buffer.
+type conn struct {
+	srv       *Server
+	nc        net.Conn
+	try       tryConn // nc's non-blocking side, nil when it has none
+	transport string
+	version   byte
+
+	// What was read and not handled: in.buf[r:w]. Only the connection's goroutine touches these.
+	in    *chunk
+	r, w  int
+	need  int // size of the packet that begins at r, 0 = unknown
+	full  bool
+	small [16]byte // what a transport without a non-blocking side reads into while idle
+	rate  *rate    // nil without a bound
+	will  *Will
+
+	lastRead atomic.Int64 // tick of the last byte read
+	silence  int64        // ticks without a byte that end the connection, 0 = none; set before CONNACK
+
+	// The connection's place in the wheel, guarded by wheel.mu.
+	wheelNext, wheelPrev *conn
+	wheelSlot            int32
+	wheelIn, wheelOff    bool
+
+	mu       sync.Mutex // guards the fields below; taken after Session.mu
+	s        *Session   // nil until CONNECT was accepted
+	out      *outbuf    // bytes to write, nil when there are none
+	writing  bool       // a writer goroutine is at work and will take out when it is done
+	corked   bool       // the connection's goroutine is handling packets and will flush before it reads
+	dirty    bool       // in the flusher's list
+	closed   bool
+	draining bool
+	welcomed bool // CONNACK is out: the connect deadline is over
+	cause    Cause
+	waiting  bool // the connection's goroutine waits on wake
+	wakeAt   int  // it wants to be woken when pending is at most this
+	wake     chan struct{}
+	unavail  int64 // tick at which an unavailable store ends the connection, 0 = store available
+	window   int
+	pending  int // publishes with the owner
+	acks     ackRing
+	writerFn func() // c.writer, made once: starting it allocates nothing
+}
+
+// tryConn is what a transport can do without blocking.
+type tryConn interface {
+	// fill reads into c's chunk, waiting for bytes without holding one.
+	fill(c *conn) (int, error)
+	// tryWrite writes what the transport takes at once; 0 bytes without an error means none.
+	tryWrite(b []byte) (int, error)
+}
+
+func newConn(s *Server, nc net.Conn, transport string) *conn {
+	c := &conn{srv: s, nc: nc, transport: transport, window: s.cfg.Window, corked: true}
+	c.try = newTryConn(nc)
+	c.lastRead.Store(s.wheel.now.Load())
+	return c
+}
+
+// run is the connection's first goroutine: it shakes hands, and goes on in a fresh one, so that the deep stack of
+// a TLS handshake or an owner's login is not kept for the life of the connection.
+func (c *conn) run() {
+	err := c.handshake()
+	if err != nil {
+		c.end(err)
+		return
+	}
+	go c.serve()
+}
+
+// serve handles packets until the connection ends.
+func (c *conn) serve() {
+	err := c.attached()
+	for err == nil {
+		err = c.step()
+	}
+	c.end(err)
+}
+
+// step handles one packet.
+func (c *conn) step() error {
+	h, body, err := c.next()
+	if err != nil {
+		return err
+	}
+	return c.handle(h, body)
+}
+
+// ending is an error that names the cause of the connection's end.
+type ending struct {
+	cause Cause
+	err   error
+}
+
+func (e *ending) Error() string {
+	if e.err == nil {
+		return e.cause.String()
+	}
+	return e.cause.String() + ": " + e.err.Error()
+}
+
+func (e *ending) Unwrap() error { return e.err }
+
+func endWith(cause Cause, err error) error { return &ending{cause, err} }
+
+// causeOf finds why err ends a connection.
+func causeOf(err error) Cause {
+	var e *ending
+	var r packet.Reason
+	switch {
+	case errors.As(err, &e):
+		return e.cause
+	case errors.As(err, &r):
+		return CauseMalformed
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return CauseEOF
+	}
+	return CauseNetwork
+}
+
+// close ends the connection from any goroutine; the first cause counts.
+func (c *conn) close(cause Cause) {
+	c.mu.Lock()
+	c.closeLocked(cause)
+	c.mu.Unlock()
+}
+
+func (c *conn) closeLocked(cause Cause) {
+	if c.closed {
+		return
+	}
+	c.closed, c.cause = true, cause
+	c.signalLocked()
+	abort(c.nc)
+}
+
+// drain asks the connection's goroutine to stop reading, wait for acknowledgements in hand and end.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.welcomed {
+		c.closeLocked(CauseShutdown)
+		return
+	}
+	c.draining = true
+	c.signalLocked()
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// end is the last thing a connection's goroutine does.
+func (c *conn) end(err error) {
+	cause := causeOf(err)
+	c.settle(cause)
+	c.mu.Lock()
+	c.closeLocked(cause)
+	cause = c.cause
+	s := c.s
+	if c.out != nil && !c.writing {
+		c.srv.pools.putOut(c.out)
+		c.out = nil
+	}
+	c.mu.Unlock()
+	if t, ok := c.nc.(*tls.Conn); ok {
+		_ = t.Close() // the socket is closed already; this frees what TLS holds
+	}
+	c.srv.wheel.remove(c)
+	if c.in != nil {
+		c.srv.pools.release(c.in)
+		c.in = nil
+	}
+	c.count(cause, err)
+	if s != nil {
+		s.end(c, cause)
+	}
+	c.srv.open.Add(-1)
+	c.srv.mu.Lock()
+	delete(c.srv.conns, c)
+	c.srv.mu.Unlock()
+	c.srv.wg.Done()
+}
+
+// settle writes out what a graceful end still owes the client: the CONNACK of a refusal, acknowledgements in hand at shutdown.
+func (c *conn) settle(cause Cause) {
+	switch cause {
+	case CauseShutdown:
+		_ = c.waitUntil(0, func() bool { return c.pending == 0 || c.unavail != 0 })
+	case CauseRefused:
+	case CauseDisconnect:
+		c.mu.Lock()
+		c.flushLocked() // acknowledgements that the client may still read; nobody waits for it
+		c.mu.Unlock()
+		return
+	default:
+		return
+	}
+	c.mu.Lock()
+	c.flushLocked()
+	c.mu.Unlock()
+	_ = c.waitUntil(never, func() bool { return c.out == nil && !c.writing })
+}
+
+func (c *conn) count(cause Cause, err error) {
+	c.srv.stats.closed[cause].Add(1)
+	var r packet.Reason
+	if errors.As(err, &r) {
+		c.srv.stats.broken[r].Add(1)
+	}
+	identity := ""
+	if c.s != nil {
+		identity = c.s.identity
+	}
+	c.srv.log.Debug("connection ended", "identity", identity, "remote", c.remote(), "transport", c.transport,
+		"cause", cause.String(), "err", err)
+}
+
+func (c *conn) remote() string {
+	if a := c.nc.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}
+
+// checkDeadline is called by the wheel; it returns the tick of the next look, 0 for none.
+func (c *conn) checkDeadline(now int64) (next int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return 0
+	case !c.welcomed:
+		c.closeLocked(CauseConnectTimeout)
+		return 0
+	case c.unavail != 0:
+		if now >= c.unavail {
+			c.closeLocked(CauseUnavailable)
+			return 0
+		}
+		return c.unavail
+	case c.silence == 0:
+		return 0
+	}
+	last := c.lastRead.Load()
+	if c.waiting || c.corked {
+		last = now // it is we who are not reading
+	}
+	if now > last+c.silence {
+		c.closeLocked(CauseKeepAlive)
+		return 0
+	}
+	return last + c.silence + 1
+}
+
+// never is a wakeAt that no number of pending publishes reaches.
+const never = -1
+
+// signalLocked wakes the connection's goroutine if it waits.
+func (c *conn) signalLocked() {
+	if !c.waiting {
+		return
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// waitUntil blocks the connection's goroutine until ok, judged under mu, or the connection is closed, which is its error.
+// Bytes in hand are written first. It is woken when pending is at most wakeAt, and by writer, close and drain.
+func (c *conn) waitUntil(wakeAt int, ok func() bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waitUntilLocked(wakeAt, ok)
+}
+
+func (c *conn) waitUntilLocked(wakeAt int, ok func() bool) error {
+	if !c.closed && !ok() {
+		c.flushLocked()
+	}
+	for !c.closed && !ok() {
+		if c.wake == nil {
+			c.wake = make(chan struct{}, 1)
+		}
+		c.waiting, c.wakeAt, c.corked = true, wakeAt, false
+		c.mu.Unlock()
+		<-c.wake
+		c.mu.Lock()
+		c.waiting, c.corked = false, true
+	}
+	if c.closed {
+		return endWith(c.cause, nil)
+	}
+	return nil
+}
+
+// readError says what the failure of a read means.
+func (c *conn) readError(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return endWith(c.cause, nil)
+	case c.draining && errors.Is(err, os.ErrDeadlineExceeded):
+		return endWith(CauseShutdown, nil)
+	}
+	return err
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+)
+
+var errGrants = errors.New("owner returned another number of codes than of requests")
+
+// handle acts on one packet of an established session.
+func (c *conn) handle(h packet.Header, body []byte) error {
+	if err := c.heard(); err != nil {
+		return err
+	}
+	switch h.Type {
+	case packet.PUBLISH:
+		return c.publish(h.Flags, body)
+	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
+		id, err := packet.DecodeID(body)
+		if err != nil {
+			return err
+		}
+		c.acknowledged(h.Type, id)
+		return nil
+	case packet.SUBSCRIBE:
+		return c.subscribe(body)
+	case packet.UNSUBSCRIBE:
+		return c.unsubscribe(body)
+	case packet.PINGREQ:
+		if err := packet.DecodeEmpty(body); err != nil {
+			return err
+		}
+		c.ping()
+		return nil
+	case packet.DISCONNECT:
+		if err := packet.DecodeEmpty(body); err != nil {
+			return err
+		}
+		return endWith(CauseDisconnect, nil)
+	}
+	return endWith(CauseProtocol, fmt.Errorf("%s from a client", h.Type))
+}
+
+// heard waits until a client that does not read takes what it was sent, so that nobody can make the answers pile up.
+func (c *conn) heard() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waitingBytesLocked() < highWater {
+		return nil
+	}
+	c.srv.stats.paused.Add(1)
+	return c.waitUntilLocked(never, func() bool { return c.waitingBytesLocked() < highWater })
+}
+
+func (c *conn) acknowledged(t packet.Type, id uint16) {
+	if t == packet.PUBREL {
+		c.s.released(id)
+		c.reply(packet.PUBCOMP, id)
+		return
+	}
+	c.s.acknowledged(c, t, id)
+}
+
+// subscribe answers a SUBSCRIBE: in force and acknowledged in one step, before the next packet is looked at.
+func (c *conn) subscribe(body []byte) error {
+	id, filters, err := packet.DecodeSubscribe(body)
+	if err != nil {
+		return err
+	}
+	var all []Subscription
+	for {
+		name, qos, ok := filters.Next()
+		if !ok {
+			break
+		}
+		all = append(all, Subscription{Filter: string(name), QoS: qos})
+	}
+	c.uncork(false) // the owner may block
+	defer c.uncork(true)
+	codes := make([]byte, len(all))
+	asked := c.s.withinLimit(all, c.srv.cfg.MaxSubscriptions, codes)
+	if len(asked) > 0 {
+		granted, err := c.srv.owner.Subscribe(c.s, asked)
+		if err == nil && len(granted) != len(asked) {
+			err = errGrants
+		}
+		if err != nil {
+			return endWith(CauseOwner, fmt.Errorf("subscribe: %w", err))
+		}
+		spread(codes, all, granted)
+	}
+	for _, code := range codes {
+		if code == packet.SubackFailure {
+			c.srv.stats.denied.Add(1)
+		}
+	}
+	c.s.subscribed(c, id, all, codes)
+	return nil
+}
+
+// spread puts the owner's answers where codes does not already refuse, never above what was asked.
+func spread(codes []byte, all []Subscription, granted []byte) {
+	for i := range codes {
+		if codes[i] == packet.SubackFailure {
+			continue
+		}
+		codes[i] = granted[0]
+		if codes[i] != packet.SubackFailure {
+			codes[i] = min(codes[i], all[i].QoS)
+		}
+		granted = granted[1:]
+	}
+}
+
+func (c *conn) unsubscribe(body []byte) error {
+	id, filters, err := packet.DecodeUnsubscribe(body)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for {
+		name, _, ok := filters.Next()
+		if !ok {
+			break
+		}
+		names = append(names, string(name))
+	}
+	c.uncork(false)
+	defer c.uncork(true)
+	if err := c.srv.owner.Unsubscribe(c.s, names); err != nil {
+		return endWith(CauseOwner, fmt.Errorf("unsubscribe: %w", err))
+	}
+	c.s.unsubscribed(names)
+	c.reply(packet.UNSUBACK, id)
+	return nil
+}
+
+// uncork writes what is in hand, and with cork false lets other goroutines write while this one may be blocked.
+func (c *conn) uncork(cork bool) {
+	c.mu.Lock()
+	c.flushLocked()
+	c.corked = cork
+	c.mu.Unlock()
+}
+
+func (c *conn) ping() { c.reply(packet.PINGRESP, 0) }

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"time"
+)
+
+// rate spreads a connection's publishes over time: each pushes the point ahead at which the next is due, and
+// one second's worth may be ahead of the clock.
+type rate struct {
+	perMessage, perByte   time.Duration // what one costs; 0 = nothing
+	nextMessage, nextByte time.Time
+}
+
+// burst is how far ahead of the clock a connection may get.
+const burst = time.Second
+
+// newRate returns nil when neither rate, in units a second, is greater than 0.
+func newRate(msgs, bytes float64) *rate {
+	if msgs <= 0 && bytes <= 0 {
+		return nil
+	}
+	r := &rate{}
+	if msgs > 0 {
+		r.perMessage = time.Duration(float64(time.Second) / msgs)
+	}
+	if bytes > 0 {
+		r.perByte = max(1, time.Duration(float64(time.Second)/bytes))
+	}
+	return r
+}
+
+// take accounts for one publish of n bytes and returns how long to wait before it.
+func (r *rate) take(now time.Time, n int) time.Duration {
+	wait := time.Duration(0)
+	for _, b := range []struct {
+		next *time.Time
+		cost time.Duration
+	}{{&r.nextMessage, r.perMessage}, {&r.nextByte, time.Duration(n) * r.perByte}} {
+		if b.next.Before(now) {
+			*b.next = now
+		}
+		wait = max(wait, b.next.Sub(now)-burst)
+		*b.next = b.next.Add(b.cost)
+	}
+	return wait
+}
+
+// throttle holds the connection's goroutine back to its rate.
+func (c *conn) throttle(n int) error {
+	wait := c.rate.take(time.Now(), n)
+	if wait <= 0 {
+		return nil
+	}
+	c.srv.stats.paused.Add(1)
+	until := time.Now().Add(wait)
+	timer := time.AfterFunc(wait, func() {
+		c.mu.Lock()
+		c.signalLocked()
+		c.mu.Unlock()
+	})
+	defer timer.Stop()
+	return c.waitUntil(never, func() bool { return c.draining || !time.Now().Before(until) })
+}

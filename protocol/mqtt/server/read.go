@@ -1,0 +1,132 @@
+package server
+
+import (
+	"io"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+)
+
+// minRead is the least room worth a read.
+const minRead = 512
+
+// next returns the next packet, reading when there is none in hand. body is valid until the next call, unless a
+// reference to c.in is taken.
+func (c *conn) next() (h packet.Header, body []byte, err error) {
+	for {
+		if c.r < c.w {
+			h, n, err := packet.ParseHeader(c.in.buf[c.r:c.w])
+			if err != nil {
+				return h, nil, err
+			}
+			if n > 0 {
+				total := n + h.Remaining
+				if total > c.srv.cfg.MaxPacket {
+					return h, nil, endWith(CauseTooLarge, nil)
+				}
+				if c.w-c.r >= total {
+					body = c.in.buf[c.r+n : c.r+total : c.r+total]
+					c.r += total
+					c.need = 0
+					return h, body, nil
+				}
+				c.need = total
+			}
+		}
+		if err := c.fill(); err != nil {
+			return h, nil, err
+		}
+	}
+}
+
+// fill writes what is in hand and reads at least one byte.
+func (c *conn) fill() error {
+	if err := c.beforeRead(); err != nil {
+		return err
+	}
+	n, err := c.read()
+	if n > 0 {
+		c.w += n
+		c.full = c.w == len(c.in.buf)
+		c.lastRead.Store(c.srv.wheel.now.Load())
+		c.srv.stats.bytesIn.Add(uint64(n))
+		c.mu.Lock()
+		c.corked = true
+		c.mu.Unlock()
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return c.readError(err)
+}
+
+// beforeRead lets go of the cork.
+func (c *conn) beforeRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flushLocked()
+	c.corked = false
+	switch {
+	case c.closed:
+		return endWith(c.cause, nil)
+	case c.draining:
+		return endWith(CauseShutdown, nil)
+	}
+	return nil
+}
+
+func (c *conn) read() (int, error) {
+	if c.try != nil {
+		return c.try.fill(c)
+	}
+	c.dropIdleChunk()
+	if c.in != nil {
+		return c.nc.Read(c.room())
+	}
+	n, err := c.nc.Read(c.small[:])
+	if n > 0 {
+		copy(c.room(), c.small[:n])
+	}
+	return n, err
+}
+
+// dropIdleChunk gives the chunk back when nothing of it is waiting for the rest of a packet.
+func (c *conn) dropIdleChunk() {
+	if c.in != nil && c.r == c.w {
+		c.srv.pools.release(c.in)
+		c.in, c.r, c.w = nil, 0, 0
+	}
+}
+
+// room returns the free part of the chunk, taking a chunk when there is none and a larger one when a packet does not fit.
+// It never takes much more than has been received: a packet that announces a size and does not come costs little.
+func (c *conn) room() []byte {
+	size := chunkSizes[0]
+	if c.full {
+		size = chunkSizes[2] // the last chunk was filled: the peer has more to say
+	}
+	if c.in == nil {
+		c.in = c.srv.pools.chunk(size)
+		c.r, c.w = 0, 0
+		return c.in.buf
+	}
+	held := c.w - c.r
+	alone := c.in.refs.Load() == 1
+	if held == 0 && alone {
+		c.r, c.w = 0, 0
+	}
+	free := len(c.in.buf) - c.w
+	if free >= max(c.need-held, 1) && (free >= minRead || c.need > 0) {
+		return c.in.buf[c.w:]
+	}
+	if want := max(c.need, held+1); alone && c.r > 0 && want <= len(c.in.buf) {
+		copy(c.in.buf, c.in.buf[c.r:c.w])
+	} else {
+		grown := c.srv.pools.chunk(max(min(c.need, 4*held), held+1, size))
+		copy(grown.buf, c.in.buf[c.r:c.w])
+		c.srv.pools.release(c.in)
+		c.in = grown
+	}
+	c.r, c.w = 0, held
+	return c.in.buf[c.w:]
+}

@@ -76,6 +76,14 @@ func (v val) float() float64 {
 
 // appendText appends the value as a string: what a conversion upward makes of it.
 func (v val) appendText(dst []byte) []byte {
+	if v.kind == vNode {
+		return v.node.AppendJSON(dst)
+	}
+	return v.appendScalar(dst)
+}
+
+// appendScalar is appendText for all but arrays and objects; dst may be on the stack.
+func (v val) appendScalar(dst []byte) []byte {
 	switch v.kind {
 	case vString:
 		return append(dst, v.str...)
@@ -85,8 +93,6 @@ func (v val) appendText(dst []byte) []byte {
 		return strconv.AppendInt(dst, v.num, 10)
 	case vFloat:
 		return strconv.AppendFloat(dst, v.float(), 'f', -1, 64)
-	case vNode:
-		return v.node.AppendJSON(dst)
 	}
 	return dst
 }
@@ -168,9 +174,9 @@ func compare(a, b val) (o ordering, ok bool) {
 	case a.kind == b.kind:
 		return order(a.str, b.str), true
 	case a.kind == vString:
-		return -orderText(b.appendText(room[:0]), a.str), true
+		return -orderText(b.appendScalar(room[:0]), a.str), true
 	}
-	return orderText(a.appendText(room[:0]), b.str), true
+	return orderText(a.appendScalar(room[:0]), b.str), true
 }
 
 // orderText orders bytes and a string without making a string of the bytes.

@@ -113,6 +113,21 @@ func (s *Service) Login(ctx context.Context, l credential.Login, clientID string
 	return nil, refusal
 }
 
+// Signed checks a device's HTTP login: signature is the hex HMAC-SHA256 of body under the DeviceSecret. Its errors and its
+// throttle are those of Login; it changes no state.
+func (s *Service) Signed(ctx context.Context, dev ident.Device, body []byte, signature, remote string) (*Grant, error) {
+	l := credential.Login{Device: dev, Mode: credential.ModeSecret}
+	g, refusal := s.device(ctx, l, func(secret credential.Secret) bool { return credential.VerifyBody(secret, body, signature) })
+	pair := pair{dev, host(remote)}
+	if refusal == nil {
+		s.metrics.logins.WithLabelValues("http").Inc()
+		s.throttle.forget(pair)
+		return g, nil
+	}
+	s.refuse(ctx, l, pair, refusal)
+	return nil, refusal
+}
+
 // Refuse counts and logs a refusal that a door has decided itself, before Login.
 func (s *Service) Refuse(dev ident.Device, remote string, code packet.ConnackCode, why Reason) *Refusal {
 	r := &Refusal{Code: code, Reason: why}
@@ -158,32 +173,40 @@ func (s *Service) judge(ctx context.Context, l credential.Login, clientID, passw
 	if clientID != l.Device.ClientID() {
 		return nil, &Refusal{Code: packet.IdentifierRejected, Reason: BadClientID}
 	}
-	product, err := s.reg.Product(ctx, l.Device.Product)
+	if l.Mode == credential.ModeRegister {
+		return s.register(ctx, l, password)
+	}
+	return s.device(ctx, l, func(secret credential.Secret) bool { return secret.Equal(password) })
+}
+
+func (s *Service) product(ctx context.Context, sn string) (*registry.Product, *Refusal) {
+	product, err := s.reg.Product(ctx, sn)
 	if errors.Is(err, registry.ErrProductNotFound) {
 		return nil, &Refusal{Code: packet.BadCredentials, Reason: UnknownProduct}
 	}
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if l.Mode == credential.ModeRegister {
-		return s.register(ctx, l, product, password)
-	}
-	return s.secret(ctx, l, product, password)
+	return product, nil
 }
 
 func unavailable(err error) *Refusal {
 	return &Refusal{Code: packet.ServerUnavailable, Reason: Unavailable, Err: err}
 }
 
-// secret is authmode 1.
-func (s *Service) secret(ctx context.Context, l credential.Login, product *registry.Product, password string) (*Grant, *Refusal) {
+// device is a login with the device's own secret, which right judges.
+func (s *Service) device(ctx context.Context, l credential.Login, right func(credential.Secret) bool) (*Grant, *Refusal) {
+	product, refusal := s.product(ctx, l.Device.Product)
+	if refusal != nil {
+		return nil, refusal
+	}
 	dev, err := s.reg.Device(ctx, l.Device)
 	switch {
 	case errors.Is(err, registry.ErrDeviceNotFound):
 		return nil, &Refusal{Code: packet.BadCredentials, Reason: UnknownDevice}
 	case err != nil:
 		return nil, unavailable(err)
-	case !dev.Secret.Equal(password):
+	case !right(dev.Secret):
 		return nil, &Refusal{Code: packet.BadCredentials, Reason: WrongSecret}
 	case dev.State == registry.Disabled:
 		return nil, &Refusal{Code: packet.NotAuthorized, Reason: DeviceDisabled}
@@ -199,7 +222,11 @@ func Permissions(dev ident.Device, product *registry.Product) *topic.Permissions
 }
 
 // register is authmode 2, device-protocol section 2.
-func (s *Service) register(ctx context.Context, l credential.Login, product *registry.Product, password string) (*Grant, *Refusal) {
+func (s *Service) register(ctx context.Context, l credential.Login, password string) (*Grant, *Refusal) {
+	product, refusal := s.product(ctx, l.Device.Product)
+	if refusal != nil {
+		return nil, refusal
+	}
 	switch {
 	case !product.Secret.Equal(password):
 		return nil, &Refusal{Code: packet.BadCredentials, Reason: WrongSecret}

@@ -39,6 +39,11 @@ func (p *Presence) status(s *Session, online bool, at time.Time) *status {
 func (p *Presence) tell(st *status) {
 	p.metrics.event(st.online)
 	p.Log.Debug("device status", "product", st.msg.Device.Product, "device", st.msg.Device.SN, "online", st.online, "message_id", st.msg.ID)
+	if st.session.Gateway != nil { // its connection may outlive the login: it hears of both changes
+		if err := st.session.sendStatus(st.online); err != nil {
+			p.Log.Debug("status not sent", "device", st.msg.Device, "err", err)
+		}
+	}
 	if p.Feed != nil && p.Feed.Watched() {
 		p.Feed.Publish(monitor.Event{Time: st.msg.At, Type: monitor.TypePresence, Product: st.msg.Device.Product,
 			Device: st.msg.Device.SN, Topic: st.msg.Name, MessageID: st.msg.ID, Data: st.msg.Payload})
@@ -46,7 +51,10 @@ func (p *Presence) tell(st *status) {
 }
 
 // Greet sends a device that has just been attached its own status, if it is subscribed to it. It is not kept.
-func (p *Presence) Greet(s *Session) error {
+func (p *Presence) Greet(s *Session) error { return s.sendStatus(true) }
+
+// sendStatus sends a session's status over its connection, if that is subscribed to it.
+func (s *Session) sendStatus(online bool) error {
 	dev := s.Device.Identity
 	name := topic.System(dev, topic.DeviceStatus)
 	if _, ok := s.Subscribed(name); !ok {
@@ -56,7 +64,7 @@ func (p *Presence) Greet(s *Session) error {
 	if s.CBOR() {
 		form = codec.CBOR
 	}
-	body, err := codec.Marshal(form, message.NewStatus(dev, true))
+	body, err := codec.Marshal(form, message.NewStatus(dev, online))
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,8 @@ var floors = []floor{
 	{"cloud/registry", []string{"protocol", "cloud/store", "cloud/bus"}, true, "the registry knows only the store"},
 	{"cloud/account", []string{"protocol", "cloud/store", "cloud/bus"}, true, "accounts know only the store"},
 
-	// contracts and their adapters
+	// contracts and their adapters; storetest is test code, which may start servers
+	{"cloud/store/storetest", []string{"cloud/store", "testbed/harness"}, false, ""},
 	{"cloud/store", []string{"protocol"}, false, "the ground knows nobody above it"},
 	{"cloud/bus", nil, false, "the ground knows nobody above it"},
 	{"cloud/blob", nil, false, "the ground knows nobody above it"},

@@ -99,6 +99,10 @@ type storedReader struct {
 }
 
 func (r *storedReader) uvarint() uint64 {
+	if r.at < len(r.raw) && r.raw[r.at] < 0x80 && !r.bad { // nearly all of them
+		r.at++
+		return uint64(r.raw[r.at-1])
+	}
 	v, n := binary.Uvarint(r.raw[r.at:])
 	return uint64(r.take(int64(v), n))
 }
@@ -131,11 +135,11 @@ func (r *storedReader) str() string {
 // section reads one; the smallest key takes four bytes, which bounds what a false count can make it allocate.
 func (r *storedReader) section(at int64) section {
 	n := r.uvarint()
-	if r.bad || n > uint64(len(r.raw)-r.at)/4 {
-		r.bad = r.bad || n != 0
+	if r.bad || n == 0 {
 		return nil
 	}
-	if n == 0 {
+	if n > uint64(len(r.raw)-r.at)/4 {
+		r.bad = true
 		return nil
 	}
 	s := make(section, n)

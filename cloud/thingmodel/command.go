@@ -274,9 +274,9 @@ func (t *Things) setReply(m *uplink.Message) error {
 	if err != nil {
 		return err
 	}
-	id, ok := m.RequestID()
-	if !ok {
-		return uplink.Refuse(message.CodeMissing, "RequestID is missing")
+	id, code := m.RequestID()
+	if !code.OK() {
+		return uplink.Refuse(code, "RequestID is missing or malformed")
 	}
 	t.answerAfter(m, id, root)
 	return nil

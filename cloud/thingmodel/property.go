@@ -149,7 +149,7 @@ func success(m *uplink.Message) []byte {
 // appendRequestID opens an answer with the request's own id, if it had one.
 func appendRequestID(dst []byte, m *uplink.Message) []byte {
 	dst = append(dst, '{')
-	if id, ok := m.RequestID(); ok {
+	if id, code := m.RequestID(); code.OK() {
 		dst = append(dst, `"RequestID":`...)
 		dst = append(codec.AppendString(dst, id), ',')
 	}
@@ -159,7 +159,7 @@ func appendRequestID(dst []byte, m *uplink.Message) []byte {
 // appendRetCode opens an answer of the other order: {"RetCode":0,"RequestID":"3",
 func appendRetCode(dst []byte, m *uplink.Message) []byte {
 	dst = append(dst, `{"RetCode":0,`...)
-	if id, ok := m.RequestID(); ok {
+	if id, code := m.RequestID(); code.OK() {
 		dst = append(dst, `"RequestID":`...)
 		dst = append(codec.AppendString(dst, id), ',')
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -115,6 +116,8 @@ var cborEncoder = func() cbor.EncMode {
 
 var cborDecoder = func() cbor.DecMode {
 	m, err := cbor.DecOptions{
+		DefaultMapType:            reflect.TypeFor[map[string]any](),
+		IntDec:                    cbor.IntDecConvertSignedOrFail,
 		MaxNestedLevels:           maxNesting, // Decode has checked the limits
 		MaxArrayElements:          1<<31 - 1,
 		MaxMapPairs:               1<<31 - 1,

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"math"
 	"strings"
 	"unsafe"
 )
@@ -231,9 +230,12 @@ func equalNumbers(v, w Value) bool {
 	if !ok || x != y {
 		return false
 	}
-	// Past 2^53 an integer may round to a float that it does not equal.
-	if aInt || bInt {
-		return math.Abs(x) <= 1<<53 || aInt && int64(y) == a || bInt && int64(x) == b
+	// Past 2^53 an integer may round to a float that it does not equal; 2^63 itself is no int64.
+	if aInt {
+		return y < 1<<63 && int64(y) == a
+	}
+	if bInt {
+		return x < 1<<63 && int64(x) == b
 	}
 	return v.node().flags&flagUint == 0 || w.node().flags&flagUint == 0 || v.node().num == w.node().num
 }

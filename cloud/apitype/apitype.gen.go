@@ -18,6 +18,33 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for CommandRecordStatus.
+const (
+	Bad     CommandRecordStatus = "bad"
+	Done    CommandRecordStatus = "done"
+	Failed  CommandRecordStatus = "failed"
+	Sent    CommandRecordStatus = "sent"
+	Timeout CommandRecordStatus = "timeout"
+)
+
+// Valid indicates whether the value is a known member of the CommandRecordStatus enum.
+func (e CommandRecordStatus) Valid() bool {
+	switch e {
+	case Bad:
+		return true
+	case Done:
+		return true
+	case Failed:
+		return true
+	case Sent:
+		return true
+	case Timeout:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeviceState.
 const (
 	Disabled DeviceState = "disabled"
@@ -135,24 +162,6 @@ func (e Role) Valid() bool {
 	}
 }
 
-// Defines values for RuleActionKind.
-const (
-	HTTP      RuleActionKind = "http"
-	Republish RuleActionKind = "republish"
-)
-
-// Valid indicates whether the value is a known member of the RuleActionKind enum.
-func (e RuleActionKind) Valid() bool {
-	switch e {
-	case HTTP:
-		return true
-	case Republish:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for TopicPermission.
 const (
 	Pub    TopicPermission = "pub"
@@ -226,6 +235,30 @@ type CommandCall struct {
 	TimeoutSeconds float64 `json:"timeoutSeconds,omitempty,omitzero"`
 }
 
+// CommandList defines model for CommandList.
+type CommandList struct {
+	Items      []CommandRecord `json:"items"`
+	NextCursor string          `json:"nextCursor,omitempty,omitzero"`
+}
+
+// CommandRecord defines model for CommandRecord.
+type CommandRecord struct {
+	CreatedAt  time.Time  `json:"createdAt"`
+	DoneAt     time.Time  `json:"doneAt,omitempty,omitzero"`
+	ID         string     `json:"id"`
+	Identifier string     `json:"identifier"`
+	Input      JSONObject `json:"input,omitempty,omitzero"`
+	Output     JSONObject `json:"output,omitempty,omitzero"`
+	RequestID  string     `json:"requestID"`
+	RetCode    int        `json:"retCode"`
+
+	// Status sent and not answered yet, done (see retCode), failed to reach the device, timeout, or a bad answer.
+	Status CommandRecordStatus `json:"status"`
+}
+
+// CommandRecordStatus sent and not answered yet, done (see retCode), failed to reach the device, timeout, or a bad answer.
+type CommandRecordStatus string
+
 // CommandResult defines model for CommandResult.
 type CommandResult struct {
 	Identifier string     `json:"identifier"`
@@ -236,6 +269,13 @@ type CommandResult struct {
 	Pending   bool   `json:"pending,omitempty,omitzero"`
 	RequestID string `json:"requestID"`
 	RetCode   int    `json:"retCode"`
+}
+
+// DesiredValue defines model for DesiredValue.
+type DesiredValue struct {
+	// Value Any JSON value.
+	Value   JSONValue `json:"value"`
+	Version int64     `json:"version"`
 }
 
 // Device defines model for Device.
@@ -440,6 +480,8 @@ type ProductPatch struct {
 
 // Properties defines model for Properties.
 type Properties struct {
+	// Desired What waits for the device.
+	Desired   map[string]DesiredValue  `json:"desired,omitempty,omitzero"`
 	DeviceSN  string                   `json:"deviceSN"`
 	ProductSN string                   `json:"productSN"`
 	Property  map[string]PropertyValue `json:"property"`
@@ -508,26 +550,10 @@ type Rule struct {
 	UpdatedAt   time.Time    `json:"updatedAt"`
 }
 
-// RuleAction What is done with each result. `http`: the result is POSTed to `url` with `headers`. `republish`: the result is
-// published to the device topic `topic` (which may hold `${field}`) with `qos`.
-type RuleAction struct {
-	// Headers http
-	Headers map[string]string `json:"headers,omitempty,omitzero"`
-	ID      string            `json:"id,omitempty,omitzero"`
-	Kind    RuleActionKind    `json:"kind"`
-
-	// Qos republish
-	Qos int `json:"qos,omitempty,omitzero"`
-
-	// Topic republish
-	Topic string `json:"topic,omitempty,omitzero"`
-
-	// URL http
-	URL string `json:"url,omitempty,omitzero"`
-}
-
-// RuleActionKind defines model for RuleAction.Kind.
-type RuleActionKind string
+// RuleAction What is done with each result; `kind` says which of the other members there are. `http`: the results are POSTed to
+// `url` with `headers`. `republish`: each result is published to the device topic `topic`, which may hold
+// `${field}`, with `qos`.
+type RuleAction = json.RawMessage
 
 // RuleList defines model for RuleList.
 type RuleList struct {
@@ -551,7 +577,7 @@ type RuleStats struct {
 type Shadow struct {
 	DeviceSN string `json:"deviceSN"`
 
-	// Metadata reported and desired: {key: {timestamp: s}}.
+	// Metadata reported and desired: {key: {Timestamp: s}}, as the device sees it.
 	Metadata  JSONObject `json:"metadata"`
 	ProductSN string     `json:"productSN"`
 
@@ -566,11 +592,12 @@ type Shadow struct {
 	Version int32 `json:"version"`
 }
 
-// ShadowPatch defines model for ShadowPatch.
+// ShadowPatch `{"state":{"desired":{…}}}`, in the form of the shadow itself, or `{"desired":{…}}` for short.
 type ShadowPatch struct {
-	State struct {
-		Desired JSONObject `json:"desired"`
-	} `json:"state"`
+	Desired JSONObject `json:"desired,omitempty,omitzero"`
+	State   struct {
+		Desired JSONObject `json:"desired,omitempty,omitzero"`
+	} `json:"state,omitempty,omitzero"`
 }
 
 // ShadowState defines model for ShadowState.
@@ -643,6 +670,15 @@ type ListDevicesParams struct {
 	// State Only devices in this state.
 	State *DeviceState `form:"state,omitempty" json:"state,omitempty"`
 
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListCommandsParams defines parameters for ListCommands.
+type ListCommandsParams struct {
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -760,6 +796,9 @@ type ServerInterface interface {
 	// UpdateDevice Change some members of a device
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN})
 	UpdateDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// ListCommands The command log of a device
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands)
+	ListCommands(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListCommandsParams)
 	// CallCommand Call a command of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands)
 	CallCommand(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
@@ -1327,6 +1366,70 @@ func (siw *ServerInterfaceWrapper) UpdateDevice(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateDevice(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCommands operation middleware
+func (siw *ServerInterfaceWrapper) ListCommands(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCommandsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCommands(w, r, productSN, deviceSN, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2166,6 +2269,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/shadow", wrapper.UpdateShadow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/properties", wrapper.GetProperties)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/properties", wrapper.SetProperties)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands", wrapper.ListCommands)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands", wrapper.CallCommand)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/publish", wrapper.Publish)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/rules", wrapper.ListRules)
@@ -2819,6 +2923,47 @@ type UpdateDevicedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateDevicedefaultApplicationProblemPlusJSONResponse) VisitUpdateDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCommandsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ListCommandsParams
+}
+
+type ListCommandsResponseObject interface {
+	VisitListCommandsResponse(w http.ResponseWriter) error
+}
+
+type ListCommands200JSONResponse CommandList
+
+func (response ListCommands200JSONResponse) VisitListCommandsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCommandsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCommandsdefaultApplicationProblemPlusJSONResponse) VisitListCommandsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3767,6 +3912,9 @@ type StrictServerInterface interface {
 	// UpdateDevice Change some members of a device
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN})
 	UpdateDevice(ctx context.Context, request UpdateDeviceRequestObject) (UpdateDeviceResponseObject, error)
+	// ListCommands The command log of a device
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands)
+	ListCommands(ctx context.Context, request ListCommandsRequestObject) (ListCommandsResponseObject, error)
 	// CallCommand Call a command of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands)
 	CallCommand(ctx context.Context, request CallCommandRequestObject) (CallCommandResponseObject, error)
@@ -4312,6 +4460,34 @@ func (sh *strictHandler) UpdateDevice(w http.ResponseWriter, r *http.Request, pr
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateDeviceResponseObject); ok {
 		if err := validResponse.VisitUpdateDeviceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCommands operation middleware
+func (sh *strictHandler) ListCommands(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListCommandsParams) {
+	var request ListCommandsRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCommands(ctx, request.(ListCommandsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCommands")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCommandsResponseObject); ok {
+		if err := validResponse.VisitListCommandsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

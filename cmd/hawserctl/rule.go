@@ -112,19 +112,24 @@ func (c *cli) fillRule(body *apitype.NewRule, a actionFlags) error {
 		headers[name] = value
 	}
 	for _, url := range a.https {
-		body.Actions = append(body.Actions, apitype.RuleAction{Kind: "http", URL: url, Headers: headers})
+		body.Actions = append(body.Actions, action(map[string]any{"kind": "http", "url": url, "headers": headers}))
 	}
 	for _, topic := range a.republish {
-		body.Actions = append(body.Actions, apitype.RuleAction{Kind: "republish", Topic: topic, Qos: a.qos})
+		body.Actions = append(body.Actions, action(map[string]any{"kind": "republish", "topic": topic, "qos": a.qos}))
 	}
 	for _, text := range a.others {
-		var action apitype.RuleAction
-		if err := json.Unmarshal([]byte(text), &action); err != nil {
+		object, err := checkObject([]byte(text))
+		if err != nil {
 			return usageError{fmt.Errorf("--action %q: %w", text, err)}
 		}
-		body.Actions = append(body.Actions, action)
+		body.Actions = append(body.Actions, object)
 	}
 	return nil
+}
+
+func action(members map[string]any) apitype.RuleAction {
+	b, _ := json.Marshal(members) // strings and numbers always encode
+	return b
 }
 
 func newRuleList(c *cli) *cobra.Command {

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/monitor"
+)
+
+// Feed is what the API needs of the monitor. Its channel drops the oldest event when the reader is slow.
+type Feed interface {
+	Subscribe(f monitor.Filter) (<-chan monitor.Event, func())
+}
+
+// eventWriteTimeout is how long one event may take to leave: a reader that does not read for so long is gone.
+const eventWriteTimeout = 30 * time.Second
+
+func (s *server) StreamEvents(ctx context.Context, r apitype.StreamEventsRequestObject) (apitype.StreamEventsResponseObject, error) {
+	var f monitor.Filter
+	if r.Params.Product != nil {
+		f.Product = *r.Params.Product
+	}
+	if r.Params.Device != nil {
+		f.Device = *r.Params.Device
+		if f.Product == "" {
+			return nil, invalid("device", "device: wants product too, a deviceSN is unique in its product only")
+		}
+	}
+	if r.Params.Type != nil {
+		for _, t := range *r.Params.Type {
+			if !t.Valid() {
+				return nil, invalid("type", "type: there is no %q", string(t))
+			}
+			f.Types = append(f.Types, string(t))
+		}
+	}
+	if r.Params.LastEventID != nil && *r.Params.LastEventID != "" {
+		id, err := strconv.ParseInt(*r.Params.LastEventID, 10, 64)
+		if err != nil {
+			return nil, invalid("Last-Event-ID", "Last-Event-ID: is no id of an event")
+		}
+		f.After = id
+	}
+	return &eventStream{ctx: ctx, feed: s.Feed, filter: f, heartbeat: s.cfg.Heartbeat}, nil
+}
+
+// eventStream is an answer that lasts until the client goes or the hub stops; both end ctx.
+type eventStream struct {
+	ctx       context.Context
+	feed      Feed
+	filter    monitor.Filter
+	heartbeat time.Duration
+}
+
+func (e *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
+	events, cancel := e.feed.Subscribe(e.filter)
+	defer cancel()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	w.WriteHeader(http.StatusOK)
+	beat := time.NewTicker(e.heartbeat)
+	defer beat.Stop()
+	// Tells the client at once that it is connected: events may be long in coming.
+	err := send(w, []byte(": connected\n\n"))
+	for err == nil {
+		select {
+		case <-e.ctx.Done():
+			return nil
+		case <-beat.C:
+			err = send(w, []byte(":\n\n"))
+		case ev, ok := <-events:
+			if !ok {
+				return nil
+			}
+			err = sendEvent(w, &ev)
+		}
+	}
+	return nil // the client has gone; there is nobody to tell
+}
+
+func sendEvent(w http.ResponseWriter, ev *monitor.Event) error {
+	data, err := json.Marshal(eventOf(ev))
+	if err != nil {
+		return err
+	}
+	return send(w, fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", ev.ID, ev.Type, data))
+}
+
+func send(w http.ResponseWriter, b []byte) error {
+	rc := http.NewResponseController(w)
+	if err := rc.SetWriteDeadline(time.Now().Add(eventWriteTimeout)); err != nil {
+		return err
+	}
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	return rc.Flush()
+}
+
+func eventOf(ev *monitor.Event) apitype.Event {
+	out := apitype.Event{ID: ev.ID, Time: ev.Time.UTC(), Type: apitype.EventType(ev.Type), ProductSN: ev.Product, DeviceSN: ev.Device,
+		Topic: ev.Topic, Data: apitype.JSONValue(ev.Data)}
+	if ev.MessageID != 0 {
+		out.MessageID = ev.MessageID.String()
+	}
+	return out
+}

@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/hawser-iot/hawser/cloud/account"
+	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/shadow"
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/thingmodel"
+	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/thing"
+)
+
+// problem is an answer that is an error. It is an error itself, so that operations may return one.
+type problem struct {
+	status  int
+	code    string
+	detail  string
+	field   string
+	retCode message.Code
+}
+
+func (p problem) Error() string { return fmt.Sprintf("api: %s: %s", p.code, p.detail) }
+
+// invalid is a member or parameter with a value that will not do.
+func invalid(field, format string, args ...any) problem {
+	return problem{status: http.StatusBadRequest, code: "invalid", field: field, detail: fmt.Sprintf(format, args...)}
+}
+
+// problems maps the domain's sentinels, the first that fits: the one place where they become a status and a stable
+// code. An empty detail takes the error's own text.
+var problems = []struct {
+	err error
+	problem
+}{
+	{account.ErrBadKey, problem{status: http.StatusUnauthorized, code: "unauthorized", detail: "the API key is not valid"}},
+	{account.ErrNotFound, problem{status: http.StatusNotFound, code: "api_key_not_found"}},
+	{account.ErrLastOwner, problem{status: http.StatusConflict, code: "last_owner_key"}},
+	{registry.ErrProductNotFound, problem{status: http.StatusNotFound, code: "product_not_found", retCode: message.CodeNoSuchProduct}},
+	{registry.ErrDeviceNotFound, problem{status: http.StatusNotFound, code: "device_not_found", retCode: message.CodeNoSuchDevice}},
+	{registry.ErrExists, problem{status: http.StatusConflict, code: "device_exists"}},
+	{registry.ErrHasDevices, problem{status: http.StatusConflict, code: "product_has_devices"}},
+	{registry.ErrPublished, problem{status: http.StatusConflict, code: "product_published", retCode: message.CodePublished}},
+	{registry.ErrLimit, problem{status: http.StatusUnprocessableEntity, code: "limit_exceeded"}},
+	{shadow.ErrDisabled, problem{status: http.StatusConflict, code: "shadow_disabled", retCode: message.CodeShadowDisabled}},
+	{shadow.ErrRevision, problem{status: http.StatusPreconditionFailed, code: "revision_mismatch", retCode: message.CodeVersionConflict}},
+	{shadow.ErrTooLarge, problem{status: http.StatusUnprocessableEntity, code: "too_large"}},
+	{shadow.ErrBusy, problem{status: http.StatusServiceUnavailable, code: "busy"}},
+	{thingmodel.ErrNoModel, problem{status: http.StatusConflict, code: "no_thing_model", retCode: message.CodePropertyUndefined}},
+	{thingmodel.ErrOffline, problem{status: http.StatusConflict, code: "device_offline", detail: "the device is offline", retCode: message.CodeNotOnline}},
+	{thingmodel.ErrNotSubscribed, problem{status: http.StatusConflict, code: "not_subscribed", detail: "the device is online but not subscribed to the topic", retCode: message.CodeNotOnline}},
+	{thingmodel.ErrTimeout, problem{status: http.StatusGatewayTimeout, code: "device_timeout", detail: "the device did not answer in time; it may have done what it was asked for", retCode: message.CodeCommandTimeout}},
+	{thingmodel.ErrTooLargeForDevice, problem{status: http.StatusUnprocessableEntity, code: "too_large_for_device", detail: "the message is too large for the device"}},
+	{downlink.ErrOffline, problem{status: http.StatusConflict, code: "device_offline", retCode: message.CodeNotOnline}},
+	{downlink.ErrNoAnswer, problem{status: http.StatusGatewayTimeout, code: "device_timeout", retCode: message.CodeCommandTimeout}},
+	{downlink.ErrNotSubscribed, problem{status: http.StatusConflict, code: "not_subscribed"}},
+	{downlink.ErrTooLargeForDevice, problem{status: http.StatusUnprocessableEntity, code: "too_large_for_device"}},
+	{downlink.ErrFull, problem{status: http.StatusServiceUnavailable, code: "device_queue_full"}},
+	{store.ErrUnavailable, problem{status: http.StatusServiceUnavailable, code: "unavailable", detail: "the store cannot be written or read just now; try again"}},
+	{context.DeadlineExceeded, problem{status: http.StatusGatewayTimeout, code: "timeout", detail: "the hub did not finish in time; try again"}},
+}
+
+// problemOf finds the problem that err is; ok is false for what nobody expected.
+func problemOf(err error) (p problem, ok bool) {
+	if p, ok := errors.AsType[problem](err); ok {
+		return p, true
+	}
+	if errors.Is(err, thingmodel.ErrBadReply) { // before what is wrong with the reply, which is not the caller's fault
+		return problem{status: http.StatusBadGateway, code: "bad_device_reply", detail: plain(err.Error()), retCode: message.CodeBadCommandReply}, true
+	}
+	if p, ok := invalidOf(err); ok {
+		return p, true
+	}
+	for _, known := range problems {
+		if errors.Is(err, known.err) {
+			p = known.problem
+			if p.detail == "" {
+				p.detail = plain(err.Error())
+			}
+			return p, true
+		}
+	}
+	if store.IsTemporary(err) {
+		return problemOf(store.ErrUnavailable)
+	}
+	return problem{}, false
+}
+
+// invalidOf translates the errors that name a member.
+func invalidOf(err error) (problem, bool) {
+	if e, ok := errors.AsType[*registry.ErrInvalid](err); ok {
+		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
+	}
+	if e, ok := errors.AsType[*shadow.ErrInvalid](err); ok {
+		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
+	}
+	if e, ok := errors.AsType[*thingmodel.ErrInvalid](err); ok {
+		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
+	}
+	if e, ok := errors.AsType[*account.ErrInvalid](err); ok {
+		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
+	}
+	if e, ok := errors.AsType[*thing.Violation](err); ok {
+		p := invalid(e.Identifier, "%s", plain(e.Error()))
+		p.retCode = e.Code
+		return p, true
+	}
+	return problem{}, false
+}
+
+// packages are the prefixes that our errors begin with; they mean nothing to a reader of the API.
+var packages = strings.NewReplacer("registry: ", "", "account: ", "", "downlink: ", "", "shadow: ", "", "thingmodel: ", "",
+	"rules: ", "", "rulesql: ", "", "thing: ", "", "topic: ", "", "ident: ", "", "shadowdoc: ", "", "codec: ", "")
+
+func plain(text string) string { return packages.Replace(text) }
+
+// fail answers an operation's error.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p, ok := problemOf(err)
+	switch {
+	case ok:
+	case r.Context().Err() != nil:
+		return // the caller has gone
+	default:
+		p = problem{status: http.StatusInternalServerError, code: "internal", detail: "the hub's log has the details under this request id"}
+	}
+	if p.status >= http.StatusInternalServerError {
+		s.log.Error("API request failed", "method", r.Method, "path", r.URL.Path, "request", requestID(r.Context()), "code", p.code, "err", err)
+	}
+	if p.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "2")
+	}
+	s.write(w, r, p)
+}
+
+// badRequest answers a body or parameter that cannot be read.
+func (s *server) badRequest(w http.ResponseWriter, r *http.Request, err error) {
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		s.write(w, r, problem{status: http.StatusRequestEntityTooLarge, code: "too_large", detail: fmt.Sprintf("the body is longer than %d bytes", e.Limit)})
+		return
+	}
+	p := problem{status: http.StatusBadRequest, code: "invalid", detail: err.Error()}
+	if e, ok := errors.AsType[*apitype.InvalidParamFormatError](err); ok {
+		p.field, p.detail = e.ParamName, e.ParamName+": cannot be read as what it should be"
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		p.field, p.detail = e.Field, fmt.Sprintf("%s: is a JSON %s", e.Field, e.Value)
+	} else {
+		p.detail = strings.TrimPrefix(p.detail, "can't decode JSON body: ")
+	}
+	s.write(w, r, p)
+}
+
+func (s *server) write(w http.ResponseWriter, r *http.Request, p problem) {
+	body := apitype.Problem{Type: "about:blank", Title: http.StatusText(p.status), Status: p.status, Code: p.code,
+		Detail: p.detail, Field: p.field, RetCode: int(p.retCode), RequestID: requestID(r.Context())}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.status)
+	_ = json.NewEncoder(w).Encode(body) // nobody is left to tell
+}

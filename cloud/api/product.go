@@ -1,0 +1,184 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/protocol/thing"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// Products is what the API needs of the registry for products.
+type Products interface {
+	Product(ctx context.Context, sn string) (*registry.Product, error)
+	Products(ctx context.Context, page registry.Page) ([]*registry.Product, string, error)
+	CreateProduct(ctx context.Context, n registry.NewProduct) (*registry.Product, error)
+	UpdateProduct(ctx context.Context, sn string, u registry.ProductUpdate) (*registry.Product, error)
+	DeleteProduct(ctx context.Context, sn string) error
+	SetTemplate(ctx context.Context, sn string, t *thing.Template) (*registry.Product, error)
+	SetTopics(ctx context.Context, sn string, topics []topic.Template) (*registry.Product, error)
+}
+
+func (s *server) ListProducts(ctx context.Context, r apitype.ListProductsRequestObject) (apitype.ListProductsResponseObject, error) {
+	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := s.Products.Products(ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]apitype.Product, len(list))
+	for i, p := range list {
+		items[i] = productOf(ctx, p)
+	}
+	return apitype.ListProducts200JSONResponse{Items: items, NextCursor: next}, nil
+}
+
+// pageOf reads the parameters that every list has.
+func pageOf(limit *int, cursor *string) (registry.Page, error) {
+	var page registry.Page
+	if limit != nil {
+		if *limit < 1 || *limit > registry.MaxLimit {
+			return page, invalid("limit", "limit: must be 1 to %d", registry.MaxLimit)
+		}
+		page.Limit = *limit
+	}
+	if cursor != nil {
+		page.Cursor = *cursor
+	}
+	return page, nil
+}
+
+func (s *server) CreateProduct(ctx context.Context, r apitype.CreateProductRequestObject) (apitype.CreateProductResponseObject, error) {
+	b := r.Body
+	p, err := s.Products.CreateProduct(ctx, registry.NewProduct{
+		Name: b.Name, Description: b.Description, Kind: registry.Kind(b.Kind),
+		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, NoShadow: b.Shadow != nil && !*b.Shadow,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return apitype.CreateProduct201JSONResponse(productOf(ctx, p)), nil
+}
+
+func (s *server) GetProduct(ctx context.Context, r apitype.GetProductRequestObject) (apitype.GetProductResponseObject, error) {
+	p, err := s.Products.Product(ctx, r.ProductSN)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.GetProduct200JSONResponse(productOf(ctx, p)), nil
+}
+
+func (s *server) UpdateProduct(ctx context.Context, r apitype.UpdateProductRequestObject) (apitype.UpdateProductResponseObject, error) {
+	b := r.Body
+	p, err := s.Products.UpdateProduct(ctx, r.ProductSN, registry.ProductUpdate{Name: b.Name, Description: b.Description,
+		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, Shadow: b.Shadow, Published: b.Published})
+	if err != nil {
+		return nil, err
+	}
+	return apitype.UpdateProduct200JSONResponse(productOf(ctx, p)), nil
+}
+
+func (s *server) DeleteProduct(ctx context.Context, r apitype.DeleteProductRequestObject) (apitype.DeleteProductResponseObject, error) {
+	if err := s.Products.DeleteProduct(ctx, r.ProductSN); err != nil {
+		return nil, err
+	}
+	return apitype.DeleteProduct204Response{}, nil
+}
+
+func productOf(ctx context.Context, p *registry.Product) apitype.Product {
+	out := apitype.Product{ProductSN: p.SN, Name: p.Name, Description: p.Description, Kind: apitype.ProductKind(p.Kind),
+		DynamicRegister: p.DynamicRegister, PreRegister: p.PreRegister, Shadow: p.Shadow, Published: p.Published,
+		CreatedAt: p.Created, UpdatedAt: p.Updated}
+	if seesSecrets(ctx) {
+		out.ProductSecret = p.Secret.Reveal()
+	}
+	return out
+}
+
+// thingModel is the definition as an answer. The generated type would not do: a defined type of json.RawMessage
+// marshals as base64.
+type thingModel struct{ *thing.Template }
+
+func (m thingModel) write(w http.ResponseWriter) error {
+	if m.Template == nil {
+		m.Template = &thing.Template{}
+	}
+	b, err := json.Marshal(m.Template)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err = w.Write(b)
+	return err
+}
+
+func (m thingModel) VisitGetThingModelResponse(w http.ResponseWriter) error { return m.write(w) }
+func (m thingModel) VisitSetThingModelResponse(w http.ResponseWriter) error { return m.write(w) }
+
+func (s *server) GetThingModel(ctx context.Context, r apitype.GetThingModelRequestObject) (apitype.GetThingModelResponseObject, error) {
+	p, err := s.Products.Product(ctx, r.ProductSN)
+	if err != nil {
+		return nil, err
+	}
+	return thingModel{p.Template}, nil
+}
+
+func (s *server) SetThingModel(ctx context.Context, r apitype.SetThingModelRequestObject) (apitype.SetThingModelResponseObject, error) {
+	t, err := thing.ParseTemplate(*r.Body)
+	if err == nil {
+		_, err = thing.Compile(t) // so that its complaint is told apart from the store's
+	}
+	if err != nil {
+		return nil, invalid("", "%s", plain(err.Error()))
+	}
+	p, err := s.Products.SetTemplate(ctx, r.ProductSN, t)
+	if err != nil {
+		return nil, err
+	}
+	return thingModel{p.Template}, nil
+}
+
+// permissions are the directions of a custom topic by their names on the API.
+var permissions = map[apitype.TopicPermission]topic.Direction{apitype.Pub: topic.Pub, apitype.Sub: topic.Sub, apitype.Pubsub: topic.PubSub}
+
+func topicsOf(list []topic.Template) apitype.TopicList {
+	items := make([]apitype.Topic, len(list))
+	for i, t := range list {
+		items[i].Path = t.Path
+		for name, perm := range permissions {
+			if perm == t.Perm {
+				items[i].Permission = name
+			}
+		}
+	}
+	return apitype.TopicList{Items: items}
+}
+
+func (s *server) GetTopics(ctx context.Context, r apitype.GetTopicsRequestObject) (apitype.GetTopicsResponseObject, error) {
+	p, err := s.Products.Product(ctx, r.ProductSN)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.GetTopics200JSONResponse(topicsOf(p.Topics)), nil
+}
+
+func (s *server) SetTopics(ctx context.Context, r apitype.SetTopicsRequestObject) (apitype.SetTopicsResponseObject, error) {
+	list := make([]topic.Template, len(r.Body.Items))
+	for i, t := range r.Body.Items {
+		perm, ok := permissions[t.Permission]
+		if !ok {
+			return nil, invalid("permission", `permission of %q: must be "pub", "sub" or "pubsub"`, t.Path)
+		}
+		list[i] = topic.Template{Path: t.Path, Perm: perm}
+	}
+	p, err := s.Products.SetTopics(ctx, r.ProductSN, list)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.SetTopics200JSONResponse(topicsOf(p.Topics)), nil
+}

@@ -1,0 +1,211 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/api"
+	"github.com/hawser-iot/hawser/cloud/broker"
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+)
+
+// Off as an address switches a door off; so does the empty string.
+const Off = "off"
+
+// Config is everything that can be chosen about a hub. DefaultConfig has the defaults, Settings the name of each
+// field as flag, environment variable and key of the file.
+type Config struct {
+	// Data is the data folder: SQLite database, blobs, TLS keys. It is made (0700) when it is absent.
+	Data string
+
+	// The doors' addresses, host:port; port 0 takes a free one, "" or Off switches the door off.
+	MQTTAddr, MQTTSAddr, HTTPAddr, HTTPSAddr string
+	// DeviceBaseURL is the public base of URLs that devices are given. "" takes the HTTPS or HTTP address.
+	DeviceBaseURL string
+	// TLSHosts are further names and addresses for the generated certificate, which has this machine's own already. To
+	// use another certificate put it into Data/tls/hub.pem, its key first.
+	TLSHosts []string
+
+	// StoreDSN is a PostgreSQL URL; "" is SQLite in the data folder. It may hold a password.
+	StoreDSN string
+	// NATSURL is a NATS server or cluster; "" is a bus inside this process. It may hold a password.
+	NATSURL string
+	// BlobURL says where blobs are: "" or "file:" is the folder blobs in the data folder, file:///path another one.
+	BlobURL string
+	// Durability and CommitEvery are the store's, see store.Config.
+	Durability  string
+	CommitEvery time.Duration
+
+	// Node is this hub's number among the nodes of a cluster (0 to 1023), part of every MessageID.
+	Node int
+	// BootstrapKeyFile is where the owner's API key is written (0600) at the first start; "" prints it once.
+	BootstrapKeyFile string
+
+	// The limits of a connection, see server.Config. Rates of 0 are no limit.
+	MaxPacket        int
+	KeepAliveMin     int // seconds
+	KeepAliveMax     int // seconds
+	MaxSubscriptions int
+	PublishRate      int // messages a second
+	PublishByteRate  int // bytes a second
+	MaxBody          int // bytes of a request to the API
+
+	// RuleHTTPAllowPrivate lets the http action of rules reach private and loopback addresses. Off by default: whoever may
+	// make rules could otherwise reach what only this machine can.
+	RuleHTTPAllowPrivate bool
+
+	LogLevel, LogFormat string
+	// StopTimeout bounds the graceful stop; what is not finished by then is cut off.
+	StopTimeout time.Duration
+}
+
+// DefaultConfig is a hub that runs alone on this machine's standard ports, with the protocol's limits.
+func DefaultConfig() Config {
+	mqtt := server.DefaultConfig()
+	return Config{
+		Data:             "hawser-data",
+		MQTTAddr:         ":1883",
+		MQTTSAddr:        ":8883",
+		HTTPAddr:         ":8080",
+		HTTPSAddr:        ":8443",
+		Durability:       store.DurabilityPower,
+		CommitEvery:      5 * time.Millisecond,
+		MaxPacket:        mqtt.MaxPacket,
+		KeepAliveMin:     30,
+		KeepAliveMax:     1200,
+		MaxSubscriptions: mqtt.MaxSubscriptions,
+		PublishRate:      30,
+		PublishByteRate:  1 << 20,
+		MaxBody:          int(api.DefaultConfig().MaxBody),
+		LogLevel:         "info",
+		LogFormat:        "text",
+		StopTimeout:      20 * time.Second,
+	}
+}
+
+// Validate checks everything that can be checked without touching anything; errors name the flag.
+func (c *Config) Validate() error {
+	if c.Data == "" {
+		return errors.New("--data: must name a folder")
+	}
+	for _, a := range []struct{ flag, addr string }{
+		{"mqtt-addr", c.MQTTAddr}, {"mqtts-addr", c.MQTTSAddr}, {"http-addr", c.HTTPAddr}, {"https-addr", c.HTTPSAddr},
+	} {
+		if isOff(a.addr) {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			return fmt.Errorf("--%s %q: must be host:port, :port or off: %w", a.flag, a.addr, err)
+		}
+	}
+	for _, check := range []func() error{c.validateURLs, c.validateStore, c.validateLimits, c.validateLog} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isOff(addr string) bool { return addr == "" || addr == Off }
+
+func (c *Config) validateURLs() error {
+	if c.DeviceBaseURL != "" {
+		u, err := url.Parse(c.DeviceBaseURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("--device-base-url %q: must be a URL like https://iot.example.com", c.DeviceBaseURL)
+		}
+	}
+	if c.NATSURL != "" && !strings.HasPrefix(c.NATSURL, "nats://") && !strings.HasPrefix(c.NATSURL, "tls://") {
+		return errors.New("--nats-url: must begin with nats:// or tls://")
+	}
+	if _, err := c.blobDir(); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (c *Config) validateStore() error {
+	switch {
+	case c.StoreDSN != "" && !strings.HasPrefix(c.StoreDSN, "postgres://") && !strings.HasPrefix(c.StoreDSN, "postgresql://"):
+		return errors.New("--store-dsn: must begin with postgres:// or be empty for SQLite in the data folder")
+	case c.Durability != store.DurabilityPower && c.Durability != store.DurabilityProcess:
+		return fmt.Errorf("--durability %q: must be %s or %s", c.Durability, store.DurabilityPower, store.DurabilityProcess)
+	case c.CommitEvery <= 0 || c.CommitEvery > time.Second:
+		return fmt.Errorf("--commit-every %v: must be more than 0 and at most 1s", c.CommitEvery)
+	case c.Node < 0 || c.Node > 1023:
+		return fmt.Errorf("--node %d: must be 0 to 1023", c.Node)
+	}
+	return nil
+}
+
+func (c *Config) validateLimits() error {
+	for _, l := range []struct {
+		flag       string
+		v          int
+		least, max int
+	}{
+		{"max-packet", c.MaxPacket, 1024, 16 << 20},
+		{"keep-alive-min", c.KeepAliveMin, 0, 65535},
+		{"keep-alive-max", c.KeepAliveMax, 0, 65535},
+		{"max-subscriptions", c.MaxSubscriptions, 1, 10_000},
+		{"publish-rate", c.PublishRate, 0, 1_000_000},
+		{"publish-byte-rate", c.PublishByteRate, 0, 1 << 30},
+		{"max-body", c.MaxBody, 1024, 64 << 20},
+	} {
+		if l.v < l.least || l.v > l.max {
+			return fmt.Errorf("--%s %d: must be %d to %d", l.flag, l.v, l.least, l.max)
+		}
+	}
+	if c.KeepAliveMax != 0 && c.KeepAliveMax < c.KeepAliveMin {
+		return fmt.Errorf("--keep-alive-max %d: is less than --keep-alive-min %d", c.KeepAliveMax, c.KeepAliveMin)
+	}
+	if c.StopTimeout < time.Second {
+		return fmt.Errorf("--stop-timeout %v: must be at least 1s", c.StopTimeout)
+	}
+	return nil
+}
+
+func (c *Config) validateLog() error {
+	if _, err := c.level(); err != nil {
+		return err
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("--log-format %q: must be text or json", c.LogFormat)
+	}
+	return nil
+}
+
+func (c *Config) level() (slog.Level, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return 0, fmt.Errorf("--log-level %q: must be debug, info, warn or error", c.LogLevel)
+	}
+	return l, nil
+}
+
+// mqtt is the engine's share of the configuration.
+func (c *Config) mqtt() server.Config {
+	m := server.DefaultConfig()
+	m.MaxPacket, m.MaxSubscriptions = c.MaxPacket, c.MaxSubscriptions
+
+	m.Rate, m.ByteRate = float64(c.PublishRate), float64(c.PublishByteRate)
+	return m
+}
+
+// broker is the MQTT door's share of the configuration.
+func (c *Config) broker(node string) broker.Config {
+	b := broker.DefaultConfig()
+	b.Node, b.Engine = node, c.mqtt()
+	b.KeepAliveMin, b.KeepAliveMax = uint16(c.KeepAliveMin), uint16(c.KeepAliveMax)
+	if c.KeepAliveMax == 0 {
+		b.KeepAliveMax = math.MaxUint16
+	}
+	return b
+}

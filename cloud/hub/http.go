@@ -1,0 +1,114 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/hawser-iot/hawser/cloud/ingress"
+)
+
+// faces are what is served over HTTP and HTTPS, told apart by path and Upgrade: devices have only one host and port.
+type faces struct {
+	api    http.Handler // /v1/…, /openapi.yaml
+	device http.Handler // /auth, /topic/…
+	socket http.Handler // MQTT over WebSocket
+	ready  func(context.Context) error
+	gather prometheus.Gatherer
+	log    *slog.Logger
+}
+
+func (f *faces) mux() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", f.api)
+	mux.Handle("/openapi.yaml", f.api)
+	mux.Handle("/mqtt", f.socket)
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
+	mux.HandleFunc("/readyz", f.readyz)
+	mux.Handle("/metrics", promhttp.HandlerFor(f.gather, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/", f.root)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Past the mux, which would answer a doubled slash with a redirect that stock devices do not follow.
+		if ingress.Takes(r.URL.Path) {
+			f.device.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// root is MQTT for a WebSocket upgrade on /, else a pointer to what there is.
+func (f *faces) root(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path != "/":
+		answer(w, http.StatusNotFound, "not found; the API is below /v1, its document /openapi.yaml")
+	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		f.socket.ServeHTTP(w, r)
+	default:
+		answer(w, http.StatusOK, "Hawser hub. The API is below /v1, its document /openapi.yaml; MQTT over WebSocket is on /mqtt.")
+	}
+}
+
+// readyTimeout bounds the question whether the store answers.
+const readyTimeout = 2 * time.Second
+
+func (f *faces) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := f.ready(ctx); err != nil {
+		answer(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
+		return
+	}
+	answer(w, http.StatusOK, "ready")
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n")) // the client may have gone
+}
+
+// webServer serves the faces on one listener.
+type webServer struct {
+	*http.Server
+	end func() // ends the context of all requests, for streams that would go on for ever
+}
+
+func newWebServer(h http.Handler, log *slog.Logger) *webServer {
+	ctx, end := context.WithCancel(context.Background())
+	return &webServer{end: end, Server: &http.Server{
+		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+		// A stock device reads a body over minutes on a bad line, so there is no ReadTimeout; it keeps its connection for
+		// at least 15 s.
+		IdleTimeout: 2 * time.Minute,
+		// Stock devices repeat their body, up to 128 KB, in a header.
+		MaxHeaderBytes: 256 << 10,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}}
+}
+
+// serve blocks until stop.
+func (s *webServer) serve(ln net.Listener) error {
+	if err := s.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// stop refuses new requests, ends streams and waits for requests in hand until ctx ends, then cuts them off.
+func (s *webServer) stop(ctx context.Context) {
+	s.RegisterOnShutdown(s.end)
+	if err := s.Shutdown(ctx); err != nil {
+		_ = s.Close() // they had their time
+	}
+}

@@ -1,0 +1,256 @@
+// Package hub makes one hub of the packages of cloud: it opens what they stand on, hands each what it needs, runs them,
+// and stops them in order.
+//
+// New is the wiring, plain code to be read from top to bottom: ground (store, bus), registry and accounts, paths and
+// domain, doors. Run is the life: everything runs in one errgroup, the first part that fails ends all, and the stop is
+// explicit, doors first and storage last. The package decides nothing about messages or devices; what it adds of its own
+// is the configuration, the listeners, health and readiness, and the few lines by which one package's words become
+// another's (senders.go).
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/hawser-iot/hawser/cloud/account"
+	"github.com/hawser-iot/hawser/cloud/api"
+	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/auth/ca"
+	"github.com/hawser-iot/hawser/cloud/broker"
+	"github.com/hawser-iot/hawser/cloud/bus"
+	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/cloud/ingress"
+	"github.com/hawser-iot/hawser/cloud/monitor"
+	"github.com/hawser-iot/hawser/cloud/presence"
+	"github.com/hawser-iot/hawser/cloud/provision"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/shadow"
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/thingmodel"
+	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// Hub is a hub that is wired and not yet running.
+type Hub struct {
+	cfg     *Config
+	version string
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	started time.Time
+
+	doors listeners
+	web   *webServer
+
+	// Ground.
+	db      *store.DB
+	bus     *bus.Bus
+	numbers *numbers
+
+	registry *registry.Registry
+	keys     *account.Keys
+	feed     *monitor.Feed
+	changes  *changes
+
+	// Paths and domain.
+	presence *presence.Presence
+	downlink *downlink.Downlink
+	path     *uplink.Path
+	shadows  *shadow.Shadows
+	things   *thingmodel.Things
+	broker   *broker.Broker
+
+	stopping atomic.Bool
+}
+
+// New opens and wires everything; cfg must be valid. Nothing is served before Run, which must follow: it closes what
+// New has opened. Errors say which flag is concerned or what to do.
+func New(ctx context.Context, cfg *Config, version string, log *slog.Logger) (h *Hub, err error) {
+	h = &Hub{cfg: cfg, version: version, log: log, metrics: prometheus.NewRegistry(), started: time.Now()}
+	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.close())
+		}
+	}()
+	// The sockets first: a port in use is told before anything is written.
+	if h.doors, err = listen(ctx, cfg); err != nil {
+		return h, err
+	}
+	if err := checkKeyFile(cfg.BootstrapKeyFile); err != nil {
+		return h, err
+	}
+	for _, step := range []func(context.Context) error{h.openGround, h.openRegistry, h.openPaths, h.openDoors} {
+		if err := step(ctx); err != nil {
+			return h, err
+		}
+	}
+	return h, nil
+}
+
+// node is this hub's name among others: part of bus subjects and session rows, the same over restarts.
+func (h *Hub) node() string { return fmt.Sprintf("n%d", h.cfg.Node) }
+
+// openGround opens what everything stands on.
+func (h *Hub) openGround(ctx context.Context) (err error) {
+	c := h.cfg
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	h.db, err = store.Open(ctx, store.Config{DSN: c.StoreDSN, Dir: c.Data, Durability: c.Durability, CommitEvery: c.CommitEvery},
+		h.log.With("part", "store"), h.metrics)
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	if h.numbers, err = openNumbers(ctx, h.db, c.Node, h.log); err != nil {
+		return err
+	}
+	h.bus, err = bus.Open(ctx, bus.Config{URL: c.NATSURL, Name: "hawser-" + h.node()}, h.log.With("part", "bus"))
+	return err
+}
+
+// openRegistry opens who there is: products, devices, accounts.
+func (h *Hub) openRegistry(ctx context.Context) (err error) {
+	if h.registry, err = registry.New(ctx, h.db, h.log.With("part", "registry")); err != nil {
+		return err
+	}
+	h.changes = &changes{node: h.node(), bus: h.bus, reg: h.registry, log: h.log}
+	h.feed = monitor.New(monitor.DefaultConfig())
+	h.keys = account.New(h.db)
+	key, created, err := h.keys.Bootstrap(ctx)
+	if err != nil || !created {
+		return err
+	}
+	return keepKey(h.cfg.BootstrapKeyFile, key, os.Stderr)
+}
+
+// openPaths wires the ways up and down and what the messages mean.
+func (h *Hub) openPaths(context.Context) error {
+	h.presence = presence.New(presence.Config{Node: h.node()}, presence.Deps{Store: h.db, Registry: h.registry, Bus: h.bus,
+		IDs: h.numbers, Feed: h.feed, Log: h.log.With("part", "presence"), Metrics: h.metrics})
+
+	down := downlink.DefaultConfig()
+	down.Node = h.node()
+	h.downlink = downlink.New(down, downlink.Deps{Store: h.db, Registry: h.registry, Bus: h.bus, Directory: h.presence,
+		Log: h.log.With("part", "downlink"), Metrics: h.metrics})
+
+	h.shadows = shadow.New(shadow.Deps{Store: h.db, Registry: h.registry, Sender: shadowSender{h.downlink}, IDs: h.numbers.IDs,
+		Log: h.log.With("part", "shadow")})
+	h.things = thingmodel.New(thingmodel.Deps{Store: h.db, Registry: h.registry, Caller: thingCaller{h.downlink}, IDs: h.numbers.IDs,
+		Log: h.log.With("part", "thingmodel"), Metrics: h.metrics})
+	births := provision.New(provision.DefaultConfig(), provision.Deps{Store: h.db, Registry: h.registry, Presence: h.presence,
+		Downlink: h.downlink, Log: h.log.With("part", "provision"), Metrics: h.metrics})
+
+	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Feed: h.feed, Sender: h.downlink,
+		Log: h.log.With("part", "uplink"), Metrics: h.metrics})
+	return nil
+}
+
+// handlers says which package gives which system topic its meaning.
+func (h *Hub) handlers(births *provision.Provision) map[topic.Kind]uplink.Handler {
+	all := births.Handlers()
+	all[topic.ShadowUpstream] = h.shadows
+	all[topic.ShadowGet] = h.shadows
+	for _, k := range thingmodel.Kinds() {
+		all[k] = h.things
+	}
+	return all
+}
+
+// openDoors wires what devices and applications speak to.
+func (h *Hub) openDoors(ctx context.Context) error {
+	authority, err := ca.Load(h.cfg.Data+"/tls", h.cfg.TLSHosts)
+	if err != nil {
+		return err
+	}
+	h.doors.wrapTLS(authority.Config())
+	login := auth.New(h.registry, auth.DefaultConfig(), h.log.With("part", "auth"), h.metrics)
+	h.broker = broker.New(h.cfg.broker(h.node()), broker.Deps{Auth: login, Presence: h.presence, Downlink: h.downlink, Path: h.path,
+		Registry: h.registry, Bus: h.bus, Log: h.log.With("part", "broker"), Metrics: h.metrics})
+	device, err := ingress.New(ctx, ingress.DefaultConfig(), ingress.Deps{Auth: login, Registry: h.registry, Path: h.path, Store: h.db,
+		Log: h.log.With("part", "ingress"), Metrics: h.metrics})
+	if err != nil {
+		return err
+	}
+	apiConfig := api.DefaultConfig()
+	apiConfig.MaxBody = int64(h.cfg.MaxBody)
+	f := faces{
+		api: api.New(apiConfig, api.Services{Products: h.registry, Devices: h.registry, Keys: h.keys, Shadows: h.shadows,
+			Things: h.things, Sender: h.downlink, Feed: h.feed, Info: h.info}, h.log.With("part", "api")),
+		device: device,
+		socket: h.broker.WebSocket(),
+		ready:  h.ready,
+		gather: h.metrics,
+		log:    h.log,
+	}
+	h.web = newWebServer(f.mux(), h.log.With("part", "http"))
+	return nil
+}
+
+// ready tells whether devices and applications are served.
+func (h *Hub) ready(ctx context.Context) error {
+	if h.stopping.Load() {
+		return errors.New("the hub is stopping")
+	}
+	var one int
+	if err := h.db.QueryRow(ctx, `SELECT 1`).Scan(&one); err != nil {
+		return fmt.Errorf("the store does not answer: %w", err)
+	}
+	return nil
+}
+
+// info is what the API tells of this hub.
+func (h *Hub) info(context.Context) apitype.Info {
+	engine := "sqlite"
+	if h.db.Dialect() == store.Postgres {
+		engine = "postgres"
+	}
+	on := func(addr string) string {
+		if addr == Off {
+			return ""
+		}
+		return addr
+	}
+	return apitype.Info{Version: h.version, Commit: commit(), StartedAt: h.started.UTC(), Store: engine,
+		Addresses: apitype.Addresses{Mqtt: on(address(h.doors.mqtt)), Mqtts: on(address(h.doors.mqtts)),
+			HTTP: on(address(h.doors.http)), HTTPS: on(address(h.doors.https))},
+		DeviceBaseURL: h.deviceBaseURL(), Connections: h.broker.Connections()}
+}
+
+// deviceBaseURL is the public base of URLs for devices: as configured, or made of this hub's own address.
+func (h *Hub) deviceBaseURL() string {
+	switch {
+	case h.cfg.DeviceBaseURL != "":
+		return strings.TrimSuffix(h.cfg.DeviceBaseURL, "/")
+	case h.doors.https != nil:
+		return "https://" + address(h.doors.https)
+	case h.doors.http != nil:
+		return "http://" + address(h.doors.http)
+	}
+	return ""
+}
+
+// commit is the source revision that the Go tool has put into the binary.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
+}

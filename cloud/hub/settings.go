@@ -1,0 +1,216 @@
+package hub
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Setting is one field of Config under the names that people know it by.
+type Setting struct {
+	Flag   string // "mqtt-addr"; Env and Key follow from it
+	Usage  string
+	Secret bool // may hold a password
+
+	field any // pointer to the field
+}
+
+// Env is the name of the environment variable: HAWSER_MQTT_ADDR.
+func (s Setting) Env() string {
+	return "HAWSER_" + strings.ToUpper(strings.ReplaceAll(s.Flag, "-", "_"))
+}
+
+// Key is the name in the configuration file: mqtt_addr.
+func (s Setting) Key() string { return strings.ReplaceAll(s.Flag, "-", "_") }
+
+// IsBool tells whether the setting is a switch, whose flag needs no value.
+func (s Setting) IsBool() bool {
+	_, ok := s.field.(*bool)
+	return ok
+}
+
+// Set reads text into the field.
+func (s Setting) Set(text string) (err error) {
+	switch p := s.field.(type) {
+	case *string:
+		*p = text
+	case *int:
+		*p, err = strconv.Atoi(text)
+	case *bool:
+		*p, err = strconv.ParseBool(text)
+	case *time.Duration:
+		*p, err = time.ParseDuration(text)
+	case *[]string:
+		*p = nil
+		for part := range strings.SplitSeq(text, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				*p = append(*p, part)
+			}
+		}
+	}
+	if e, ok := errors.AsType[*strconv.NumError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// String is the value as Set takes it; secrets in it are not hidden.
+func (s Setting) String() string {
+	switch p := s.field.(type) {
+	case *string:
+		return *p
+	case *int:
+		return strconv.Itoa(*p)
+	case *bool:
+		return strconv.FormatBool(*p)
+	case *time.Duration:
+		return p.String()
+	case *[]string:
+		return strings.Join(*p, ",")
+	}
+	return ""
+}
+
+// Settings lists all fields of c, in the order in which help shows them.
+func (c *Config) Settings() []Setting {
+	return []Setting{
+		{Flag: "data", Usage: "data folder; made when absent", field: &c.Data},
+		{Flag: "mqtt-addr", Usage: "MQTT address; port 0 takes a free port, off switches it off", field: &c.MQTTAddr},
+		{Flag: "mqtts-addr", Usage: "MQTT over TLS address", field: &c.MQTTSAddr},
+		{Flag: "http-addr", Usage: "HTTP address: API, device face, MQTT over WebSocket", field: &c.HTTPAddr},
+		{Flag: "https-addr", Usage: "HTTPS address, likewise", field: &c.HTTPSAddr},
+		{Flag: "device-base-url", Usage: "public base of URLs that devices are given", field: &c.DeviceBaseURL},
+		{Flag: "tls-hosts", Usage: "further names and addresses in the generated certificate, with commas", field: &c.TLSHosts},
+		{Flag: "store-dsn", Usage: "postgres://… ; empty is SQLite in the data folder", Secret: true, field: &c.StoreDSN},
+		{Flag: "nats-url", Usage: "nats://… ; empty is a bus in this process", Secret: true, field: &c.NATSURL},
+		{Flag: "blob-url", Usage: "file:///path ; empty is the folder blobs in the data folder", Secret: true, field: &c.BlobURL},
+		{Flag: "durability", Usage: "what a commit survives: power (loss) or process (death)", field: &c.Durability},
+		{Flag: "commit-every", Usage: "how long a commit waits for others", field: &c.CommitEvery},
+		{Flag: "node", Usage: "number of this hub in a cluster, 0 to 1023", field: &c.Node},
+		{Flag: "bootstrap-key-file", Usage: "write the owner's API key there (0600) at the first start", field: &c.BootstrapKeyFile},
+		{Flag: "max-packet", Usage: "largest MQTT packet in bytes", field: &c.MaxPacket},
+		{Flag: "keep-alive-min", Usage: "shortest keep-alive in seconds", field: &c.KeepAliveMin},
+		{Flag: "keep-alive-max", Usage: "longest keep-alive in seconds; 0 is no limit", field: &c.KeepAliveMax},
+		{Flag: "max-subscriptions", Usage: "topic filters a session", field: &c.MaxSubscriptions},
+		{Flag: "publish-rate", Usage: "messages a second that a connection may publish; 0 is no limit", field: &c.PublishRate},
+		{Flag: "publish-byte-rate", Usage: "bytes a second that a connection may publish; 0 is no limit", field: &c.PublishByteRate},
+		{Flag: "max-body", Usage: "largest body of an API request in bytes", field: &c.MaxBody},
+		{Flag: "rule-http-allow-private", Usage: "let rules POST to private and loopback addresses", field: &c.RuleHTTPAllowPrivate},
+		{Flag: "log-level", Usage: "debug, info, warn or error", field: &c.LogLevel},
+		{Flag: "log-format", Usage: "text or json", field: &c.LogFormat},
+		{Flag: "stop-timeout", Usage: "how long a graceful stop may take", field: &c.StopTimeout},
+	}
+}
+
+// Load makes the effective configuration: a flag wins over the environment, that over the file, that over the
+// default. flags holds the flags that were given, by name; file may be "". The result is validated. from says for
+// each flag's name where its value came from.
+func Load(file string, lookupEnv func(string) (string, bool), flags map[string]string) (c *Config, from map[string]string, err error) {
+	config := DefaultConfig()
+	c, from = &config, map[string]string{}
+	inFile, err := readFile(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, s := range c.Settings() {
+		from[s.Flag] = "default"
+		text, name := "", ""
+		if v, ok := inFile[s.Key()]; ok {
+			text, name = v, file+": "+s.Key()
+			delete(inFile, s.Key())
+		}
+		if v, ok := lookupEnv(s.Env()); ok {
+			text, name = v, s.Env()
+		}
+		if v, ok := flags[s.Flag]; ok {
+			text, name = v, "--"+s.Flag
+		}
+		if name == "" {
+			continue
+		}
+		if err := s.Set(text); err != nil {
+			return nil, nil, fmt.Errorf("%s %q: %w", name, text, err)
+		}
+		from[s.Flag] = name
+	}
+	for key := range inFile {
+		return nil, nil, fmt.Errorf("%s: there is no setting %q; hawser-hub config prints all of them", file, key)
+	}
+	return c, from, c.Validate()
+}
+
+// readFile reads a YAML file of "key: scalar" or "key: [list]" lines.
+func readFile(file string) (map[string]string, error) {
+	if file == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--config: %w", err)
+	}
+	var nodes map[string]yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&nodes); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("--config %s: %w", file, err)
+	}
+	values := make(map[string]string, len(nodes))
+	for key, n := range nodes {
+		switch n.Kind {
+		case yaml.ScalarNode:
+			if n.Tag != "!!null" {
+				values[key] = n.Value
+			} else {
+				values[key] = ""
+			}
+		case yaml.SequenceNode:
+			var list []string
+			if err := n.Decode(&list); err != nil {
+				return nil, fmt.Errorf("%s: line %d: %s: %w", file, n.Line, key, err)
+			}
+			values[key] = strings.Join(list, ",")
+		default:
+			return nil, fmt.Errorf("%s: line %d: %s: must be a value, not a section", file, n.Line, key)
+		}
+	}
+	return values, nil
+}
+
+// password finds what must not be shown in a URL or a connection string: the password before the host, and
+// parameters that are called like one.
+var password = regexp.MustCompile(`(?i)(://[^/@\s:]*):[^@\s]*@|\b((?:\w*password|\w*secret\w*|token)=)[^\s&]*`)
+
+// Redacted is String with the secrets in it hidden.
+func (s Setting) Redacted() string {
+	if !s.Secret {
+		return s.String()
+	}
+	return password.ReplaceAllStringFunc(s.String(), func(m string) string {
+		if name, _, ok := strings.Cut(m, "="); ok && !strings.Contains(m, "://") {
+			return name + "=redacted"
+		}
+		scheme, _, _ := strings.Cut(strings.TrimPrefix(m, "://"), ":")
+		return "://" + scheme + ":redacted@"
+	})
+}
+
+// Write prints the settings as a configuration file that Load takes, each with where it came from. Secrets are hidden.
+func (c *Config) Write(w io.Writer, from map[string]string) error {
+	for _, s := range c.Settings() {
+		value, err := yaml.Marshal(s.Redacted())
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s: %s # %s\n", s.Key(), bytes.TrimSpace(value), from[s.Flag]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -59,7 +59,7 @@ func (m *Model) CheckWritable(id string, v codec.Value) error {
 		return undefinedProperty(id)
 	}
 	if !p.writable {
-		return &Violation{Code: message.CodeReadOnly, Identifier: id, Bound: "is read-only"}
+		return refused(&Violation{Code: message.CodeReadOnly, Bound: "is read-only"}, id)
 	}
 	return refused(p.shape.check(v), id)
 }
@@ -74,7 +74,7 @@ func (m *Model) HasCommand(id string) bool { _, ok := m.commands[id]; return ok 
 func (m *Model) CheckEvent(id string, output codec.Value) error {
 	ps, ok := m.events[id]
 	if !ok {
-		return &Violation{Code: message.CodeNoSuchEvent, Identifier: id, Bound: "is not a defined event"}
+		return refused(&Violation{Code: message.CodeNoSuchEvent, Bound: "is not a defined event"}, id)
 	}
 	return refused(ps.check(output), "Output")
 }
@@ -117,11 +117,11 @@ func (m *Model) AppendInput(dst []byte, id string, input codec.Value) []byte {
 }
 
 func undefinedProperty(id string) error {
-	return &Violation{Code: message.CodePropertyUndefined, Identifier: id, Bound: "is not a defined property"}
+	return refused(&Violation{Code: message.CodePropertyUndefined, Bound: "is not a defined property"}, id)
 }
 
 func undefinedCommand(id string) error {
-	return &Violation{Code: message.CodeNoSuchCommand, Identifier: id, Bound: "is not a defined command"}
+	return refused(&Violation{Code: message.CodeNoSuchCommand, Bound: "is not a defined command"}, id)
 }
 
 // refused turns a *Violation of a part, nil for none, into the error of the whole.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hawser-iot/hawser/protocol/codec"
 )
@@ -140,7 +141,7 @@ func (r *reader) labels(v codec.Value, path string) []Label {
 		if !ok {
 			r.faults.add(path+"."+key, "must be a string, the label of the item")
 		}
-		ls = append(ls, Label{Value: n, Text: text})
+		ls = append(ls, Label{Value: n, Text: strings.Clone(text)})
 		return true
 	})
 	slices.SortStableFunc(ls, func(a, b Label) int { return int(a.Value - b.Value) })
@@ -157,7 +158,7 @@ func (r *reader) str(v codec.Value, path, name string) string {
 	if !ok {
 		r.faults.add(path+"."+name, "must be a string")
 	}
-	return s
+	return strings.Clone(s) // the document's memory is used again
 }
 
 // number reads a number, or one written as a string; an absent or empty one is nil.

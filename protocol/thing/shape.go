@@ -188,7 +188,7 @@ func (m *members) check(v codec.Value) *Violation {
 	v.Each(func(name string, e codec.Value) bool {
 		s, ok := m.index[name]
 		if !ok {
-			bad = &Violation{Code: message.CodeNoSuchIdentifier, Identifier: name, Bound: "is not defined"}
+			bad = (&Violation{Code: message.CodeNoSuchIdentifier, Bound: "is not defined"}).under(name)
 			return false
 		}
 		if bad = s.check(e); bad != nil {

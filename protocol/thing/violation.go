@@ -40,10 +40,10 @@ func ugly(r rune) bool {
 	return r < ' ' || r > '~' || strings.ContainsRune(`{}[]"\`, r)
 }
 
-// under puts a violation of a part below the name of the whole.
+// under puts a violation of a part below the name of the whole. A name may be memory of the message: a violation outlives it.
 func (v *Violation) under(name string) *Violation {
 	if v.Identifier == "" {
-		v.Identifier = name
+		v.Identifier = strings.Clone(name)
 	} else {
 		v.Identifier = name + "." + v.Identifier
 	}

@@ -15,7 +15,8 @@ import (
 const redacted = "**redacted**"
 
 // Secret is a DeviceSecret or ProductSecret. However it is printed, logged or marshalled, it reads "**redacted**"; only
-// Reveal gives the text.
+// Reveal gives the text. Package fmt can't keep that promise for an unexported field of a struct that is printed whole:
+// don't print such structs.
 type Secret string
 
 var (

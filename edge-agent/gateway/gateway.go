@@ -117,21 +117,26 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- g.engine.Serve(serve, g.ln, "tcp") }()
-	var err error
 	select {
-	case err = <-ended:
+	case err := <-ended:
 		if err == nil {
 			err = errors.New("the listener for sub-devices ended")
 		}
-		ended <- nil
+		return errors.Join(err, g.drain(ctx))
 	case <-ctx.Done():
 	}
-	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-	defer stop()
-	cerr := g.engine.Close(drain)
+	err := g.drain(ctx)
 	cancel()
-	<-ended
-	return errors.Join(err, cerr)
+	return errors.Join(err, <-ended)
+}
+
+func (g *Gateway) drain(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer stop()
+	if err := g.engine.Close(ctx); err != nil {
+		return fmt.Errorf("close the sub-devices' connections: %w", err)
+	}
+	return nil
 }
 
 // drainTimeout bounds the wait for messages in hand when the gateway stops.

@@ -23,7 +23,7 @@ func migrate(ctx context.Context, conn *sql.DB, d Dialect) error {
 	kind := goose.DialectSQLite3
 	if d == Postgres {
 		kind = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120)) // ask every second for two minutes
 		if err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}

@@ -104,6 +104,23 @@ func (c *writeConn) run(sql string) error {
 	return err
 }
 
+// text prepares and runs a statement once and returns the first column of its first row.
+func (c *writeConn) text(sql string) (string, error) {
+	s, err := c.prepare(sql)
+	if err != nil {
+		return "", err
+	}
+	defer s.close()
+	switch rc := sqlite3.Xsqlite3_step(c.tls, s.ptr); rc {
+	case sqlite3.SQLITE_ROW:
+		return libc.GoString(sqlite3.Xsqlite3_column_text(c.tls, s.ptr, 0)), nil
+	case sqlite3.SQLITE_DONE:
+		return "", nil
+	default:
+		return "", c.failure(rc)
+	}
+}
+
 func (s *writeStmt) close() { sqlite3.Xsqlite3_finalize(s.conn.tls, s.ptr) }
 
 // bind sets the parameters from first on, counted from 1.

@@ -1,0 +1,167 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/rulesql"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// scratch is what one evaluation needs; pooled.
+type scratch struct {
+	hits   []*compiled
+	env    rulesql.Env
+	raw    []byte // a derived message's payload
+	result []byte
+}
+
+// Match appends a record for each action of each rule that wants the message. See uplink.Matcher.
+func (r *Rules) Match(m *uplink.Message, topicName string, payload func() (codec.Value, error), out [][]byte) [][]byte {
+	s := r.set.Load()
+	if s.empty {
+		return out
+	}
+	return r.match(s, m, topicName, origin{}, payload, out)
+}
+
+func (r *Rules) match(s *set, m *uplink.Message, topicName string, from origin, payload func() (codec.Value, error), out [][]byte) [][]byte {
+	sc := r.scratch.Get().(*scratch)
+	defer r.free(sc)
+	sc.hits = s.root.find(topicName, sc.hits[:0])
+	if len(sc.hits) == 0 {
+		return out
+	}
+	root, err := payload()
+	if err != nil {
+		for _, c := range sc.hits {
+			r.fail(c, m, topicName, err)
+		}
+		return out
+	}
+	rec := Record{MessageID: m.ID, DeviceID: m.DeviceID, Device: m.Device, Topic: topicName, Time: m.At, Hop: from.hop, Index: from.index}
+	sc.env = rulesql.Env{Device: m.Device, Topic: topicName, MessageID: m.ID, QoS: m.QoS, Time: m.At, Payload: root, Raw: m.Payload}
+	if topicName != m.Name {
+		rec.Index = indexOf(topicName)
+		sc.raw = root.AppendJSON(sc.raw[:0])
+		sc.env.Raw = sc.raw
+	}
+	for _, c := range sc.hits {
+		out = r.fire(c, m, sc, &rec, out)
+	}
+	return out
+}
+
+// origin says where a republished message comes from.
+type origin struct{ hop, index int }
+
+// originOf makes the same index each time that the same output is republished, and different ones for several outputs of
+// one message. Those of derived messages are below 256.
+func originOf(p Publication) origin {
+	return origin{hop: p.Hop, index: int(crc32.ChecksumIEEE([]byte(p.Key))) | 1<<32}
+}
+
+// maxScratch bounds the memory that a pooled scratch keeps.
+const maxScratch = 64 << 10
+
+func (r *Rules) free(sc *scratch) {
+	clear(sc.hits)
+	sc.env = rulesql.Env{}
+	if cap(sc.raw)+cap(sc.result) > maxScratch {
+		sc.raw, sc.result = nil, nil
+	}
+	r.scratch.Put(sc)
+}
+
+// indexOf numbers derived messages by their kind: a message causes at most one of each.
+func indexOf(topicName string) int {
+	t, err := topic.Parse(topicName)
+	if err != nil {
+		return 0
+	}
+	return int(t.Kind)
+}
+
+// fire evaluates one rule.
+func (r *Rules) fire(c *compiled, m *uplink.Message, sc *scratch, rec *Record, out [][]byte) [][]byte {
+	ok, err := c.program.Match(&sc.env)
+	if err == nil && !ok {
+		return out
+	}
+	if err == nil {
+		sc.result, err = c.program.AppendResult(sc.result[:0], &sc.env)
+	}
+	if err != nil {
+		r.fail(c, m, rec.Topic, err)
+		return out
+	}
+	rec.Result = sc.result
+	for _, a := range c.actions {
+		rec.Action = a.id
+		out = append(out, rec.Append(make([]byte, 0, rec.size())))
+	}
+	return out
+}
+
+// fail counts a message that a rule could not be evaluated on.
+func (r *Rules) fail(c *compiled, m *uplink.Message, topicName string, err error) {
+	c.failed.Add(1)
+	r.metrics.failed.Inc()
+	r.Deps.Log.Debug("rule not evaluated", "rule", c.Name, "product", m.Device.Product, "device", m.Device.SN, "topic", topicName,
+		"message_id", m.ID, "err", err)
+}
+
+// errHops is permanent: a message that goes round is a dead letter, where somebody sees it.
+var errHops = fmt.Errorf("%w: republished too often: do the rules republish to each other?", ErrPermanent)
+
+// publish is Env.Publish.
+func (r *Rules) publish(ctx context.Context, p Publication) error {
+	if p.Hop > r.cfg.MaxHops {
+		return errHops
+	}
+	t, err := topic.Parse(p.Topic)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPermanent, err)
+	}
+	if t.Kind != topic.Custom || t.Device != p.Device {
+		return fmt.Errorf("%w: %s is no custom topic of a device", ErrPermanent, p.Topic)
+	}
+	d, err := r.Deps.Registry.Device(ctx, p.Device)
+	if errors.Is(err, registry.ErrDeviceNotFound) {
+		return fmt.Errorf("%w: %w", ErrPermanent, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if r.Deps.Sender == nil {
+		return fmt.Errorf("%w: this hub sends nothing to devices", ErrUnavailable)
+	}
+	if err := r.Deps.Sender.Publish(ctx, p.Device, p.Topic, p.Payload, p.QoS); err != nil {
+		return err
+	}
+	return r.inject(ctx, d.ID, t, p)
+}
+
+// inject lets rules see a republished message.
+func (r *Rules) inject(ctx context.Context, deviceID int64, t topic.Topic, p Publication) error {
+	s := r.set.Load()
+	if s.empty {
+		return nil
+	}
+	m := &uplink.Message{ID: p.MessageID, Device: p.Device, DeviceID: deviceID, Topic: t, Name: p.Topic, Payload: p.Payload,
+		QoS: p.QoS, At: r.now()}
+	out := r.match(s, m, m.Name, originOf(p), m.Root, nil)
+	if len(out) == 0 {
+		return nil
+	}
+	if err := r.Deps.Store.Do(ctx, &store.Unit{Device: deviceID, Out: out}); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package rules
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/monitor"
+	"github.com/hawser-iot/hawser/cloud/store"
+)
+
+// shard reads one shard of the outbox and hands its records to the lanes of the actions.
+type shard struct {
+	rules   *Rules
+	number  int
+	workers sync.WaitGroup // the lanes' goroutines; Run waits for them
+
+	mu   sync.Mutex // guards the fields below and the lanes of this shard
+	ctx  context.Context
+	read int64  // seq of the row that was handed out last
+	rows []*row // handed out and not yet done, in order, and those done behind one that is not
+	done int64  // every row up to this one is done, or the lanes that lack it have cursors of their own
+
+	saved int64 // done as it is stored; of saveProgress alone
+}
+
+// row is a row of the outbox, done when open is 0: each of its records is delivered, dead, dropped, or left to a lane
+// that is behind and has its own stored cursor.
+type row struct {
+	seq  int64
+	open int
+}
+
+// readRows is how many rows are read at once.
+const readRows = 64
+
+// run hands out rows until ctx ends.
+func (s *shard) run(ctx context.Context) {
+	pause := s.rules.cfg.RetryMin
+	for ctx.Err() == nil {
+		wake := s.rules.outbox.Wait(s.number)
+		rows, err := s.rules.outbox.Read(ctx, s.number, s.read, readRows)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.rules.Deps.Log.Error("outbox not read, trying again", "shard", s.number, "err", err)
+			sleep(ctx, pause)
+			pause = min(2*pause, s.rules.cfg.RetryMax)
+			continue
+		case len(rows) == 0:
+			select {
+			case <-wake:
+			case <-ctx.Done():
+			}
+		}
+		pause = s.rules.cfg.RetryMin
+		set := s.rules.set.Load()
+		for _, out := range rows {
+			s.dispatch(set, out)
+		}
+	}
+}
+
+// dispatch hands out one row. It never blocks: a lane that is full falls behind.
+func (s *shard) dispatch(set *set, out store.OutRow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &row{seq: out.Seq, open: 1} // open until all is handed out
+	s.rows = append(s.rows, r)
+	before := s.read
+	s.read = out.Seq
+	for i, b := range out.Records {
+		rec, err := ParseRecord(b)
+		if err != nil {
+			s.rules.metrics.damaged.Inc()
+			s.rules.Deps.Log.Error("outbox record dropped", "shard", s.number, "seq", out.Seq, "err", err)
+			continue
+		}
+		a := set.actions[rec.Action]
+		if a == nil {
+			// The rule may have been made since set was taken.
+			if a = s.rules.set.Load().actions[rec.Action]; a == nil {
+				s.rules.metrics.orphaned.Inc()
+				continue
+			}
+		}
+		a.lanes[s.number].offerLocked(item{row: r, at: store.Cursor{Seq: before, Idx: int64(i)}, record: rec, size: len(b)})
+		s.rules.show(set, &rec)
+	}
+	s.closeLocked(r)
+}
+
+// closeLocked takes one open record off a row.
+func (s *shard) closeLocked(r *row) {
+	r.open--
+	for len(s.rows) > 0 && s.rows[0].open == 0 {
+		s.done = s.rows[0].seq
+		s.rows[0] = nil
+		s.rows = s.rows[1:]
+	}
+}
+
+// show lets people who watch see that a rule fired, once for all of its actions.
+func (r *Rules) show(set *set, rec *Record) {
+	if r.Deps.Feed == nil || !r.Deps.Feed.Watched() {
+		return
+	}
+	a := set.actions[rec.Action]
+	if a == nil {
+		return
+	}
+	c := set.rules[a.rule]
+	if c == nil || c.actions[0] != a {
+		return
+	}
+	r.Deps.Feed.Publish(monitor.Event{Time: rec.Time, Type: monitor.TypeRule, Product: rec.Device.Product, Device: rec.Device.SN,
+		Topic: rec.Topic, MessageID: rec.MessageID, Data: ruleEvent(c, rec.Result)})
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -93,7 +93,7 @@ func compareWith(node func(*Env) codec.Value, test test, v val) condition {
 	return func(e *Env) truth { return general(node(e)) }
 }
 
-// like compiles X LIKE pattern.
+// like compiles X LIKE Pattern.
 func (c *compiler) like(x *Like) condition {
 	value, pattern := c.evaluator(x.X), c.evaluator(x.Pattern)
 	return func(e *Env) truth {
@@ -101,9 +101,16 @@ func (c *compiler) like(x *Like) condition {
 		if v.kind < vBool || v.kind == vNode || p.kind < vBool || p.kind == vNode {
 			return unknown
 		}
-		return truthOf(like(v.text(), p.text()))
+		pattern := p.text()
+		if len(pattern) > maxPattern {
+			return e.fail(x, "the pattern is longer than 256 bytes").truth()
+		}
+		return truthOf(like(v.text(), pattern))
 	}
 }
+
+// maxPattern bounds the cost of LIKE, which is the product of the lengths at worst.
+const maxPattern = 256
 
 // text returns the value as a string.
 func (v val) text() string {

@@ -96,6 +96,13 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestLikePatternIsBounded(t *testing.T) {
+	p := compileText(t, "SELECT * FROM /a WHERE 'a' LIKE '%"+strings.Repeat("a", maxPattern)+"'")
+	if _, err := p.Match(testEnv("/a", nil, codec.Value{})); err == nil {
+		t.Error("no fault")
+	}
+}
+
 const fuzzPayload = `{"a":1,"b":2.5,"s":"x","t":true,"n":null,"l":[1,"2"],"o":{"k":-1}}`
 
 // FuzzQuery: what parses prints to the same; what compiles can be evaluated, and its result is JSON.

@@ -170,13 +170,13 @@ func compare(a, b val) (o ordering, ok bool) {
 		return order(x, y), x == x && y == y
 	}
 	var room [32]byte
-	switch {
-	case a.kind == b.kind:
-		return order(a.str, b.str), true
-	case a.kind == vString:
+	if a.kind != vString {
+		return orderText(a.appendScalar(room[:0]), b.str), true
+	}
+	if b.kind != vString {
 		return -orderText(b.appendScalar(room[:0]), a.str), true
 	}
-	return orderText(a.appendScalar(room[:0]), b.str), true
+	return order(a.str, b.str), true
 }
 
 // orderText orders bytes and a string without making a string of the bytes.

@@ -23,19 +23,20 @@ func newChange(d *Document, now int64, merge bool, o Options) change {
 	}
 }
 
-// finish puts the next document into out, if there is one and it is within the limits.
+// finish puts the next document into out, if there is one and it is within the limits. A document that was too large
+// before, because the limit is younger, may still shrink.
 func (c *change) finish(out Outcome, reset bool) Outcome {
 	if c.err != nil {
 		out.Code = message.CodeRange
 		return out
 	}
 	out.Code = message.CodeOK
-	reset = reset && c.from.Version != 0
-	if !c.reported.changed && !c.desired.changed && !reset {
+	restarts := reset && c.from.Version != 0
+	if !c.reported.changed && !c.desired.changed && !restarts {
 		return out
 	}
 	next := c.from.next(c.reported.section, c.desired.section, c.now, reset)
-	if next.tooLarge(c.size) {
+	if next.tooLarge(c.size) && next.size() > c.from.size() {
 		out.Code = message.CodeRange
 		return out
 	}
@@ -53,8 +54,11 @@ func (d *Document) tooLarge(size int) bool {
 			most += 2*escape*len(s[i].key) + len(s[i].value) + len(s[i].meta) + stamp
 		}
 	}
-	return most > size && len(d.AppendDocument(nil)) > size
+	return most > size && d.size() > size
 }
+
+// size is the length of the document as AppendDocument writes it.
+func (d *Document) size() int { return len(d.AppendDocument(nil)) }
 
 // apply takes the members of patch into a section, null deleting.
 func (c *change) apply(to *draft, patch codec.Value) {

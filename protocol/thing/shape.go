@@ -169,7 +169,7 @@ func (s *shape) checkArray(v codec.Value) *Violation {
 	var bad *Violation
 	v.Elems(func(i int, e codec.Value) bool {
 		if bad = s.item.check(e); bad != nil {
-			bad.under(strconv.Itoa(i))
+			bad = bad.under(strconv.Itoa(i))
 		}
 		return bad == nil
 	})
@@ -192,7 +192,7 @@ func (m *members) check(v codec.Value) *Violation {
 			return false
 		}
 		if bad = s.check(e); bad != nil {
-			bad.under(name)
+			bad = bad.under(name)
 			return false
 		}
 		return true

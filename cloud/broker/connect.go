@@ -90,15 +90,10 @@ func (b *Broker) recheck(ctx context.Context, s *presence.Session) {
 	dev, err := b.Registry.Device(ctx, s.Device.Identity)
 	switch {
 	case errors.Is(err, registry.ErrDeviceNotFound):
-		b.end(s, server.CauseDeleted)
+		b.engine.Kick(identity(s), server.CauseDeleted)
 	case err == nil && (dev.ID != s.Device.ID || dev.State == registry.Disabled || !dev.Secret.Equal(s.Device.Secret.Reveal())):
-		b.end(s, server.CauseKicked)
+		b.engine.Kick(identity(s), server.CauseKicked)
 	}
-}
-
-// end cuts a session off; kicking waits for the connection's goroutine, which may be this one.
-func (b *Broker) end(s *presence.Session, why server.Cause) {
-	go b.engine.Kick(identity(s), why)
 }
 
 // Disconnect implements server.Owner.
@@ -134,14 +129,14 @@ func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byt
 	return codes, b.save(s, all)
 }
 
-// grant judges one filter; QoS 2 is granted as 1.
+// grant judges one filter; the QoS is granted as asked.
 func (b *Broker) grant(s *presence.Session, r server.Subscription) byte {
 	if !s.MaySubscribe(r.Filter) {
 		b.metrics.denied.WithLabelValues("subscribe").Inc()
 		b.Log.Info("subscription refused", "product", s.Device.Identity.Product, "device", s.Device.Identity.SN, "topic", r.Filter)
 		return packet.SubackFailure
 	}
-	return min(r.QoS, 1)
+	return r.QoS
 }
 
 // Unsubscribe implements server.Owner.

@@ -185,9 +185,10 @@ func (p *Presence) settle(ctx context.Context, left []*gone) error {
 	}
 }
 
-// expire ends one session of a dead process, unless it is one of this process after all.
+// expire ends one session of a dead process. A device that is back on this node needs no look at its row; one that is back
+// on another is saved by the guard.
 func (p *Presence) expire(g *gone) {
-	if s, ok := p.local.get(g.device); ok && s.Epoch == g.epoch {
+	if _, ok := p.local.get(g.device); ok {
 		return
 	}
 	p.metrics.orphans.Inc()

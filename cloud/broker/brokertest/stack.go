@@ -1,0 +1,234 @@
+// Package brokertest is the way of a message from an MQTT connection to the store and back, put together for tests of the
+// doors and paths with the real rooms: store, registry, bus, engine. What belongs to the domain (thing model, shadow, rules) a
+// test hands in.
+package brokertest
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/broker"
+	"github.com/hawser-iot/hawser/cloud/bus"
+	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/cloud/presence"
+	"github.com/hawser-iot/hawser/cloud/provision"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// Config is what a test may choose.
+type Config struct {
+	Store    *store.DB
+	Bus      *bus.Bus // nil: one of its own
+	Node     string   // default "a"
+	Number   uint16   // of the node, default 1
+	Handlers map[topic.Kind]uplink.Handler
+	Rules    uplink.Matcher // default a Recorder
+	Broker   func(*broker.Config)
+	Downlink func(*downlink.Config)
+}
+
+// Stack is one node.
+type Stack struct {
+	Store     *store.DB
+	Bus       *bus.Bus
+	Registry  *registry.Registry
+	Auth      *auth.Service
+	Presence  *presence.Presence
+	Downlink  *downlink.Downlink
+	Path      *uplink.Path
+	Provision *provision.Provision
+	Broker    *broker.Broker
+	Rules     *Recorder // what rules saw, unless the test has its own
+	Metrics   *prometheus.Registry
+	Listener  *server.MemListener
+
+	stop func()
+	once sync.Once
+}
+
+// New starts a node; it ends with the test, or by Stop.
+func New(t testing.TB, c Config) *Stack {
+	t.Helper()
+	s := build(t, &c)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	run := func(f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil {
+				t.Errorf("part of the stack ended: %v", err)
+			}
+		})
+	}
+	run(s.Path.Run)
+	run(s.Presence.Run)
+	run(s.Downlink.Run)
+	run(s.Broker.Run)
+	wg.Go(func() { _ = s.Broker.Serve(ctx, s.Listener, "mem") }) // ends by Close
+	s.stop = func() {
+		closing, done := context.WithTimeout(context.Background(), 5*time.Second)
+		defer done()
+		if err := s.Broker.Close(closing); err != nil {
+			t.Errorf("close broker: %v", err)
+		}
+		cancel()
+		wg.Wait()
+		if c.Bus == nil {
+			if err := s.Bus.Close(); err != nil {
+				t.Errorf("close bus: %v", err)
+			}
+		}
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Stop ends the node in order, as a hub does; the store stays open.
+func (s *Stack) Stop() { s.once.Do(s.stop) }
+
+func build(t testing.TB, c *Config) *Stack {
+	t.Helper()
+	if c.Node == "" {
+		c.Node = "a"
+	}
+	if c.Number == 0 {
+		c.Number = 1
+	}
+	log := slog.New(slog.DiscardHandler)
+	s := &Stack{Store: c.Store, Bus: c.Bus, Rules: &Recorder{}, Metrics: prometheus.NewRegistry(), Listener: server.NewMemListener()}
+	if c.Rules == nil {
+		c.Rules = s.Rules
+	}
+	var err error
+	check := func(what string) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	if s.Bus == nil {
+		s.Bus, err = bus.Open(t.Context(), bus.Config{Name: c.Node}, log)
+		check("bus")
+	}
+	s.Registry, err = registry.New(t.Context(), s.Store, log)
+	check("registry")
+	ids, err := uplink.OpenNumbers(t.Context(), s.Store, c.Number, log)
+	check("numbers")
+	s.Auth = auth.New(s.Registry, auth.DefaultConfig(), log, s.Metrics)
+	s.Presence = presence.New(presence.Config{Node: c.Node}, presence.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, IDs: ids,
+		Rules: c.Rules, Log: log, Metrics: s.Metrics})
+	down := downlink.DefaultConfig()
+	down.Node = c.Node
+	if c.Downlink != nil {
+		c.Downlink(&down)
+	}
+	s.Downlink = downlink.New(down, downlink.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Directory: s.Presence, Log: log, Metrics: s.Metrics})
+	s.Provision = provision.New(provision.DefaultConfig(), provision.Deps{Store: s.Store, Registry: s.Registry, Presence: s.Presence,
+		Downlink: s.Downlink, Log: log, Metrics: s.Metrics})
+	handlers := s.Provision.Handlers()
+	maps.Copy(handlers, c.Handlers)
+	s.Path = uplink.New(uplink.Config{Store: s.Store, IDs: ids, Handlers: handlers, Rules: c.Rules, Sender: s.Downlink, Log: log, Metrics: s.Metrics})
+	door := broker.DefaultConfig()
+	door.Node, door.Engine.Rate = c.Node, 0
+	if c.Broker != nil {
+		c.Broker(&door)
+	}
+	s.Broker = broker.New(door, broker.Deps{Auth: s.Auth, Presence: s.Presence, Downlink: s.Downlink, Path: s.Path, Registry: s.Registry,
+		Bus: s.Bus, Log: log, Metrics: s.Metrics})
+	return s
+}
+
+// Product makes a product.
+func (s *Stack) Product(t testing.TB, n registry.NewProduct) *registry.Product {
+	t.Helper()
+	if n.Name == "" {
+		n.Name = "p"
+	}
+	p, err := s.Registry.CreateProduct(t.Context(), n)
+	if err != nil {
+		t.Fatalf("create product: %v", err)
+	}
+	return p
+}
+
+// Device makes a device.
+func (s *Stack) Device(t testing.TB, product *registry.Product, sn string) *registry.Device {
+	t.Helper()
+	d, err := s.Registry.CreateDevice(t.Context(), registry.NewDevice{Product: product.SN, SN: sn})
+	if err != nil {
+		t.Fatalf("create device: %v", err)
+	}
+	return d
+}
+
+// New makes a product of plain devices and one of them.
+func (s *Stack) New(t testing.TB) *registry.Device {
+	t.Helper()
+	return s.Device(t, s.Product(t, registry.NewProduct{}), "dev-0001")
+}
+
+// Of is the usual login of a device.
+func Of(d *registry.Device) Login { return Login{Device: d.Identity, Password: d.Secret.Reveal()} }
+
+// Eventually polls until cond holds.
+func Eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(Wait)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not reached: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// Seen is one message as rules saw it.
+type Seen struct {
+	Device  ident.Device
+	Topic   string
+	Payload string
+	ID      int64
+}
+
+// Recorder is a Matcher that keeps what it sees; its outbox record of a message is the payload.
+type Recorder struct {
+	mu   sync.Mutex // guards list
+	list []Seen
+}
+
+// Match implements uplink.Matcher.
+func (r *Recorder) Match(m *uplink.Message, topicName string, payload func() (codec.Value, error), out [][]byte) [][]byte {
+	seen := Seen{Device: m.Device, Topic: string(append([]byte{}, topicName...)), ID: int64(m.ID)}
+	if v, err := payload(); err == nil {
+		seen.Payload = string(v.AppendJSON(nil))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, seen)
+	return append(out, append([]byte{}, seen.Payload...))
+}
+
+// Of returns what was seen on a topic, in order.
+func (r *Recorder) Of(topicName string) []Seen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []Seen
+	for _, s := range r.list {
+		if s.Topic == topicName {
+			list = append(list, s)
+		}
+	}
+	return list
+}

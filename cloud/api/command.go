@@ -44,11 +44,9 @@ func (s *server) ListCommands(ctx context.Context, r apitype.ListCommandsRequest
 	if page.Limit == 0 {
 		page.Limit = registry.DefaultLimit
 	}
-	var before int64
-	if r.Params.Cursor != nil && *r.Params.Cursor != "" {
-		if before, err = strconv.ParseInt(*r.Params.Cursor, 36, 64); err != nil || before <= 0 {
-			return nil, invalid("cursor", "cursor: was not made by this list: leave it out to start again")
-		}
+	before, err := numberCursor(r.Params.Cursor)
+	if err != nil {
+		return nil, err
 	}
 	list, err := s.Things.Commands(ctx, d.Identity, before, page.Limit)
 	if err != nil {
@@ -59,7 +57,7 @@ func (s *server) ListCommands(ctx context.Context, r apitype.ListCommandsRequest
 		out.Items[i] = commandOf(&list[i])
 	}
 	if len(list) == page.Limit {
-		out.NextCursor = strconv.FormatInt(list[len(list)-1].ID, 36)
+		out.NextCursor = numberCursorOf(list[len(list)-1].ID)
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/registry"
@@ -147,10 +148,13 @@ func devicesOf(ctx context.Context, list []*registry.Device) []apitype.Device {
 
 func deviceOf(ctx context.Context, d *registry.Device) apitype.Device {
 	out := apitype.Device{ProductSN: d.Identity.Product, DeviceSN: d.Identity.SN, Name: d.Name, Description: d.Description,
-		State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: d.Activated,
-		OnlineAt: d.OnlineAt, OfflineAt: d.OfflineAt, LastSeen: d.LastSeen}
+		State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: stored(d.Activated),
+		OnlineAt: stored(d.OnlineAt), OfflineAt: stored(d.OfflineAt), LastSeen: stored(d.LastSeen)}
 	if seesSecrets(ctx) {
 		out.DeviceSecret = d.Secret.Reveal()
 	}
 	return out
 }
+
+// stored is a time as the store has it: the registry's snapshot may be of a moment ago and more precise.
+func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

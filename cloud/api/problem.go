@@ -12,6 +12,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/cloud/shadow"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/thingmodel"
@@ -59,6 +60,8 @@ var problems = []struct {
 	{thingmodel.ErrNotSubscribed, problem{status: http.StatusConflict, code: "not_subscribed", detail: "the device is online but not subscribed to the topic", retCode: message.CodeNotOnline}},
 	{thingmodel.ErrTimeout, problem{status: http.StatusGatewayTimeout, code: "device_timeout", detail: "the device did not answer in time; it may have done what it was asked for", retCode: message.CodeCommandTimeout}},
 	{thingmodel.ErrTooLargeForDevice, problem{status: http.StatusUnprocessableEntity, code: "too_large_for_device", detail: "the message is too large for the device"}},
+	{rules.ErrNotFound, problem{status: http.StatusNotFound, code: "rule_not_found"}},
+	{rules.ErrExists, problem{status: http.StatusConflict, code: "rule_exists"}},
 	{downlink.ErrOffline, problem{status: http.StatusConflict, code: "device_offline", retCode: message.CodeNotOnline}},
 	{downlink.ErrNoAnswer, problem{status: http.StatusGatewayTimeout, code: "device_timeout", retCode: message.CodeCommandTimeout}},
 	{downlink.ErrNotSubscribed, problem{status: http.StatusConflict, code: "not_subscribed"}},
@@ -104,6 +107,13 @@ func invalidOf(err error) (problem, bool) {
 	}
 	if e, ok := errors.AsType[*thingmodel.ErrInvalid](err); ok {
 		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
+	}
+	if e, ok := errors.AsType[*rules.ErrInvalid](err); ok {
+		p := invalid(e.Field, "%s: %s", e.Field, plain(e.Reason))
+		if e.Field == "sql" {
+			p.code = "invalid_sql"
+		}
+		return p, true
 	}
 	if e, ok := errors.AsType[*account.ErrInvalid](err); ok {
 		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true

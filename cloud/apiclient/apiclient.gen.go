@@ -433,12 +433,16 @@ type ClientInterface interface {
 
 	// UpdateRuleWithBody Replace a rule, running or not
 	//
+	// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/rules/{ruleID} (the `UpdateRule` operationId).
 	UpdateRuleWithBody(ctx context.Context, ruleID RuleID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateRule Replace a rule, running or not
+	//
+	// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1293,6 +1297,8 @@ func (c *Client) GetRule(ctx context.Context, ruleID RuleID, reqEditors ...Reque
 
 // UpdateRuleWithBody Replace a rule, running or not
 //
+// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /v1/rules/{ruleID} (the `UpdateRule` operationId).
@@ -1309,6 +1315,8 @@ func (c *Client) UpdateRuleWithBody(ctx context.Context, ruleID RuleID, contentT
 }
 
 // UpdateRule Replace a rule, running or not
+//
+// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3596,12 +3604,16 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateRuleWithBodyWithResponse Replace a rule, running or not
 	//
+	// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/rules/{ruleID} (the `UpdateRule` operationId).
 	UpdateRuleWithBodyWithResponse(ctx context.Context, ruleID RuleID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateRuleResponse, error)
 
 	// UpdateRuleWithResponse Replace a rule, running or not
+	//
+	// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6159,6 +6171,8 @@ func (c *ClientWithResponses) GetRuleWithResponse(ctx context.Context, ruleID Ru
 
 // UpdateRuleWithBodyWithResponse Replace a rule, running or not
 //
+// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /v1/rules/{ruleID} (the `UpdateRule` operationId).
@@ -6171,6 +6185,8 @@ func (c *ClientWithResponses) UpdateRuleWithBodyWithResponse(ctx context.Context
 }
 
 // UpdateRuleWithResponse Replace a rule, running or not
+//
+// An action with the `id` that it has now keeps what waits for it; what waits for others is dropped.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

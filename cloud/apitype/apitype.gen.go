@@ -205,16 +205,22 @@ type APIKeyList struct {
 
 // ActionStats defines model for ActionStats.
 type ActionStats struct {
+	// Connected The last attempt went well, or there was none.
+	Connected bool  `json:"connected"`
 	Dead      int64 `json:"dead"`
 	Delivered int64 `json:"delivered"`
 
 	// Dropped By reason.
-	Dropped   map[string]int64 `json:"dropped"`
-	ID        string           `json:"id"`
-	Kind      string           `json:"kind"`
-	LastError string           `json:"lastError,omitempty,omitzero"`
-	Matched   int64            `json:"matched"`
-	Queued    int64            `json:"queued"`
+	Dropped     map[string]int64 `json:"dropped"`
+	ID          string           `json:"id"`
+	Kind        string           `json:"kind"`
+	LastError   string           `json:"lastError,omitempty,omitzero"`
+	LastErrorAt time.Time        `json:"lastErrorAt,omitempty,omitzero"`
+	Matched     int64            `json:"matched"`
+	Queued      int64            `json:"queued"`
+
+	// Retries Deliveries that failed and were tried again.
+	Retries int64 `json:"retries"`
 }
 
 // Addresses The addresses that this node listens on; a door that is off is absent.
@@ -550,9 +556,9 @@ type Rule struct {
 	UpdatedAt   time.Time    `json:"updatedAt"`
 }
 
-// RuleAction What is done with each result; `kind` says which of the other members there are. `http`: the results are POSTed to
-// `url` with `headers`. `republish`: each result is published to the device topic `topic`, which may hold
-// `${field}`, with `qos`.
+// RuleAction What is done with each result; `kind` says which of the other members there are. `http`: each result is POSTed to
+// `url` with `headers`, or up to `batchSize` of them as an array. `republish`: each result is published to the device
+// topic `topic`, which may hold `${field}`, with `qos`.
 type RuleAction = json.RawMessage
 
 // RuleList defines model for RuleList.

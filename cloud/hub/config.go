@@ -57,8 +57,8 @@ type Config struct {
 	PublishByteRate  int // bytes a second
 	MaxBody          int // bytes of a request to the API
 
-	// RuleHTTPAllowPrivate lets the http action of rules reach private and loopback addresses. Off by default: whoever may
-	// make rules could otherwise reach what only this machine can.
+	// RuleHTTPAllowPrivate lets the http action of rules reach loopback and link-local addresses. Off by default: whoever
+	// may make rules could otherwise reach what only this machine can.
 	RuleHTTPAllowPrivate bool
 
 	LogLevel, LogFormat string

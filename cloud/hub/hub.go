@@ -35,10 +35,14 @@ import (
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/provision"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/rules"
+	"github.com/hawser-iot/hawser/cloud/rules/sink/httpsink"
+	"github.com/hawser-iot/hawser/cloud/rules/sink/republish"
 	"github.com/hawser-iot/hawser/cloud/shadow"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/thingmodel"
 	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
@@ -66,7 +70,9 @@ type Hub struct {
 	// Paths and domain.
 	presence *presence.Presence
 	downlink *downlink.Downlink
+	sender   sender
 	path     *uplink.Path
+	rules    *rules.Rules
 	shadows  *shadow.Shadows
 	things   *thingmodel.Things
 	broker   *broker.Broker
@@ -136,25 +142,46 @@ func (h *Hub) openRegistry(ctx context.Context) (err error) {
 }
 
 // openPaths wires the ways up and down and what the messages mean.
-func (h *Hub) openPaths(context.Context) error {
+func (h *Hub) openPaths(ctx context.Context) (err error) {
+	feed := watchFeed{h.feed}
 	h.presence = presence.New(presence.Config{Node: h.node()}, presence.Deps{Store: h.db, Registry: h.registry, Bus: h.bus,
-		IDs: h.numbers, Feed: h.feed, Log: h.log.With("part", "presence"), Metrics: h.metrics})
-
+		IDs: h.numbers, Rules: ruleMatcher{h}, Feed: feed, Log: h.log.With("part", "presence"), Metrics: h.metrics})
 	down := downlink.DefaultConfig()
 	down.Node = h.node()
 	h.downlink = downlink.New(down, downlink.Deps{Store: h.db, Registry: h.registry, Bus: h.bus, Directory: h.presence,
 		Log: h.log.With("part", "downlink"), Metrics: h.metrics})
+	h.sender = sender{h.downlink, feed}
 
-	h.shadows = shadow.New(shadow.Deps{Store: h.db, Registry: h.registry, Sender: shadowSender{h.downlink}, IDs: h.numbers.IDs,
-		Log: h.log.With("part", "shadow")})
-	h.things = thingmodel.New(thingmodel.Deps{Store: h.db, Registry: h.registry, Caller: thingCaller{h.downlink}, IDs: h.numbers.IDs,
+	h.rules, err = rules.New(ctx, rules.DefaultConfig(), rules.Deps{Store: h.db, Registry: h.registry, IDs: h.numbers.IDs,
+		Sender: ruleSender{h.sender}, Kinds: h.sinks(), Feed: h.feed, Log: h.log.With("part", "rules"), Metrics: h.metrics})
+	if err != nil {
+		return err
+	}
+	h.shadows = shadow.New(shadow.Deps{Store: h.db, Registry: h.registry, Sender: shadowSender{h.sender}, Rules: h.rules,
+		IDs: h.numbers.IDs, Log: h.log.With("part", "shadow")})
+	h.things = thingmodel.New(thingmodel.Deps{Store: h.db, Registry: h.registry, Caller: thingCaller{h.sender}, IDs: h.numbers.IDs,
 		Log: h.log.With("part", "thingmodel"), Metrics: h.metrics})
 	births := provision.New(provision.DefaultConfig(), provision.Deps{Store: h.db, Registry: h.registry, Presence: h.presence,
 		Downlink: h.downlink, Log: h.log.With("part", "provision"), Metrics: h.metrics})
 
-	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Feed: h.feed, Sender: h.downlink,
-		Log: h.log.With("part", "uplink"), Metrics: h.metrics})
+	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Rules: h.rules, Feed: feed,
+		Sender: h.downlink, Log: h.log.With("part", "uplink"), Metrics: h.metrics})
 	return nil
+}
+
+// ruleMatcher is the rules for presence, which rules need the way to before they can be made themselves.
+type ruleMatcher struct{ hub *Hub }
+
+func (r ruleMatcher) Match(m *uplink.Message, topicName string, payload func() (codec.Value, error), out [][]byte) [][]byte {
+	return r.hub.rules.Match(m, topicName, payload, out)
+}
+
+// sinks are the kinds of action that rules may have.
+func (h *Hub) sinks() map[string]rules.Factory {
+	return map[string]rules.Factory{
+		httpsink.Kind:  httpsink.New(httpsink.Options{AllowLocal: h.cfg.RuleHTTPAllowPrivate, UserAgent: "hawser-hub/" + h.version}),
+		republish.Kind: republish.New,
+	}
 }
 
 // handlers says which package gives which system topic its meaning.
@@ -187,7 +214,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
 	f := faces{
 		api: api.New(apiConfig, api.Services{Products: h.registry, Devices: h.registry, Keys: h.keys, Shadows: h.shadows,
-			Things: h.things, Sender: h.downlink, Feed: h.feed, Info: h.info}, h.log.With("part", "api")),
+			Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Info: h.info}, h.log.With("part", "api")),
 		device: device,
 		socket: h.broker.WebSocket(),
 		ready:  h.ready,

@@ -44,27 +44,27 @@ func openNumbers(ctx context.Context, db *store.DB, node int, log *slog.Logger) 
 	return n, n.save(ctx, numberMargin) // before the first one is given
 }
 
-// Run writes down how far the numbers have come. When ctx ends it writes the exact one: by then nobody may take more.
+// Run writes down how far the numbers have come, until ctx ends.
 func (n *numbers) Run(ctx context.Context) error {
 	tick := time.NewTicker(numberEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
-			n.try(ctx, 0)
 			return nil
 		case <-tick.C:
-			n.try(ctx, numberMargin)
+			if err := n.save(ctx, numberMargin); err != nil && ctx.Err() == nil {
+				n.log.Warn("MessageID not written down; trying again", "err", err)
+			}
 		}
 	}
 }
 
-func (n *numbers) try(ctx context.Context, ahead time.Duration) {
-	if err := n.save(ctx, ahead); err != nil && ctx.Err() == nil {
-		n.log.Warn("MessageID not written down; trying again", "err", err)
-	}
+// close writes down the exact number, when nobody takes one any more.
+func (n *numbers) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return n.save(ctx, 0)
 }
 
 func (n *numbers) save(ctx context.Context, ahead time.Duration) error {

@@ -65,6 +65,7 @@ func (h *Hub) parts() []part {
 		{"downlink", h.downlink.Run},
 		{"presence", h.presence.Run},
 		{"broker", h.broker.Run},
+		{"rules", h.rules.Run},
 	}
 }
 
@@ -117,6 +118,9 @@ func (h *Hub) close() error {
 	// The bus before the store: what other nodes still send down may want to read it.
 	if h.bus != nil {
 		errs = append(errs, h.bus.Close())
+	}
+	if h.numbers != nil {
+		errs = append(errs, h.numbers.close())
 	}
 	// The store last: it commits what is still queued.
 	if h.db != nil {

@@ -27,5 +27,7 @@ for (const m of job.publish ?? []) {
   await client.publishAsync(m.topic, m.payload, { qos: m.qos ?? 1 })
 }
 console.log(JSON.stringify({ ready: true }))
-await Promise.race([enough, new Promise((_, reject) => setTimeout(() => reject(new Error('timed out')), job.timeout ?? 15_000))])
+const timer = setTimeout(() => { console.error('timed out'); process.exit(1) }, job.timeout ?? 15_000)
+await enough
+clearTimeout(timer)
 await client.endAsync()

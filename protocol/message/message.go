@@ -30,18 +30,15 @@ var _ json.Unmarshaler = (*RequestID)(nil)
 // ErrRequestID is returned when a RequestID is neither a string nor an integer, or too long.
 var ErrRequestID = errors.New("message: bad RequestID, want a string of at most 64 bytes or an integer")
 
-// UnmarshalJSON accepts a string or an integer.
+// UnmarshalJSON accepts a string or an integer; null is the empty RequestID.
 func (r *RequestID) UnmarshalJSON(b []byte) error {
 	d, err := codec.DecodeAs(codec.JSON, b, codec.Limits{})
 	if err != nil {
 		return err
 	}
 	defer d.Release()
-	if d.Root().Kind() == codec.Null {
-		return nil
-	}
 	id, code := requestID(d.Root())
-	if !code.OK() {
+	if code == CodeBad {
 		return ErrRequestID
 	}
 	*r = RequestID(strings.Clone(id))

@@ -3,6 +3,7 @@ package message
 import (
 	"encoding/json"
 
+	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
@@ -142,4 +143,42 @@ type NTPResponse struct {
 	DeviceSendTime int64 `json:"DeviceSendTime"`
 	ServerRecvTime int64 `json:"ServerRecvTime"`
 	ServerSendTime int64 `json:"ServerSendTime"`
+}
+
+var empty = json.RawMessage("{}")
+
+// MarshalJSON writes Property as {} when there is none.
+func (r RestoreReply) MarshalJSON() ([]byte, error) {
+	type plain RestoreReply
+	if r.Property == nil {
+		r.Property = map[string]Value{}
+	}
+	return codec.Marshal(codec.JSON, plain(r))
+}
+
+// MarshalJSON writes Desired as {} when there is none.
+func (r DesiredGetReply) MarshalJSON() ([]byte, error) {
+	type plain DesiredGetReply
+	if r.Desired == nil {
+		r.Desired = map[string]Desired{}
+	}
+	return codec.Marshal(codec.JSON, plain(r))
+}
+
+// MarshalJSON writes Output as {} when there is none.
+func (e EventPost) MarshalJSON() ([]byte, error) {
+	type plain EventPost
+	if e.Output == nil {
+		e.Output = empty
+	}
+	return codec.Marshal(codec.JSON, plain(e))
+}
+
+// MarshalJSON writes Input as {} when there is none.
+func (c Command) MarshalJSON() ([]byte, error) {
+	type plain Command
+	if c.Input == nil {
+		c.Input = empty
+	}
+	return codec.Marshal(codec.JSON, plain(c))
 }

@@ -70,6 +70,9 @@ type Config struct {
 	// RequestTimeout is how long the hub may take for an answer, 10 s when zero.
 	// It counts from when the request has been sent.
 	RequestTimeout time.Duration
+	// ReconnectMin and ReconnectMax bound the pauses between attempts to connect,
+	// which double and are drawn at random; 1 s and 2 min when zero.
+	ReconnectMin, ReconnectMax time.Duration
 	// KeepTrying makes Run go on when the first login is refused.
 	KeepTrying bool
 }
@@ -118,6 +121,7 @@ func New(cfg Config, log *slog.Logger) (*Device, error) {
 		Server: cfg.Server, Device: d.id, Secret: cfg.Secret, TLS: cfg.TLS,
 		Options:    credential.Options{CBOR: cfg.CBOR, Buffer: receiveBuffer},
 		Persistent: cfg.Persistent, KeepAlive: cfg.KeepAlive, KeepTrying: cfg.KeepTrying,
+		BackoffMin: cfg.ReconnectMin, BackoffMax: cfg.ReconnectMax,
 	}, log)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ func laneOf(dev ident.Device) int {
 }
 
 func answerSubject(node string) string { return "hawser.node." + node + ".answer" }
+func rowSubject(node string) string    { return "hawser.node." + node + ".row" }
 
 // nodeTimeout bounds the wait for another node; a dead one does not answer at all.
 const nodeTimeout = 3 * time.Second
@@ -63,6 +64,14 @@ type wireAnswer struct {
 	SN      string `json:"d"`
 	ID      string `json:"i"`
 	Payload []byte `json:"b"`
+}
+
+// wireRow is the note that a queued message is committed, on hawser.node.<name>.row.
+type wireRow struct {
+	Product string `json:"p"`
+	SN      string `json:"d"`
+	Device  int64  `json:"i"`
+	Seq     int64  `json:"s"`
 }
 
 // wireErrors are the errors that the other node's caller branches on.
@@ -120,6 +129,7 @@ func (d *Downlink) serve() (stop func(), err error) {
 		listen(downSubject(d.cfg.Node, lane), func(_ string, b []byte) []byte { return d.fromNode(b) })
 	}
 	listen(answerSubject(d.cfg.Node), func(_ string, b []byte) []byte { d.answerFrom(b); return nil })
+	listen(rowSubject(d.cfg.Node), func(_ string, b []byte) []byte { d.rowFrom(b); return nil })
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("listen to other nodes: %w", err)
@@ -135,6 +145,29 @@ func (d *Downlink) answerFrom(b []byte) {
 		return
 	}
 	d.Answer(ident.Device{Product: a.Product, SN: a.SN}, a.ID, a.Payload)
+}
+
+// note tells another node of a row.
+func (d *Downlink) note(node string, r wireRow) error {
+	b, err := codec.Marshal(codec.CBOR, r)
+	if err != nil {
+		return err
+	}
+	return d.Bus.Publish(rowSubject(node), b)
+}
+
+// rowFrom takes another node's note of a row.
+func (d *Downlink) rowFrom(b []byte) {
+	var r wireRow
+	err := codec.Unmarshal(b, &r)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), nodeTimeout)
+		defer cancel()
+		err = d.offerRow(ctx, ident.Device{Product: r.Product, SN: r.SN}, r.Device, r.Seq)
+	}
+	if err != nil {
+		d.Log.Warn("note of a queued message not followed", "err", err)
+	}
 }
 
 // fromNode delivers what another node sent for a device that is connected here.

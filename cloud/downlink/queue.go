@@ -2,6 +2,7 @@ package downlink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -69,6 +70,9 @@ func (d *Downlink) enqueue(ctx context.Context, device int64, m *Message) (Outco
 
 	select {
 	case r := <-end:
+		if r.out == Queued {
+			d.wake(ctx, device, m, seq)
+		}
 		return r.out, r.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
@@ -100,6 +104,35 @@ func (d *Downlink) offer(m *Message, seq int64) Outcome {
 		return Queued
 	}
 	return Delivered
+}
+
+// wake tells the node to which the device has come since we looked that there is a row: its Replay may have been over before
+// the commit. Should the note be lost, the message comes with the device's next connection.
+func (d *Downlink) wake(ctx context.Context, device int64, m *Message, seq int64) {
+	at, err := d.place(ctx, device)
+	if err == nil && at.online && at.node != d.cfg.Node {
+		err = d.note(at.node, wireRow{Product: m.Device.Product, SN: m.Device.SN, Device: device, Seq: seq})
+	}
+	if err != nil {
+		d.Log.Warn("node not told of a queued message", "device", m.Device, "err", err)
+	}
+}
+
+// offerRow hands a row to its device, if it is still there and the device is connected here.
+func (d *Downlink) offerRow(ctx context.Context, dev ident.Device, device, seq int64) error {
+	m := Message{Device: dev}
+	var qos, until int64
+	err := d.Store.QueryRow(ctx, `SELECT topic, payload, qos, expires_at FROM queue WHERE device = ? AND seq = ?`, device, seq).
+		Scan(&m.Topic, &m.Payload, &qos, &until)
+	if errors.Is(err, store.ErrNoRows) {
+		return nil // replayed and acknowledged already
+	}
+	if err != nil {
+		return fmt.Errorf("read queued message: %w", err)
+	}
+	m.QoS, m.Expiry = byte(qos), time.UnixMilli(until)
+	d.offer(&m, seq)
+	return nil
 }
 
 // Replay hands a device that has just connected what waits for it, oldest first. It is called once for each Target, before

@@ -24,9 +24,9 @@ func (d *Downlink) route(ctx context.Context, m *Message, c *wireCall) (Outcome,
 	}
 	if t, ok := d.Directory.Find(m.Device); ok {
 		out, err := d.deliver(ctx, t, m)
-		if !errors.Is(err, ErrOffline) || !m.Queue {
+		if !errors.Is(err, ErrOffline) {
 			return out, err
-		}
+		} // gone this moment, perhaps to another node: the row tells
 	}
 	dev, err := d.Registry.Device(ctx, m.Device)
 	if err != nil {

@@ -27,6 +27,8 @@ type conn struct {
 	r, w  int
 	need  int // size of the packet that begins at r, 0 = unknown
 	full  bool
+	ahead int      // bytes from r on whose pings are answered
+	early int      // pings answered and still to come
 	small [16]byte // what a transport without a non-blocking side reads into while idle
 	rate  *rate    // nil without a bound
 	will  *Will
@@ -63,6 +65,8 @@ type conn struct {
 type tryConn interface {
 	// fill reads into c's chunk, waiting for bytes without holding one.
 	fill(c *conn) (int, error)
+	// fillNow reads into c's chunk what there is, without waiting.
+	fillNow(c *conn) (int, error)
 	// tryWrite writes what the transport takes at once; 0 bytes without an error means none.
 	tryWrite(b []byte) (int, error)
 }

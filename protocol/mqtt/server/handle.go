@@ -43,10 +43,13 @@ func (c *conn) handle(h packet.Header, body []byte) error {
 	return endWith(CauseProtocol, fmt.Errorf("%s from a client", h.Type))
 }
 
-// heard waits until a client that does not read takes what it was sent, so that nobody can make the answers pile up.
+// heard ends what was closed meanwhile, and waits until a client that does not read takes what it was sent, so that nobody can make the answers pile up.
 func (c *conn) heard() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed { // taken over, say, with packets in hand
+		return endWith(c.cause, nil)
+	}
 	if c.waitingBytesLocked() < highWater {
 		return nil
 	}
@@ -145,4 +148,11 @@ func (c *conn) uncork(cork bool) {
 	c.mu.Unlock()
 }
 
-func (c *conn) ping() { c.reply(packet.PINGRESP, 0) }
+// ping answers, unless that was done ahead.
+func (c *conn) ping() {
+	if c.early > 0 {
+		c.early--
+		return
+	}
+	c.reply(packet.PINGRESP, 0)
+}

@@ -83,6 +83,7 @@ func (m *memConn) Close() error {
 }
 
 func (m *memConn) fill(c *conn) (int, error)      { return m.in.read(nil, c) }
+func (m *memConn) fillNow(c *conn) (int, error)   { return m.in.readNow(c) }
 func (m *memConn) tryWrite(b []byte) (int, error) { return m.out.tryWrite(b) }
 
 // memPipe is one direction. Its buffer is pooled and held only while there are bytes in it.
@@ -138,6 +139,20 @@ func (p *memPipe) read(b []byte, c *conn) (int, error) {
 	if c != nil {
 		b = c.room()
 	}
+	return p.takeLocked(b), nil
+}
+
+// readNow reads into c's chunk what there is.
+func (p *memPipe) readNow(c *conn) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.buf == nil {
+		return 0, nil
+	}
+	return p.takeLocked(c.room()), nil
+}
+
+func (p *memPipe) takeLocked(b []byte) int {
 	n := copy(b, p.buf.b[p.at:])
 	p.at += n
 	if p.at == len(p.buf.b) {
@@ -146,7 +161,7 @@ func (p *memPipe) read(b []byte, c *conn) (int, error) {
 		p.buf, p.at = nil, 0
 	}
 	p.changed.Broadcast()
-	return n, nil
+	return n
 }
 
 func (p *memPipe) write(b []byte) (n int, err error) {

@@ -106,56 +106,61 @@ func (c *conn) publish(flags byte, body []byte) error {
 	if err := packet.DecodePublish(flags, body, &p); err != nil {
 		return err
 	}
-	if c.rate != nil {
-		if err := c.throttle(len(body)); err != nil {
-			return err
-		}
-	}
-	if p.QoS == 2 {
-		known, err := c.repeated(p.ID)
-		if known || err != nil {
-			return err
-		}
-	}
-	seq, err := c.admit(p.QoS, p.ID)
-	if err != nil {
+	chunk := c.in
+	chunk.refs.Add(1) // p points into it: while it waits here, and then until Done
+	seq, known, err := c.admit(&p, len(body))
+	if known || err != nil {
+		c.srv.pools.release(chunk)
 		return err
 	}
 	t := c.srv.pools.token()
 	*t = Publish{
 		Topic: unsafe.String(unsafe.SliceData(p.Topic), len(p.Topic)), Payload: p.Payload, // valid while chunk is held
-		QoS: p.QoS, Retain: p.Retain, Dup: p.Dup, PacketID: p.ID, c: c, chunk: c.in, seq: seq,
+		QoS: p.QoS, Retain: p.Retain, Dup: p.Dup, PacketID: p.ID, c: c, chunk: chunk, seq: seq,
 	}
-	c.in.refs.Add(1)
 	c.srv.stats.publishIn[p.QoS].Add(1)
 	c.srv.owner.Publish(c.s, t)
 	return nil
 }
 
-// admit waits until the owner may get another publish, and owes the acknowledgement.
-func (c *conn) admit(qos byte, id uint16) (seq uint32, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pending >= c.window || c.unavail != 0 || c.draining || c.closed {
-		c.srv.stats.paused.Add(1)
+// admit holds a publish back to the connection's rate and window, and owes its acknowledgement. One that is
+// known, a repeat of QoS 2, is not for the owner.
+func (c *conn) admit(p *packet.Publish, size int) (seq uint32, known bool, err error) {
+	if c.rate != nil {
+		if err := c.throttle(size); err != nil {
+			return 0, false, err
+		}
+	}
+	if p.QoS == 2 {
+		if known, err = c.repeated(p.ID); known || err != nil {
+			return 0, known, err
+		}
+	}
+	for {
+		c.mu.Lock()
+		if c.pending < c.window && c.unavail == 0 && !c.draining {
+			break
+		}
+		draining := c.draining
+		c.mu.Unlock()
+		if draining {
+			return 0, false, endWith(CauseShutdown, nil)
+		}
 		// Half of the window is waited for, so that a full one does not mean a wake-up a message.
 		half := c.window / 2
-		err := c.waitUntilLocked(half, func() bool { return c.draining || c.unavail == 0 && c.pending <= half })
-		if err != nil {
-			return 0, err
-		}
-		if c.draining {
-			return 0, endWith(CauseShutdown, nil)
+		if err := c.holdBack(half, func() bool { return c.draining || c.unavail == 0 && c.pending <= half }); err != nil {
+			return 0, false, err
 		}
 	}
+	defer c.mu.Unlock()
 	c.pending++
-	switch qos {
+	switch p.QoS {
 	case 1:
-		seq = c.acks.push(ack{id: id, kind: packet.PUBACK})
+		seq = c.acks.push(ack{id: p.ID, kind: packet.PUBACK})
 	case 2:
-		seq = c.acks.push(ack{id: id, kind: packet.PUBREC})
+		seq = c.acks.push(ack{id: p.ID, kind: packet.PUBREC})
 	}
-	return seq, nil
+	return seq, false, nil
 }
 
 // repeated handles a QoS 2 publish whose id the session already holds: with the owner it is ignored, received it is

@@ -51,7 +51,6 @@ func (c *conn) throttle(n int) error {
 	if wait <= 0 {
 		return nil
 	}
-	c.srv.stats.paused.Add(1)
 	until := time.Now().Add(wait)
 	timer := time.AfterFunc(wait, func() {
 		c.mu.Lock()
@@ -59,5 +58,5 @@ func (c *conn) throttle(n int) error {
 		c.mu.Unlock()
 	})
 	defer timer.Stop()
-	return c.waitUntil(never, func() bool { return c.draining || !time.Now().Before(until) })
+	return c.holdBack(never, func() bool { return c.draining || !time.Now().Before(until) })
 }

@@ -27,6 +27,7 @@ func (c *conn) next() (h packet.Header, body []byte, err error) {
 					body = c.in.buf[c.r+n : c.r+total : c.r+total]
 					c.r += total
 					c.need = 0
+					c.ahead = max(0, c.ahead-total)
 					return h, body, nil
 				}
 				c.need = total

@@ -17,6 +17,7 @@ type rawConn struct {
 
 	// Arguments and results of readFn and writeFn, which are made once so that calling them allocates nothing.
 	c       *conn
+	now     bool // readFn must not wait
 	rn      int
 	rerr    error
 	readFn  func(fd uintptr) bool
@@ -45,12 +46,20 @@ func newTryConn(nc net.Conn) tryConn {
 }
 
 func (r *rawConn) fill(c *conn) (int, error) {
-	r.c = c
+	r.c, r.now = c, false
 	if err := r.rc.Read(r.readFn); err != nil {
 		return 0, err
 	}
 	if r.rn == 0 && r.rerr == nil {
 		return 0, io.EOF
+	}
+	return r.rn, r.rerr
+}
+
+func (r *rawConn) fillNow(c *conn) (int, error) {
+	r.c, r.now = c, true
+	if err := r.rc.Read(r.readFn); err != nil {
+		return 0, err
 	}
 	return r.rn, r.rerr
 }
@@ -62,9 +71,11 @@ func (r *rawConn) tryRead(fd uintptr) bool {
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
-		case errors.Is(err, syscall.EAGAIN):
+		case errors.Is(err, syscall.EAGAIN) && !r.now:
 			r.c.dropIdleChunk()
 			return false
+		case errors.Is(err, syscall.EAGAIN):
+			n, err = 0, nil
 		case err != nil:
 			n, err = 0, os.NewSyscallError("read", err)
 		}

@@ -1,0 +1,4 @@
+package server
+
+// Match is match for tests.
+var Match = match

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Shards is the number of shards of the outbox; a device's records are in shard device mod Shards.
@@ -28,7 +29,13 @@ type Outbox struct {
 	mu   sync.Mutex
 	tail tail                  // guarded by mu
 	wake [Shards]chan struct{} // guarded by mu: closed and replaced when the shard gets a row
+	// ended is when the database last had nothing beyond tail.last, guarded by mu.
+	ended [Shards]time.Time
 }
+
+// otherNodes is how long a shard that was found to be at its end is taken to be there still, unless this process adds a
+// row: where nodes share a database, each consumer would otherwise ask it after every row that it was woken for.
+const otherNodes = 500 * time.Millisecond
 
 func newOutbox(ctx context.Context, db *DB, memory int) (*Outbox, error) {
 	heads, err := db.engine.heads(ctx)
@@ -71,6 +78,9 @@ func (o *Outbox) Read(ctx context.Context, shard int, afterSeq int64, limit int)
 	}
 	o.mu.Lock()
 	blobs, ok := o.tail.read(shard, afterSeq, limit)
+	if !ok && afterSeq >= o.tail.last[shard] && time.Since(o.ended[shard]) < otherNodes {
+		ok = true
+	}
 	o.mu.Unlock()
 	if !ok {
 		var err error
@@ -104,7 +114,22 @@ func (o *Outbox) load(ctx context.Context, shard int, afterSeq int64, limit int)
 		}
 		blobs = append(blobs, b)
 	}
-	return blobs, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	o.loaded(shard, blobs)
+	return blobs, nil
+}
+
+// loaded notes what a read of the database showed of other nodes.
+func (o *Outbox) loaded(shard int, blobs []outBlob) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(blobs) == 0 {
+		o.ended[shard] = time.Now()
+		return
+	}
+	o.tail.last[shard] = max(o.tail.last[shard], blobs[len(blobs)-1].seq)
 }
 
 // Depth is about how many rows the outbox holds; on SQLite it counts those that are already trimmed between two that are

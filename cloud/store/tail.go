@@ -1,5 +1,13 @@
 package store
 
+import (
+	"cmp"
+	"slices"
+)
+
+// tailRowCost is what a row costs in memory beside its blob.
+const tailRowCost = 64
+
 // tail is the end of the outbox in memory: per shard the newest rows, bounded by their bytes over all shards. It serves a
 // read only when it knows that no row lies between the reader's position and the first row that it holds.
 type tail struct {
@@ -29,7 +37,7 @@ func (t *tail) add(shard int, seq int64, blob []byte) {
 	t.last[shard] = seq
 	t.rows[shard] = append(t.rows[shard], tailRow{outBlob{seq, blob}, prev})
 	t.order = append(t.order, shard)
-	t.size += len(blob)
+	t.size += len(blob) + tailRowCost
 	for t.size > t.max && len(t.order) > 0 {
 		t.evict()
 	}
@@ -39,7 +47,7 @@ func (t *tail) add(shard int, seq int64, blob []byte) {
 func (t *tail) evict() {
 	s := t.order[0]
 	t.order = t.order[1:]
-	t.size -= len(t.rows[s][0].blob)
+	t.size -= len(t.rows[s][0].blob) + tailRowCost
 	t.rows[s][0] = tailRow{}
 	t.rows[s] = t.rows[s][1:]
 }
@@ -50,10 +58,7 @@ func (t *tail) read(shard int, after int64, limit int) ([]outBlob, bool) {
 		return nil, true
 	}
 	rows := t.rows[shard]
-	first := 0
-	for first < len(rows) && rows[first].seq <= after {
-		first++
-	}
+	first, _ := slices.BinarySearchFunc(rows, after+1, func(r tailRow, seq int64) int { return cmp.Compare(r.seq, seq) })
 	if first == len(rows) || rows[first].prev > after {
 		return nil, false
 	}

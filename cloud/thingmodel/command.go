@@ -50,14 +50,14 @@ func CodeOf(err error) message.Code {
 	switch {
 	case err == nil:
 		return message.CodeOK
+	case errors.Is(err, ErrBadReply): // before what is wrong with it
+		return message.CodeBadCommandReply
 	case errors.As(err, &v):
 		return v.Code
 	case errors.Is(err, ErrOffline), errors.Is(err, ErrNotSubscribed):
 		return message.CodeNotOnline
 	case errors.Is(err, ErrTimeout):
 		return message.CodeCommandTimeout
-	case errors.Is(err, ErrBadReply):
-		return message.CodeBadCommandReply
 	case errors.Is(err, ErrNoModel):
 		return message.CodePropertyUndefined
 	}

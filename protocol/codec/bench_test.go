@@ -3,6 +3,7 @@ package codec_test
 import (
 	"runtime"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/valyala/fastjson"
 
@@ -45,6 +46,25 @@ func BenchmarkFastjson(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(in)))
 	for b.Loop() {
+		p := pool.Get()
+		v, err := p.ParseBytes(in)
+		if err != nil || v.Get("Property", "mode", "Value") == nil {
+			b.Fatal(err)
+		}
+		pool.Put(p)
+	}
+}
+
+// BenchmarkFastjsonStrict adds the checks that it lacks; it still lets lone surrogates and huge exponents pass.
+func BenchmarkFastjsonStrict(b *testing.B) {
+	var pool fastjson.ParserPool
+	in := []byte(payload200)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(in)))
+	for b.Loop() {
+		if err := fastjson.ValidateBytes(in); err != nil || !utf8.Valid(in) {
+			b.Fatal(err)
+		}
 		p := pool.Get()
 		v, err := p.ParseBytes(in)
 		if err != nil || v.Get("Property", "mode", "Value") == nil {

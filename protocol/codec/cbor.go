@@ -52,7 +52,7 @@ func (d *Doc) decodeCBOR() error {
 	if isSelfDescribed(d.text[:d.end]) {
 		d.pos = 3
 	}
-	if err := d.cborValue(node{}, 0); err != nil {
+	if err := d.cborValue(label{}, 0); err != nil {
 		return err
 	}
 	if d.pos != d.end {
@@ -102,8 +102,8 @@ func (d *Doc) cborHead() (head, error) {
 	return h, nil
 }
 
-// cborValue reads the data item at pos; n brings the key.
-func (d *Doc) cborValue(n node, depth int) error {
+// cborValue reads the data item at pos.
+func (d *Doc) cborValue(l label, depth int) error {
 	start := d.pos
 	h, err := d.cborHead()
 	for err == nil && h.major == majorTag {
@@ -122,11 +122,17 @@ func (d *Doc) cborValue(n node, depth int) error {
 	}
 	switch h.major {
 	case majorArray:
-		return d.cborArray(n, h, depth+1)
+		return d.cborArray(l, h, depth+1)
 	case majorMap:
-		return d.cborMap(n, h, depth+1)
+		return d.cborMap(l, h, depth+1)
+	}
+	n, err := d.add(l, Int)
+	if err != nil {
+		return err
+	}
+	switch h.major {
 	case majorUint:
-		n.kind, n.num = Int, h.arg
+		n.num = h.arg
 		if h.arg > math.MaxInt64 {
 			n.kind, n.flags = Float, n.flags|flagUint
 		}
@@ -134,20 +140,16 @@ func (d *Doc) cborValue(n node, depth int) error {
 		if h.arg > math.MaxInt64 {
 			return d.syntax(start, reasonInteger)
 		}
-		n.kind, n.num = Int, ^h.arg // -1 - arg
-	case majorBytes, majorText:
+		n.num = ^h.arg // -1 - arg
+	case majorBytes:
 		n.kind = Bytes
-		if h.major == majorText {
-			n.kind = String
-		}
+		n.str, err = d.cborString(h)
+	case majorText:
+		n.kind = String
 		n.str, err = d.cborString(h)
 	case majorSimple:
-		err = d.cborSimple(&n, h, start)
+		err = d.cborSimple(n, h, start)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = d.add(n)
 	return err
 }
 
@@ -267,9 +269,8 @@ func (d *Doc) more(h head, count int) bool {
 	return true
 }
 
-func (d *Doc) cborArray(n node, h head, depth int) error {
-	n.kind = Array
-	at, err := d.open(n, depth)
+func (d *Doc) cborArray(l label, h head, depth int) error {
+	at, err := d.open(l, Array, depth)
 	if err != nil {
 		return err
 	}
@@ -278,7 +279,7 @@ func (d *Doc) cborArray(n node, h head, depth int) error {
 	}
 	count := 0
 	for ; d.more(h, count); count++ {
-		if err := d.cborValue(node{}, depth); err != nil {
+		if err := d.cborValue(label{}, depth); err != nil {
 			return err
 		}
 	}
@@ -286,9 +287,8 @@ func (d *Doc) cborArray(n node, h head, depth int) error {
 	return nil
 }
 
-func (d *Doc) cborMap(n node, h head, depth int) error {
-	n.kind = Object
-	at, err := d.open(n, depth)
+func (d *Doc) cborMap(l label, h head, depth int) error {
+	at, err := d.open(l, Object, depth)
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (d *Doc) cborMap(n node, h head, depth int) error {
 		if err != nil {
 			return err
 		}
-		if err := d.cborValue(node{key: key}, depth); err != nil {
+		if err := d.cborValue(label{key: key}, depth); err != nil {
 			return err
 		}
 	}

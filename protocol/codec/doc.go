@@ -98,15 +98,29 @@ func (d *Doc) Release() {
 	pool.Put(d)
 }
 
-// add appends a value and returns its position, or an error when the limit is reached.
-func (d *Doc) add(n node) (int32, error) {
-	if len(d.nodes) >= d.lim.Count {
-		return 0, ErrTooMany
+// label is what a container says about a value in it: the key, and flagPlainKey or 0. It is zero in an array.
+type label struct {
+	key   span
+	flags uint8
+}
+
+// add appends a value, or returns an error when the limit is reached. The node moves with the next add.
+func (d *Doc) add(l label, kind Kind) (*node, error) {
+	i := len(d.nodes)
+	if i >= d.lim.Count {
+		return nil, ErrTooMany
 	}
-	i := int32(len(d.nodes))
-	n.next = i + 1
-	d.nodes = append(d.nodes, n)
-	return i, nil
+	d.nodes = append(d.nodes, node{key: l.key, flags: l.flags, kind: kind, next: int32(i) + 1})
+	return &d.nodes[i], nil
+}
+
+// open adds a container that is the depth-th around its content, and returns its position.
+func (d *Doc) open(l label, kind Kind, depth int) (int32, error) {
+	if depth > d.lim.Depth {
+		return 0, ErrTooDeep
+	}
+	_, err := d.add(l, kind)
+	return int32(len(d.nodes) - 1), err
 }
 
 // close ends the container at i. Of members with the same key the last one stays; objects of more than a few members

@@ -31,7 +31,7 @@ func (d *Doc) decodeJSON() error {
 		return d.syntax(0, reasonEmpty)
 	}
 	d.space()
-	if err := d.jsonValue(node{}, 0); err != nil {
+	if err := d.jsonValue(label{}, 0); err != nil {
 		return err
 	}
 	d.space()
@@ -60,43 +60,43 @@ func (d *Doc) peek() byte {
 	return 0
 }
 
-// jsonValue reads the value at pos; n brings the key.
-func (d *Doc) jsonValue(n node, depth int) error {
-	var err error
+// jsonValue reads the value at pos.
+func (d *Doc) jsonValue(l label, depth int) error {
 	switch c := d.peek(); c {
 	case '{':
-		return d.jsonObject(n, depth+1)
+		return d.jsonObject(l, depth+1)
 	case '[':
-		return d.jsonArray(n, depth+1)
+		return d.jsonArray(l, depth+1)
 	case '"':
-		n.kind = String
-		var plain bool
-		if n.str, plain, err = d.jsonString(); err != nil {
+		str, plain, err := d.jsonString()
+		if err != nil {
 			return err
 		}
+		n, err := d.add(l, String)
+		if err != nil {
+			return err
+		}
+		n.str = str
 		if plain {
 			n.flags |= flagPlain
 		}
+		return nil
 	case 't':
-		n.kind, n.num = Bool, 1
-		err = d.literal("true")
+		return d.literal(l, "true", Bool, 1)
 	case 'f':
-		n.kind = Bool
-		err = d.literal("false")
+		return d.literal(l, "false", Bool, 0)
 	case 'n':
-		n.kind = Null
-		err = d.literal("null")
+		return d.literal(l, "null", Null, 0)
 	default:
 		if c != '-' && (c < '0' || c > '9') {
 			return d.unexpected(reasonValue)
 		}
-		err = d.jsonNumber(&n)
+		n, err := d.add(l, Int)
+		if err != nil {
+			return err
+		}
+		return d.jsonNumber(n)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = d.add(n)
-	return err
 }
 
 func (d *Doc) unexpected(reason string) error {
@@ -106,17 +106,21 @@ func (d *Doc) unexpected(reason string) error {
 	return d.syntax(d.pos, reason)
 }
 
-func (d *Doc) literal(word string) error {
+func (d *Doc) literal(l label, word string, kind Kind, num uint64) error {
 	if d.end-d.pos < len(word) || string(d.text[d.pos:d.pos+len(word)]) != word {
 		return d.syntax(d.pos, reasonValue)
 	}
 	d.pos += len(word)
+	n, err := d.add(l, kind)
+	if err != nil {
+		return err
+	}
+	n.num = num
 	return nil
 }
 
-func (d *Doc) jsonObject(n node, depth int) error {
-	n.kind = Object
-	at, err := d.open(n, depth)
+func (d *Doc) jsonObject(l label, depth int) error {
+	at, err := d.open(l, Object, depth)
 	if err != nil {
 		return err
 	}
@@ -150,14 +154,13 @@ func (d *Doc) jsonObject(n node, depth int) error {
 }
 
 func (d *Doc) jsonMember(depth int) error {
-	var n node
 	key, plain, err := d.jsonString()
 	if err != nil {
 		return err
 	}
-	n.key = key
+	l := label{key: key}
 	if plain {
-		n.flags = flagPlainKey
+		l.flags = flagPlainKey
 	}
 	d.space()
 	if d.peek() != ':' {
@@ -165,12 +168,11 @@ func (d *Doc) jsonMember(depth int) error {
 	}
 	d.pos++
 	d.space()
-	return d.jsonValue(n, depth)
+	return d.jsonValue(l, depth)
 }
 
-func (d *Doc) jsonArray(n node, depth int) error {
-	n.kind = Array
-	at, err := d.open(n, depth)
+func (d *Doc) jsonArray(l label, depth int) error {
+	at, err := d.open(l, Array, depth)
 	if err != nil {
 		return err
 	}
@@ -183,7 +185,7 @@ func (d *Doc) jsonArray(n node, depth int) error {
 		return nil
 	}
 	for {
-		if err := d.jsonValue(node{}, depth); err != nil {
+		if err := d.jsonValue(label{}, depth); err != nil {
 			return err
 		}
 		count++
@@ -199,14 +201,6 @@ func (d *Doc) jsonArray(n node, depth int) error {
 		}
 		d.space()
 	}
-}
-
-// open adds a container that is the depth-th around its content.
-func (d *Doc) open(n node, depth int) (int32, error) {
-	if depth > d.lim.Depth {
-		return 0, ErrTooDeep
-	}
-	return d.add(n)
 }
 
 // jsonString reads the string whose opening quote is at pos. plain tells that the content stands in the payload as it is.

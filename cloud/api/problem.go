@@ -142,7 +142,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		p = problem{status: http.StatusInternalServerError, code: "internal", detail: "the hub's log has the details under this request id"}
 	}
-	if p.status >= http.StatusInternalServerError {
+	if p.status == http.StatusInternalServerError || p.status == http.StatusServiceUnavailable { // the others are the device's
 		s.log.Error("API request failed", "method", r.Method, "path", r.URL.Path, "request", requestID(r.Context()), "code", p.code, "err", err)
 	}
 	if p.status == http.StatusServiceUnavailable {

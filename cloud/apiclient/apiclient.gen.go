@@ -125,8 +125,8 @@ type ClientInterface interface {
 	// StreamEvents What goes on, live, as server-sent events
 	//
 	// Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
-	// at least every 15 s. A client that comes back with `Last-Event-ID` first gets what it missed, as far as
-	// the hub still holds it: the newest few thousand events of this hub, in memory. A reader that is too slow
+	// at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
+	// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
 	// loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
@@ -549,8 +549,8 @@ func (c *Client) DeleteAPIKey(ctx context.Context, keyID string, reqEditors ...R
 // StreamEvents What goes on, live, as server-sent events
 //
 // Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
-// at least every 15 s. A client that comes back with `Last-Event-ID` first gets what it missed, as far as
-// the hub still holds it: the newest few thousand events of this hub, in memory. A reader that is too slow
+// at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
+// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
 // loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
 //
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
@@ -3260,8 +3260,8 @@ type ClientWithResponsesInterface interface {
 	// StreamEventsWithResponse What goes on, live, as server-sent events
 	//
 	// Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
-	// at least every 15 s. A client that comes back with `Last-Event-ID` first gets what it missed, as far as
-	// the hub still holds it: the newest few thousand events of this hub, in memory. A reader that is too slow
+	// at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
+	// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
 	// loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5563,8 +5563,8 @@ func (c *ClientWithResponses) DeleteAPIKeyWithResponse(ctx context.Context, keyI
 // StreamEventsWithResponse What goes on, live, as server-sent events
 //
 // Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
-// at least every 15 s. A client that comes back with `Last-Event-ID` first gets what it missed, as far as
-// the hub still holds it: the newest few thousand events of this hub, in memory. A reader that is too slow
+// at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
+// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
 // loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
 //
 // Returns a wrapper object for the known response body format(s).

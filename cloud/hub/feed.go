@@ -3,8 +3,10 @@ package hub
 import (
 	"encoding/base64"
 	"fmt"
+	"sync/atomic"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/monitor"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
@@ -14,9 +16,45 @@ import (
 
 // watchFeed is the monitor as the paths see it: it gives events the type that their topic means, keeps secrets out, and
 // shows what goes down as well as what comes up.
-type watchFeed struct{ *monitor.Feed }
+type watchFeed struct {
+	*monitor.Feed
+	until *atomic.Int64 // Unix milliseconds until when it counts as watched though nobody is there; 0: not
+}
 
-var _ uplink.Feed = watchFeed{}
+var (
+	_ uplink.Feed = watchFeed{}
+	_ api.Feed    = watchFeed{}
+)
+
+// lingering is how long a watcher who has gone may take to come back and miss nothing.
+const lingering = time.Minute
+
+func newWatchFeed(f *monitor.Feed) watchFeed { return watchFeed{f, new(atomic.Int64)} }
+
+// Subscribe is the monitor's; when the watcher goes the feed goes on for a while.
+func (f watchFeed) Subscribe(filter monitor.Filter) (<-chan monitor.Event, func()) {
+	events, cancel := f.Feed.Subscribe(filter)
+	return events, func() {
+		f.until.Store(time.Now().Add(lingering).UnixMilli())
+		cancel()
+	}
+}
+
+// Watched tells whether somebody watches or did so a moment ago.
+func (f watchFeed) Watched() bool {
+	if f.Feed.Watched() {
+		return true
+	}
+	until := f.until.Load()
+	if until == 0 {
+		return false
+	}
+	if time.Now().UnixMilli() < until {
+		return true
+	}
+	f.until.CompareAndSwap(until, 0)
+	return false
+}
 
 // Publish hands on what came up.
 func (f watchFeed) Publish(e monitor.Event) {
@@ -33,12 +71,12 @@ func (f watchFeed) Publish(e monitor.Event) {
 	f.Feed.Publish(e)
 }
 
-// down shows a message to a device.
-func (f watchFeed) down(dev ident.Device, topicName string, payload []byte, qos byte) {
+// down shows a message that went to a device at that time.
+func (f watchFeed) down(at time.Time, dev ident.Device, topicName string, payload []byte, qos byte) {
 	if !f.Watched() {
 		return
 	}
-	e := monitor.Event{Time: time.Now(), Type: monitor.TypeMessage, Product: dev.Product, Device: dev.SN, Topic: topicName}
+	e := monitor.Event{Time: at, Type: monitor.TypeMessage, Product: dev.Product, Device: dev.SN, Topic: topicName}
 	if t, err := topic.Parse(topicName); err == nil {
 		e.Type = typeOf(t.Kind)
 	}

@@ -64,7 +64,7 @@ type Hub struct {
 
 	registry *registry.Registry
 	keys     *account.Keys
-	feed     *monitor.Feed
+	feed     watchFeed
 	changes  *changes
 
 	// Paths and domain.
@@ -132,7 +132,7 @@ func (h *Hub) openRegistry(ctx context.Context) (err error) {
 		return err
 	}
 	h.changes = &changes{node: h.node(), bus: h.bus, reg: h.registry, log: h.log}
-	h.feed = monitor.New(monitor.DefaultConfig())
+	h.feed = newWatchFeed(monitor.New(monitor.DefaultConfig()))
 	h.keys = account.New(h.db)
 	key, created, err := h.keys.Bootstrap(ctx)
 	if err != nil || !created {
@@ -143,17 +143,16 @@ func (h *Hub) openRegistry(ctx context.Context) (err error) {
 
 // openPaths wires the ways up and down and what the messages mean.
 func (h *Hub) openPaths(ctx context.Context) (err error) {
-	feed := watchFeed{h.feed}
 	h.presence = presence.New(presence.Config{Node: h.node()}, presence.Deps{Store: h.db, Registry: h.registry, Bus: h.bus,
-		IDs: h.numbers, Rules: ruleMatcher{h}, Feed: feed, Log: h.log.With("part", "presence"), Metrics: h.metrics})
+		IDs: h.numbers, Rules: ruleMatcher{h}, Feed: h.feed, Log: h.log.With("part", "presence"), Metrics: h.metrics})
 	down := downlink.DefaultConfig()
 	down.Node = h.node()
 	h.downlink = downlink.New(down, downlink.Deps{Store: h.db, Registry: h.registry, Bus: h.bus, Directory: h.presence,
 		Log: h.log.With("part", "downlink"), Metrics: h.metrics})
-	h.sender = sender{h.downlink, feed}
+	h.sender = sender{h.downlink, h.feed}
 
 	h.rules, err = rules.New(ctx, rules.DefaultConfig(), rules.Deps{Store: h.db, Registry: h.registry, IDs: h.numbers.IDs,
-		Sender: ruleSender{h.sender}, Kinds: h.sinks(), Feed: h.feed, Log: h.log.With("part", "rules"), Metrics: h.metrics})
+		Sender: ruleSender{h.sender}, Kinds: h.sinks(), Feed: h.feed.Feed, Log: h.log.With("part", "rules"), Metrics: h.metrics})
 	if err != nil {
 		return err
 	}
@@ -164,7 +163,7 @@ func (h *Hub) openPaths(ctx context.Context) (err error) {
 	births := provision.New(provision.DefaultConfig(), provision.Deps{Store: h.db, Registry: h.registry, Presence: h.presence,
 		Downlink: h.downlink, Log: h.log.With("part", "provision"), Metrics: h.metrics})
 
-	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Rules: h.rules, Feed: feed,
+	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Rules: h.rules, Feed: h.feed,
 		Sender: h.downlink, Log: h.log.With("part", "uplink"), Metrics: h.metrics})
 	return nil
 }

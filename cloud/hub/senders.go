@@ -25,9 +25,10 @@ var _ api.Sender = sender{}
 
 // Send sends a message and shows it to watchers when it went out or was queued.
 func (s sender) Send(ctx context.Context, m downlink.Message) (downlink.Outcome, error) {
+	at := time.Now()
 	out, err := s.down.Send(ctx, m)
 	if err == nil {
-		s.feed.down(m.Device, m.Topic, m.Payload, m.QoS)
+		s.feed.down(at, m.Device, m.Topic, m.Payload, m.QoS)
 	}
 	return out, err
 }
@@ -88,8 +89,11 @@ var _ thingmodel.Caller = thingCaller{}
 func (c thingCaller) NextRequestID() string { return c.down.NextRequestID() }
 
 func (c thingCaller) Call(ctx context.Context, dev ident.Device, topicName string, payload []byte, requestID string) ([]byte, error) {
-	c.feed.down(dev, topicName, payload, 1)
+	at := time.Now()
 	reply, err := c.down.Call(ctx, dev, topicName, payload, requestID)
+	if err == nil || errors.Is(err, downlink.ErrNoAnswer) {
+		c.feed.down(at, dev, topicName, payload, 1)
+	}
 	return reply, thingError(err)
 }
 

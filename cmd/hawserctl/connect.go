@@ -45,7 +45,7 @@ func (e *apiError) Error() string {
 		fmt.Fprintf(&b, " (%s)", e.problem.Field)
 	}
 	fmt.Fprintf(&b, " [%s", e.problem.Code)
-	if e.problem.Status >= http.StatusInternalServerError && e.problem.RequestID != "" {
+	if e.problem.Status == http.StatusInternalServerError && e.problem.RequestID != "" {
 		fmt.Fprintf(&b, ", request %s", e.problem.RequestID)
 	}
 	b.WriteString("]")

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"syscall"
@@ -39,7 +38,7 @@ func cpu() time.Duration {
 
 func benchOpen(b *testing.B, cfg Config) *DB {
 	b.Helper()
-	db, err := Open(b.Context(), cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
+	db, err := Open(b.Context(), cfg, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

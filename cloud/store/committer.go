@@ -130,7 +130,17 @@ func (c *committer) commit() {
 	clear(c.pending)
 	c.pending = c.pending[:0]
 	if c.failing > 0 {
-		time.Sleep(c.failing)
+		c.pause()
+	}
+}
+
+// pause lets a store in trouble rest before the next batch; Close does not wait for it.
+func (c *committer) pause() {
+	c.timer.Reset(c.failing)
+	select {
+	case <-c.timer.C:
+	case <-c.queue.done:
+		c.timer.Stop()
 	}
 }
 

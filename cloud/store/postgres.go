@@ -16,10 +16,11 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// postgresEngine is a PostgreSQL server, or one that speaks its protocol, behind a pool of pgx connections. The committer
-// takes a connection of the pool for each batch.
+// postgresEngine is a PostgreSQL server, or one that speaks its protocol, behind two pools of pgx connections: one for
+// everybody, and one of a single connection for the committer, which must not wait for slow readers.
 type postgresEngine struct {
 	pool  *pgxpool.Pool
+	own   *pgxpool.Pool
 	async bool // synchronous_commit off for the committer
 	binds binder
 }
@@ -39,13 +40,18 @@ func openPostgres(ctx context.Context, cfg Config) (*postgresEngine, error) {
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "hawser"
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
+	e := &postgresEngine{async: cfg.Durability == DurabilityProcess}
+	if e.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("open PostgreSQL: %w", err)
 	}
-	e := &postgresEngine{pool: pool, async: cfg.Durability == DurabilityProcess}
+	single := pc.Copy()
+	single.MaxConns, single.MinConns, single.MinIdleConns = 1, 0, 0
+	if e.own, err = pgxpool.NewWithConfig(ctx, single); err != nil {
+		e.pool.Close()
+		return nil, fmt.Errorf("open PostgreSQL: %w", err)
+	}
 	if err := e.prepare(ctx); err != nil {
-		pool.Close()
+		_ = e.close() // never fails
 		return nil, fmt.Errorf("open PostgreSQL at %s: %w", pc.ConnConfig.Host, e.openError(err))
 	}
 	return e, nil
@@ -76,6 +82,7 @@ func (e *postgresEngine) openError(err error) error {
 func (e *postgresEngine) dialect() Dialect { return Postgres }
 
 func (e *postgresEngine) close() error {
+	e.own.Close()
 	e.pool.Close()
 	return nil
 }

@@ -37,7 +37,7 @@ type pgBatch struct {
 func (e *postgresEngine) commit(b *batch, careful bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	conn, err := e.pool.Acquire(ctx)
+	conn, err := e.own.Acquire(ctx)
 	if err != nil {
 		return err
 	}

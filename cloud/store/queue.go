@@ -7,6 +7,7 @@ import "sync"
 type queue struct {
 	max  int
 	wake chan struct{} // holds a token while units may be waiting or the queue was closed
+	done chan struct{} // closed by close
 
 	mu     sync.Mutex
 	space  sync.Cond // signalled when mu's units were taken
@@ -15,7 +16,7 @@ type queue struct {
 }
 
 func newQueue(max int) *queue {
-	q := &queue{max: max, wake: make(chan struct{}, 1)}
+	q := &queue{max: max, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	q.space.L = &q.mu
 	return q
 }
@@ -68,10 +69,11 @@ func (q *queue) depth() int {
 	return len(q.units)
 }
 
-// close makes put refuse; what is queued can still be taken.
+// close makes put refuse; what is queued can still be taken. It is called once.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
+	close(q.done)
 	q.space.Broadcast()
 	q.mu.Unlock()
 	q.signal()

@@ -23,7 +23,10 @@ const (
 	// checkpointPages is how far the write-ahead log grows before it is copied into the file: 16 MiB. SQLite's default of
 	// 4 MiB would copy the pages that every commit touches four times as often.
 	checkpointPages = 4000
-	readCacheMax    = 500
+	// logMax is what the log is cut to when it has grown beyond it, bytes.
+	logMax = 64 << 20
+	// readCacheMax bounds the statements that readers keep prepared.
+	readCacheMax = 500
 )
 
 // sqliteEngine is one SQLite file: a connection for the committer, one for administrative transactions, and a pool of
@@ -64,12 +67,12 @@ func (e *sqliteEngine) open(ctx context.Context, cfg Config) error {
 		synchronous = "NORMAL"
 	}
 	for _, pragma := range []string{"journal_mode = WAL", "synchronous = " + synchronous, "cache_size = -32000",
-		fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages)} {
+		fmt.Sprintf("wal_autocheckpoint = %d", checkpointPages), fmt.Sprintf("journal_size_limit = %d", logMax)} {
 		if err := conn.run("PRAGMA " + pragma); err != nil {
 			return fmt.Errorf("%s: %w", pragma, err)
 		}
 	}
-	if e.admin, err = e.pool(1, "_txlock=immediate", "_pragma=synchronous("+synchronous+")"); err != nil {
+	if e.admin, err = e.pool(1, "_txlock=immediate", "_pragma=synchronous("+synchronous+")", fmt.Sprintf("_pragma=wal_autocheckpoint(%d)", checkpointPages)); err != nil {
 		return err
 	}
 	if e.readers, err = e.pool(max(4, runtime.GOMAXPROCS(0)), "_pragma=query_only(1)"); err != nil {

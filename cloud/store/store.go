@@ -66,7 +66,7 @@ type DB struct {
 	close sync.Once
 }
 
-var closedError = fmt.Errorf("%w: %w", ErrUnavailable, ErrClosed)
+var errClosed = fmt.Errorf("%w: %w", ErrUnavailable, ErrClosed)
 
 // Open opens the database, makes it when it is not there, brings its schema up to date and starts the committer. Errors
 // are ErrConfig, ErrInUse, ErrReadOnly, ErrFull, ErrNewerSchema, ErrCorrupt or the driver's own, with a text that says

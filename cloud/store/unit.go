@@ -41,7 +41,7 @@ type Unit struct {
 // reading from the connection. Submit takes u even while the store is unavailable; Done tells.
 func (db *DB) Submit(u *Unit) {
 	if !db.queue.put(u) {
-		u.Done(closedError)
+		u.Done(errClosed)
 	}
 }
 

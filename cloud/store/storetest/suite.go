@@ -17,7 +17,6 @@ var (
 		ON CONFLICT (device) DO UPDATE SET revision = excluded.revision, doc = excluded.doc, updated_at = excluded.updated_at
 		WHERE latest.revision = excluded.revision - 1`)
 	updateShadow = store.NewStmt(`UPDATE shadow SET revision = revision + 1, doc = ?, updated_at = ? WHERE device = ? AND revision = ?`)
-	insertShadow = store.NewStmt(`INSERT INTO shadow (device, revision, version, doc, updated_at) VALUES (?, ?, ?, ?, ?)`)
 	insertQueue  = store.NewStmt(`INSERT INTO queue (device, seq, topic, payload) VALUES (?, ?, ?, ?)`)
 	deleteQueue  = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq <= ?`)
 	takeEpoch    = store.NewStmt(`INSERT INTO session (device, epoch, node) VALUES (?, ?, ?)

@@ -56,7 +56,7 @@ func ourUplink(e *env, qos byte) (*generator, *harness.Hub) {
 	must(e, hub.Call("POST", "/v1/rules", map[string]any{
 		"name": "bench", "enabled": true,
 		"sql":     "SELECT Property.temperature.Value AS t, deviceSN() AS device FROM '/$system/" + product + "/+/tmodel/property/post' WHERE Property.temperature.Value > 20",
-		"actions": []any{map[string]any{"kind": "http", "url": sink.URL, "batch": 500}},
+		"actions": []any{map[string]any{"kind": "http", "url": sink.URL, "batchSize": 100}},
 	}, nil))
 	var clients []clientSpec
 	for _, d := range hub.Devices(product, uplinkDevices) {

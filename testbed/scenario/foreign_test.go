@@ -34,7 +34,7 @@ var doors = []door{
 // fleet is a hub with one product and devices of it.
 func fleet(t *testing.T, n int, fields map[string]any) (*harness.Hub, []harness.Credentials) {
 	t.Helper()
-	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--rule-http-allow-private"}})
+	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--rule-http-allow-private", "--publish-rate", "0"}})
 	all := map[string]any{"name": t.Name(), "kind": "device", "shadow": true}
 	for k, v := range fields {
 		all[k] = v

@@ -30,10 +30,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	for _, p := range h.parts() {
 		g.Go(func() error {
-			if err := p.run(gctx); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+			err := p.run(gctx)
+			if err == nil || gctx.Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // it was asked to end
 			}
-			return nil
+			return fmt.Errorf("%s: %w", p.name, err)
 		})
 	}
 	h.open(gctx, g)

@@ -29,7 +29,8 @@ const jwtHeader = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 // maxToken is more than any of our tokens has.
 const maxToken = 200
 
-var b64 = base64.RawURLEncoding
+// b64 takes one spelling of each token only.
+var b64 = base64.RawURLEncoding.Strict()
 
 type claims struct {
 	device      int64

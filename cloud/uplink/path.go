@@ -49,7 +49,7 @@ type Path struct {
 
 // maxTries bounds how often a message is handled anew after a conflict; only an application that changes the same state
 // in a tight loop comes near it.
-const maxTries = 10
+const maxTries = 100
 
 // New returns a Path. It starts nothing.
 func New(c Config) *Path {
@@ -99,7 +99,11 @@ func (p *Path) Run(ctx context.Context) error {
 
 // run takes m through the steps up to the commit; settle goes on from there.
 func (p *Path) run(m *Message) {
-	if err := p.handle(m); err != nil {
+	err := p.handle(m)
+	if m.lane == nil && p.lanes.join(m) {
+		return // the lane opened while the message was being handled
+	}
+	if err != nil {
 		p.fail(m, err)
 		return
 	}
@@ -156,6 +160,12 @@ func (p *Path) commit(m *Message) {
 
 // settle is called with the unit's end: it answers, shows and acknowledges, or does what the error asks for.
 func (p *Path) settle(m *Message, err error) {
+	if errors.Is(err, store.ErrConflict) && m.tries < maxTries {
+		m.tries++
+		p.metrics.conflicts.Inc()
+		p.lanes.retry(m, err)
+		return
+	}
 	for _, f := range m.after {
 		f(err)
 	}
@@ -164,10 +174,6 @@ func (p *Path) settle(m *Message, err error) {
 		p.answer(m)
 		p.show(m)
 		p.end(m, m.outcome())
-	case errors.Is(err, store.ErrConflict) && m.tries < maxTries:
-		m.tries++
-		p.metrics.conflicts.Inc()
-		p.lanes.retry(m)
 	case errors.Is(err, store.ErrFenced):
 		// The session has been taken over: what it still had to say is void, and nobody waits for the answer.
 		p.metrics.count(m.Topic.Kind, resultFenced)

@@ -1,0 +1,81 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/protocol/credential"
+	"github.com/hawser-iot/hawser/protocol/ident"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestThrottle: wrong credentials are answered later and later, by pair; the right one is answered at once, from the same
+// address too.
+func TestThrottle(t *testing.T) {
+	reg, err := registry.New(t.Context(), storetest.SQLite(t), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := reg.CreateProduct(t.Context(), registry.NewProduct{Name: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := reg.CreateDevice(t.Context(), registry.NewDevice{Product: p.SN})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(reg, Config{FreeTries: 2, MaxDelay: time.Hour, Forget: time.Hour, Pairs: 10, Delayed: 10}, slog.New(slog.DiscardHandler), nil)
+	login := func(ctx context.Context, secret, remote string) error {
+		_, err := s.Login(ctx, credential.Login{Device: d.Identity, Mode: credential.ModeSecret}, d.Identity.ClientID(), []byte(secret), remote)
+		return err
+	}
+	for range 8 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		var r *Refusal
+		if err := login(ctx, "wrong", "10.0.0.1:1"); !errors.As(err, &r) || r.Reason != WrongSecret {
+			t.Errorf("wrong secret: %v", err)
+		}
+		cancel()
+	}
+	if got := s.throttle.wrong(pair{d.Identity, "10.0.0.1"}); got < 5*time.Second {
+		t.Errorf("the ninth wrong try waits %s", got)
+	}
+	if got := s.throttle.wrong(pair{d.Identity, "10.0.0.2"}); got != 0 {
+		t.Errorf("the first wrong try from elsewhere waits %s", got)
+	}
+	if err := login(t.Context(), d.Secret.Reveal(), "10.0.0.1:2"); err != nil {
+		t.Errorf("the right secret from the same address: %v", err)
+	}
+	if got := s.throttle.wrong(pair{d.Identity, "10.0.0.1"}); got != 0 {
+		t.Errorf("after a right one a wrong one waits %s", got)
+	}
+}
+
+func TestThrottleIsBounded(t *testing.T) {
+	now := time.Unix(1000, 0)
+	th := newThrottle(Config{FreeTries: 1, MaxDelay: time.Second, Forget: time.Minute, Pairs: 3, Delayed: 1}, func() time.Time { return now })
+	for _, host := range []string{"a", "b", "c", "d", "e"} {
+		th.wrong(pair{ident.Device{}, host})
+	}
+	if len(th.pairs) != 3 || th.order.Len() != 3 {
+		t.Errorf("%d pairs kept, want 3", len(th.pairs))
+	}
+	for range 20 {
+		th.wrong(pair{ident.Device{}, "e"})
+	}
+	if got := th.wrong(pair{ident.Device{}, "e"}); got != time.Second {
+		t.Errorf("waits %s, want no more than the bound", got)
+	}
+	now = now.Add(2 * time.Minute)
+	if got := th.wrong(pair{ident.Device{}, "e"}); got != 0 {
+		t.Errorf("after a quiet time waits %s", got)
+	}
+}

@@ -1,0 +1,46 @@
+package downlink
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestClientText(t *testing.T) {
+	for _, c := range []Client{{}, {Via: 7}, {Buffer: 8192}, {Via: 1 << 60, Buffer: 1}} {
+		if got := ParseClient(c.String()); got != c {
+			t.Errorf("%q reads as %+v, want %+v", c.String(), got, c)
+		}
+	}
+	if got := ParseClient("later=1;buf=9;junk"); got != (Client{Buffer: 9}) {
+		t.Errorf("unknown keys: %+v", got)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	list := []Filter{{"/a/b", 0}, {"#", 1}, {string(make([]byte, 300)), 2}}
+	got, err := DecodeFilters(EncodeFilters(list))
+	if err != nil || !slices.Equal(got, list) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, b := range [][]byte{{2}, {1, 3, 0}, {1, 0}, {1, 0, 5, 'a'}, {1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}} {
+		if _, err := DecodeFilters(b); err == nil {
+			t.Errorf("%v was read", b)
+		}
+	}
+}
+
+func FuzzDecodeFilters(f *testing.F) {
+	f.Add(EncodeFilters([]Filter{{"/a/b", 1}, {"#", 0}}))
+	f.Add([]byte{})
+	f.Add([]byte{1, 0, 200, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, err := DecodeFilters(b)
+		if err != nil {
+			return
+		}
+		again, err := DecodeFilters(EncodeFilters(list))
+		if err != nil || !slices.Equal(again, list) {
+			t.Errorf("%v reads as %v, then as %v (%v)", b, list, again, err)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,8 @@ func (f watchFeed) Watched() bool {
 
 // Publish hands on what came up.
 func (f watchFeed) Publish(e monitor.Event) {
+	// The topic is the connection's memory until the message ends; watchers keep it for longer.
+	e.Topic = strings.Clone(e.Topic)
 	t, err := topic.Parse(e.Topic)
 	if err == nil {
 		if e.Type == monitor.TypeMessage {

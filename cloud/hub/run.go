@@ -86,7 +86,7 @@ func (h *Hub) open(ctx context.Context, g *errgroup.Group) {
 			continue
 		}
 		g.Go(func() error {
-			if err := d.serve(d.ln); err != nil {
+			if err := d.serve(d.ln); err != nil && !h.stopping.Load() {
 				return fmt.Errorf("%s on %s: %w", d.name, d.ln.Addr(), err)
 			}
 			return nil

@@ -136,6 +136,8 @@ type client struct {
 	t   testing.TB
 	nc  net.Conn
 	buf []byte
+	// patience, if not 0, is how long read waits instead of limit.
+	patience time.Duration
 }
 
 func dial(t testing.TB, ln *server.MemListener) *client {
@@ -191,7 +193,11 @@ func (c *client) send(b ...[]byte) {
 
 // read returns the next packet, or an error when the connection ended.
 func (c *client) read() (packet.Header, []byte, error) {
-	_ = c.nc.SetReadDeadline(time.Now().Add(limit))
+	patience := c.patience
+	if patience == 0 {
+		patience = limit
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
 	for {
 		h, n, err := packet.ParseHeader(c.buf)
 		if err != nil {

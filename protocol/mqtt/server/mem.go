@@ -82,6 +82,12 @@ func (m *memConn) Close() error {
 	return nil
 }
 
+// CloseWrite ends the outgoing direction only.
+func (m *memConn) CloseWrite() error {
+	m.out.close(false)
+	return nil
+}
+
 func (m *memConn) fill(c *conn) (int, error)      { return m.in.read(nil, c) }
 func (m *memConn) fillNow(c *conn) (int, error)   { return m.in.readNow(c) }
 func (m *memConn) tryWrite(b []byte) (int, error) { return m.out.tryWrite(b) }

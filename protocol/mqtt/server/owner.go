@@ -21,7 +21,8 @@ type Owner interface {
 	Connect(ctx context.Context, c *Connect) (Welcome, error)
 
 	// Attached is called after CONNACK was written and before the connection's next packet is read.
-	// What it sends goes out behind the messages that are re-sent of an earlier connection.
+	// What it sends goes out behind the messages that are re-sent of an earlier connection. Another goroutine's Send may
+	// come before: an owner that keeps rows for a device and wants their order kept sends to a session only after its Attached.
 	Attached(s *Session)
 
 	// Subscribe judges one SUBSCRIBE: one code a request, the granted QoS or packet.SubackFailure. It may

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"time"
+	"unsafe"
 
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 )
@@ -39,7 +40,7 @@ type outgoing struct {
 // It never blocks on the network: what the client cannot take now waits in the session's queue, and when
 // that is full the oldest waiting message is dropped and counted. A nil error means sent or waiting.
 func (s *Session) Send(m Message) error {
-	if !packet.ValidTopic([]byte(m.Topic)) {
+	if !packet.ValidTopic(unsafe.Slice(unsafe.StringData(m.Topic), len(m.Topic))) { // only read there
 		return ErrInvalid
 	}
 	s.mu.Lock()

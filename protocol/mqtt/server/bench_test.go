@@ -1,0 +1,144 @@
+package server_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+)
+
+// benchClient logs a client in over the named transport.
+func benchClient(b *testing.B, transport string, o server.Owner) net.Conn {
+	b.Helper()
+	s, mem := start(b, server.DefaultConfig(), o)
+	if transport == "mem" {
+		c, _ := login(b, mem, "bench", true)
+		return c.nc
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	serve(b, s, ln, "tcp")
+	nc, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	newClient(b, nc).connect(&packet.Connect{ClientID: []byte("bench"), Clean: true})
+	return nc
+}
+
+// batchSize is how many publishes a benchmark's client writes before it reads acknowledgements: as many small devices, or one busy gateway.
+const batchSize = 32
+
+// BenchmarkPublish measures a 200-byte publish from the client's socket to the owner and back, client included.
+func BenchmarkPublish(b *testing.B) {
+	for _, transport := range []string{"mem", "tcp"} {
+		for qos := range byte(2) {
+			for _, batch := range []int{1, batchSize} {
+				b.Run(fmt.Sprintf("%s/qos%d/batch%d", transport, qos, batch), func(b *testing.B) {
+					benchPublish(b, transport, qos, batch)
+				})
+			}
+		}
+	}
+}
+
+func benchPublish(b *testing.B, transport string, qos byte, batch int) {
+	nc := benchClient(b, transport, &owner{})
+	var out []byte
+	for i := range batch {
+		out = append(out, pub("/product/device/upload", string(make([]byte, 200)), qos, uint16(i+1))...)
+	}
+	answer := 4 * batch
+	if qos == 0 { // a ping tells that all was handled
+		out = packet.AppendEmpty(out, packet.PINGREQ)
+		answer = 2
+	}
+	in := make([]byte, answer)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += batch {
+		if _, err := nc.Write(out); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(nc, in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSend measures a 200-byte message from Session.Send to the client's acknowledgement.
+func BenchmarkSend(b *testing.B) {
+	for _, transport := range []string{"mem", "tcp"} {
+		for qos := range byte(2) {
+			b.Run(fmt.Sprintf("%s/qos%d", transport, qos), func(b *testing.B) {
+				var target *server.Session
+				o := &owner{attached: func(s *server.Session) { target = s }}
+				nc := benchClient(b, transport, o)
+				c := &client{t: b, nc: nc}
+				c.subscribe(1, "/product/device/set", qos)
+				m := server.Message{Topic: "/product/device/set", Payload: make([]byte, 200), QoS: qos}
+				size, _ := packet.PublishSize(len(m.Topic), 200, qos)
+				in := make([]byte, size)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for range b.N {
+					if err := target.Send(m); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := io.ReadFull(nc, in); err != nil {
+						b.Fatal(err)
+					}
+					if qos > 0 {
+						at := 3 + 2 + len(m.Topic)
+						if _, err := nc.Write([]byte{0x40, 2, in[at], in[at+1]}); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// memory returns the bytes of heap and stacks in use after a collection.
+func memory() uint64 {
+	for range 3 { // stacks shrink by half a collection
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// TestIdleMemory holds 2,000 idle connections in memory, both ends, to a budget.
+func TestIdleMemory(t *testing.T) {
+	const conns, budget = 2000, 6 << 10
+	s, ln := start(t, server.DefaultConfig(), &owner{})
+	before := memory()
+	open := make([]net.Conn, 0, conns)
+	for i := range conns {
+		nc, err := ln.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := client{t: t, nc: nc}
+		c.connect(&packet.Connect{ClientID: fmt.Appendf(nil, "d%d", i), KeepAlive: 600})
+		c.subscribe(1, fmt.Sprintf("/product/d%d/set", i), 1)
+		open = append(open, nc)
+	}
+	each := (memory() - before) / conns
+	t.Logf("%d bytes an idle connection in memory, both ends", each)
+	if each > budget {
+		t.Errorf("%d bytes an idle connection, budget %d", each, budget)
+	}
+	for _, nc := range open {
+		_ = nc.Close()
+	}
+	eventually(t, "all closed", func() bool { return s.Connections() == 0 })
+}

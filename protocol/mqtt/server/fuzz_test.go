@@ -1,0 +1,54 @@
+package server_test
+
+import (
+	"log/slog"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet/packettest"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+)
+
+// FuzzConnection feeds bytes to a connection, bare or behind a CONNECT: it ends, nothing hangs, and no input makes the
+// engine allocate much more than its size.
+func FuzzConnection(f *testing.F) {
+	for _, g := range packettest.Golden() {
+		f.Add(g.Bytes, true)
+	}
+	for _, g := range packettest.Golden() {
+		f.Add(g.Bytes, false)
+	}
+	f.Add([]byte{0x30, 0xff, 0xff, 0x0f, 0, 1, 'a'}, true) // announces 256 KB
+	s := server.New(server.Config{MaxPacket: 256 << 20, StoreTimeout: time.Second}, &owner{}, slog.New(slog.DiscardHandler))
+	ln := server.NewMemListener()
+	serve(f, s, ln, "mem")
+	con := packet.AppendConnect(nil, &packet.Connect{Level: packet.V311, ClientID: []byte("fuzz"), Clean: true})
+	f.Fuzz(func(t *testing.T, b []byte, connect bool) {
+		if connect {
+			b = append(append([]byte(nil), con...), b...)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		nc, err := ln.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = nc.Write(b)
+			_ = nc.(interface{ CloseWrite() error }).CloseWrite()
+		}()
+		_ = nc.SetReadDeadline(time.Now().Add(limit))
+		sink := make([]byte, 1024)
+		for err == nil {
+			_, err = nc.Read(sink)
+		}
+		_ = nc.Close()
+		eventually(t, "connection ended", func() bool { return s.Connections() == 0 })
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(300_000+200*len(b)); got > most {
+			t.Errorf("%d bytes allocated for %d bytes of input", got, len(b))
+		}
+	})
+}

@@ -25,7 +25,7 @@ func TestEveryBenchmarkRuns(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			if !regexp.MustCompile(`(?m)^RESULT `+b.name+` ratio=[0-9.]+ ours=[0-9.]+ peer=[0-9.]+ unit=\w+\n$`).Match(out) {
+			if !regexp.MustCompile(`(?m)^RESULT ` + b.name + ` ratio=[0-9.]+ ours=[0-9.]+ peer=[0-9.]+ unit=\w+\n$`).Match(out) {
 				t.Errorf("no RESULT as the last line:\n%s", out)
 			}
 		})

@@ -21,14 +21,19 @@ func TestKilledHubKeepsWhatItAcknowledged(t *testing.T) {
 		devices, kills, each = 50, 40, 2*time.Second
 	}
 	hub, fleet := fleet(t, devices, nil)
+	sink := harness.StartReceiver(t)
+	rule(t, hub, "SELECT deviceSN() AS sn, Property.n.Value AS n FROM '/$system/"+fleet[0].ProductSN+"/+/tmodel/property/post'", sink.URL)
+	killRun(t, hub, fleet, sink, kills, each)
+}
+
+// killRun has fleet publish while hub is killed, and checks what is left.
+func killRun(t *testing.T, hub *harness.Hub, fleet []harness.Credentials, sink *harness.Receiver, kills int, each time.Duration) {
+	t.Helper()
 	model := map[string]any{"Property": []any{map[string]any{"Identifier": "n", "Name": "n", "AccessMode": "r",
 		"DataType": map[string]any{"Type": "int32", "Spec": map[string]any{"Min": 0, "Max": 2147483647, "Step": 1}}}}, "Event": []any{}, "Command": []any{}}
 	if err := hub.Call("PUT", "/v1/products/"+fleet[0].ProductSN+"/thing-model", model, nil); err != nil {
 		t.Fatal(err)
 	}
-	sink := harness.StartReceiver(t)
-	rule(t, hub, "SELECT deviceSN() AS sn, Property.n.Value AS n FROM '/$system/"+fleet[0].ProductSN+"/+/tmodel/property/post'", sink.URL)
-
 	w := newWriters(t, hub, fleet)
 	for range kills {
 		<-time.After(each + rand.N(each)) // the kill must fall anywhere in the traffic
@@ -66,7 +71,7 @@ func TestKilledHubKeepsWhatItAcknowledged(t *testing.T) {
 		}
 		return len(missing) == 0
 	})
-	t.Logf("%d acknowledged messages of %d devices over %d kills; %d arrived, %d of them repeats", total, devices, kills, len(sink.Bodies()), sink.Repeats())
+	t.Logf("%d acknowledged messages of %d devices over %d kills; %d arrived, %d of them repeats", total, len(fleet), kills, len(sink.Bodies()), sink.Repeats())
 }
 
 // writers are devices that publish 1, 2, 3 … each, one message in flight, over

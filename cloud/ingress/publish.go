@@ -91,7 +91,7 @@ func (in *Ingress) sender(ctx context.Context, token string) (*registry.Device, 
 }
 
 func (in *Ingress) fault(what string, err error) message.Code {
-	in.Log.Error("request of a device not served: "+what+" not read", "err", err)
+	in.Log.Error("request of a device not served", "reading", what, "err", err)
 	return message.CodeInternal
 }
 

@@ -303,7 +303,7 @@ func TestPathAllocates(t *testing.T) {
 		p.Take(context.Background(), m, ack)
 		<-ack.ch
 	})
-	if got > 1 { // the race detector makes sync.Pool drop now and then
+	if got >= 1 && !raceDetector {
 		t.Errorf("%v allocations a message", got)
 	}
 }

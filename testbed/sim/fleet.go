@@ -102,7 +102,7 @@ func (t *thing) report(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	err := t.dev.Shadow().Update(ctx, device.Properties{
-		"firmware": "1.0.0", "uptime": t.uptime(), "interval": time.Duration(t.every.Load()).Seconds(),
+		"firmware": "1.0.0", "uptime": t.uptime(), "interval": round(time.Duration(t.every.Load()).Seconds()),
 	})
 	if err != nil && ctx.Err() == nil {
 		t.log.Warn("the shadow was not updated", "err", err)

@@ -106,7 +106,11 @@ func (p *process) died() error {
 	b, _ := os.ReadFile(p.log)
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	last := lines[max(0, len(lines)-5):]
-	return fmt.Errorf("%s ended (%v); the end of %s:\n  %s", p.name, p.err, p.log, strings.Join(last, "\n  "))
+	err := p.err
+	if err == nil {
+		err = errors.New("exit code 0")
+	}
+	return fmt.Errorf("%s ended: %w; the end of %s:\n  %s", p.name, err, p.log, strings.Join(last, "\n  "))
 }
 
 // stop asks the program to end and kills it when it does not in time.

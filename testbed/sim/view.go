@@ -11,6 +11,8 @@ import (
 )
 
 // banner says where to look and gives commands to paste.
+//
+//nolint:misspell // mosquitto is how those programs are spelled
 func banner(out io.Writer, cfg demoConfig, addr addresses, lan, key string, w *world) {
 	host, port, _ := strings.Cut(local(addr.mqtt), ":")
 	one, two := w.hands[0], w.hands[1]

@@ -64,7 +64,7 @@ func (e *unreachableError) Error() string {
 	var notTLS tls.RecordHeaderError
 	switch {
 	case errors.As(e.err, &unknown):
-		return fmt.Sprintf("the certificate of %s is signed by an unknown authority: pass the hub's CA with --ca FILE (on the hub: DATA/tls/ca.crt), or --insecure", e.hub)
+		return fmt.Sprintf("the certificate of %s is signed by an unknown authority: pass the hub's CA with --ca FILE (on the hub: DATA/tls/ca.pem), or --insecure", e.hub)
 	case errors.As(e.err, &host):
 		return fmt.Sprintf("the certificate of %s is for another host: %v", e.hub, host)
 	case errors.As(e.err, &notTLS):

@@ -39,6 +39,8 @@ an array for lists and for device create --count.
 
 ` + exitHelp,
 		Example:           rootExample,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              onlyHolds,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return c.checkFlags() },
@@ -99,14 +101,15 @@ func rangeArgs(least, most int, names ...string) cobra.PositionalArgs {
 
 // group is a command that only holds others.
 func group(use, short, example string, subs ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Example: example}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
-		}
-		return cmd.Help()
-	}
-	cmd.Args = cobra.ArbitraryArgs
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: onlyHolds}
 	cmd.AddCommand(subs...)
 	return cmd
+}
+
+// onlyHolds runs a command that has nothing to do itself.
+func onlyHolds(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
+	}
+	return cmd.Help()
 }

@@ -77,6 +77,13 @@ variable (--mqtt-addr is HAWSER_MQTT_ADDR) and a key of the configuration file
 		Example: `  hawser-hub serve
   hawser-hub serve --data /var/lib/hawser --https-addr :443
   hawser-hub config --config hub.yaml`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
+			}
+			return cmd.Help()
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

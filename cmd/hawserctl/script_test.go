@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/hawser-iot/hawser/testbed/harness"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"hawserctl": func() { os.Exit(run()) }})
+}
+
+// TestScripts runs hawserctl against one real hub. Scripts may use, beside testscript's own commands:
+//
+//	code N ARGS…      run hawserctl and want the exit code N
+//	get VAR PATH      set VAR to the member at PATH (a.b.0) of the last output, which is JSON
+//	want PATH VALUE   want that member to be VALUE
+//	device P D        log the device in: it subscribes to set, answers commands, takes property sets, posts on upload
+func TestScripts(t *testing.T) {
+	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--durability", "process"}})
+	t.Cleanup(harness.RemoveBinaries)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HAWSER_HUB", "http://"+hub.HTTP)
+			env.Setenv("HAWSER_API_KEY", hub.Key)
+			env.Setenv("HTTPS", "https://"+hub.HTTPS)
+			env.Setenv("CA", hub.Data+"/tls/ca.pem")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code, "get": get, "want": want,
+			"device": func(ts *testscript.TestScript, _ bool, args []string) { device(ts, hub, args[0], args[1]) },
+		},
+	})
+}
+
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	wanted, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec("hawserctl", args[1:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("hawserctl: %v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != wanted {
+		ts.Fatalf("exit code %d, want %d\n%s%s", got, wanted, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// at is the member at path of the last output, strings bare.
+func at(ts *testscript.TestScript, path string) string {
+	var v any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
+	for name := range strings.SplitSeq(path, ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			v = x[name]
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(x) {
+				ts.Fatalf("no %s in %s", path, ts.ReadFile("stdout"))
+			}
+			v = x[i]
+		default:
+			ts.Fatalf("no %s in %s", path, ts.ReadFile("stdout"))
+		}
+	}
+	if s, ok := v.(string); ok {
+		return s
+	}
+	b, err := json.Marshal(v)
+	ts.Check(err)
+	return string(b)
+}
+
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], at(ts, args[1]))
+}
+
+func want(ts *testscript.TestScript, _ bool, args []string) {
+	if got := at(ts, args[0]); got != args[1] {
+		ts.Fatalf("%s is %s, want %s", args[0], got, args[1])
+	}
+}
+
+// device is a lamp that does as it is told: dim answers with the percentage it was given.
+func device(ts *testscript.TestScript, hub *harness.Hub, product, sn string) {
+	var d struct{ DeviceSecret string }
+	ts.Check(hub.Call("GET", "/v1/products/"+product+"/devices/"+sn, nil, &d))
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + hub.MQTT).SetClientID(product + "." + sn).
+		SetUsername(product + "|" + sn + "|1").SetPassword(d.DeviceSecret).SetKeepAlive(time.Minute).SetOrderMatters(false))
+	wait := func(tok mqtt.Token) {
+		if !tok.WaitTimeout(10 * time.Second) {
+			ts.Fatalf("the hub does not answer the device")
+		}
+		ts.Check(tok.Error())
+	}
+	wait(c.Connect())
+	ts.Defer(func() { c.Disconnect(0) })
+	system := "/$system/" + product + "/" + sn
+	wait(c.Subscribe("/"+product+"/"+sn+"/set", 1, func(c mqtt.Client, m mqtt.Message) {
+		c.Publish("/"+product+"/"+sn+"/upload", 1, false, m.Payload()) // says what it has heard
+	}))
+	wait(c.Subscribe(system+"/tmodel/property/set", 1, func(c mqtt.Client, m mqtt.Message) {
+		c.Publish(system+"/tmodel/property/set_reply", 1, false, fmt.Sprintf(`{"RequestID":%q,"RetCode":0}`, requestID(m)))
+	}))
+	wait(c.Subscribe(system+"/tmodel/command", 1, func(c mqtt.Client, m mqtt.Message) {
+		var in struct {
+			Identifier string
+			Input      struct{ Percent int }
+		}
+		_ = json.Unmarshal(m.Payload(), &in)
+		code := 0
+		if in.Input.Percent == 13 {
+			code = 7 // it is superstitious
+		}
+		c.Publish(system+"/tmodel/command_reply/"+requestID(m), 1, false,
+			fmt.Sprintf(`{"RequestID":%q,"RetCode":%d,"Identifier":%q,"Output":{"now":%d}}`, requestID(m), code, in.Identifier, in.Input.Percent))
+	}))
+	wait(c.Publish(system+"/tmodel/property/post", 1, false, `{"RequestID":"1","Property":{"t":{"Value":21.5,"Time":1524448722000}}}`))
+}
+
+func requestID(m mqtt.Message) string {
+	var in struct{ RequestID string }
+	_ = json.Unmarshal(m.Payload(), &in)
+	return in.RequestID
+}
+
+func TestEveryCommandHasHelpWithExamples(t *testing.T) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Name() == "help" || cmd.Name() == "completion" {
+			return
+		}
+		if cmd.Short == "" || !strings.Contains(cmd.Example, "hawserctl "+strings.TrimPrefix(cmd.CommandPath(), "hawserctl ")) {
+			t.Errorf("%s has no short text, or no example with its own name:\n%s", cmd.CommandPath(), cmd.Example)
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	for _, cmd := range newRoot(&cli{}).Commands() {
+		walk(cmd)
+	}
+}

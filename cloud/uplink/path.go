@@ -20,7 +20,7 @@ type Store interface {
 	Submit(*store.Unit)
 }
 
-// Numberer gives message ids; *Numbers is one, and so is *message.IDs where a restart need not be survived.
+// Numberer gives message ids, each greater than all before it; *message.IDs is one, and the hub's survives a restart.
 type Numberer interface {
 	Next() message.ID
 }

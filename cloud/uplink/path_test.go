@@ -246,24 +246,6 @@ func TestPayloadLimit(t *testing.T) {
 	}
 }
 
-func TestNumbersSurvive(t *testing.T) {
-	db := storetest.SQLite(t)
-	log := slog.New(slog.DiscardHandler)
-	n, err := OpenNumbers(t.Context(), db, 3, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := n.Next()
-	again, err := OpenNumbers(t.Context(), db, 3, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Whatever the clock says now, the next life goes on above the floor, which is ahead of what was given.
-	if got := again.Next(); got <= last || got <= n.stored {
-		t.Errorf("%d after %d with floor %d", got, last, n.stored)
-	}
-}
-
 // free is an Ack for benchmarks.
 type free struct{ ch chan struct{} }
 

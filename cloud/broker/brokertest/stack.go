@@ -24,6 +24,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
@@ -124,8 +125,7 @@ func build(t testing.TB, c *Config) *Stack {
 	}
 	s.Registry, err = registry.New(t.Context(), s.Store, log)
 	check("registry")
-	ids, err := uplink.OpenNumbers(t.Context(), s.Store, c.Number, log)
-	check("numbers")
+	ids := message.NewIDs(c.Number, 0, time.Now)
 	s.Auth = auth.New(s.Registry, auth.DefaultConfig(), log, s.Metrics)
 	s.Presence = presence.New(presence.Config{Node: c.Node}, presence.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, IDs: ids,
 		Rules: c.Rules, Log: log, Metrics: s.Metrics})

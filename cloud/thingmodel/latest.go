@@ -39,7 +39,7 @@ type latest struct {
 	entries  []entry
 }
 
-type chain struct{ broken bool } // has a field because distinct empty structs may share an address
+type chain struct{ _ byte } // not empty: distinct empty structs may share an address
 
 // entry is one property in latest.stored.
 type entry struct {

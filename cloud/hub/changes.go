@@ -1,12 +1,15 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"sync"
 
+	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
 const changeSubject = "hawser.registry.change"
@@ -59,4 +62,26 @@ func (c *changes) remote(_ string, b []byte) []byte {
 		c.reg.Apply(ch.Change)
 	}
 	return nil
+}
+
+// freshDevices reads a device from the store each time: the snapshot in memory does not know whether the device has come
+// or gone on another node.
+type freshDevices struct{ *registry.Registry }
+
+// Device returns the device as it is stored now.
+func (f freshDevices) Device(ctx context.Context, id ident.Device) (*registry.Device, error) {
+	d, err := f.Registry.Device(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	f.Invalidate(d.ID)
+	return f.Registry.Device(ctx, id)
+}
+
+// devices are the registry's as the API sees them.
+func (h *Hub) devices() api.Devices {
+	if h.cfg.NATSURL == "" {
+		return h.registry // alone, it knows it all
+	}
+	return freshDevices{h.registry}
 }

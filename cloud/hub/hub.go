@@ -212,7 +212,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
 	f := faces{
-		api: api.New(apiConfig, api.Services{Products: h.registry, Devices: h.registry, Keys: h.keys, Shadows: h.shadows,
+		api: api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Keys: h.keys, Shadows: h.shadows,
 			Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Info: h.info}, h.log.With("part", "api")),
 		device: device,
 		socket: h.broker.WebSocket(),

@@ -157,8 +157,11 @@ func (s *Service) note(dev ident.Device, host string, r *Refusal, wait time.Dura
 		s.metrics.delayed.Inc()
 		level = slog.LevelDebug // a guesser must not fill the log
 	}
-	s.log.Log(context.Background(), level, "login refused", "product", dev.Product, "device", dev.SN, "remote", host,
-		"reason", string(r.Reason), "code", r.Code.String(), "err", r.Err)
+	log := s.log.With("product", dev.Product, "device", dev.SN, "remote", host, "reason", string(r.Reason), "code", r.Code.String())
+	if r.Err != nil {
+		log = log.With("err", r.Err)
+	}
+	log.Log(context.Background(), level, "login refused")
 }
 
 // guess tells whether the refusal answers a guess at names or secrets.

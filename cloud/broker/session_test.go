@@ -290,6 +290,7 @@ func TestTwoNodes(t *testing.T) {
 		brokertest.Expect(t, moved.Message(), set, "moved")
 		moved.Disconnect()
 		brokertest.Eventually(t, "offline", func() bool { return stored(t, db, d.ID) == registry.Offline })
+		brokertest.Eventually(t, "offline on the other node", func() bool { return state(t, two, d.Identity) == registry.Offline })
 		if out := send(t, two, d, "later"); out != downlink.Queued {
 			t.Errorf("message to an absent device was %s", out)
 		}

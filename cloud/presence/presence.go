@@ -15,7 +15,10 @@ package presence
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,11 +89,37 @@ func (p *Presence) Attach(s *Session, l Link) {
 
 var _ downlink.Directory = (*Presence)(nil)
 
-// Run settles what a dead process left online, and repeats what the store could not take, until ctx ends.
+// Run settles what a dead process left online, repeats what the store could not take, and hears of changes on other nodes,
+// until ctx ends.
 func (p *Presence) Run(ctx context.Context) error {
+	stop, err := p.Bus.Subscribe(changedSubject, p.changed)
+	if err != nil {
+		return fmt.Errorf("listen to other nodes: %w", err)
+	}
+	defer stop()
 	left, err := p.leftOnline(ctx)
 	if err != nil {
 		return err
 	}
 	return p.settle(ctx, left)
+}
+
+// changedSubject is where nodes tell that a device's state in the store has changed: "node id", in text. Should a note be lost, the
+// other nodes show an old state until the device's next change; nothing is decided by it.
+const changedSubject = "hawser.presence.changed"
+
+// announce tells the other nodes that what they have cached of a device is old. It does not wait.
+func (p *Presence) announce(device int64) {
+	if err := p.Bus.Publish(changedSubject, fmt.Appendf(nil, "%s %d", p.cfg.Node, device)); err != nil {
+		p.Log.Debug("other nodes not told of a change", "err", err)
+	}
+}
+
+func (p *Presence) changed(_ string, note []byte) []byte {
+	node, text, _ := strings.Cut(string(note), " ")
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err == nil && node != p.cfg.Node {
+		p.Registry.Invalidate(id)
+	}
+	return nil
 }

@@ -38,6 +38,7 @@ func (p *Presence) status(s *Session, online bool, at time.Time) *status {
 // tell lets everybody else know of an event that is committed.
 func (p *Presence) tell(st *status) {
 	p.metrics.event(st.online)
+	p.announce(st.msg.DeviceID)
 	p.Log.Debug("device status", "product", st.msg.Device.Product, "device", st.msg.Device.SN, "online", st.online, "message_id", st.msg.ID)
 	if st.session.Gateway != nil { // its connection may outlive the login: it hears of both changes
 		if err := st.session.sendStatus(st.online); err != nil {

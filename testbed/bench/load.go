@@ -100,7 +100,7 @@ func generate(in io.Reader, out io.Writer) error {
 func connectAll(spec loadSpec, count *counters) ([]*client, error) {
 	clients := make([]*client, len(spec.Clients))
 	var g errgroup.Group
-	g.SetLimit(32)
+	g.SetLimit(128)
 	for i, cs := range spec.Clients {
 		g.Go(func() (err error) {
 			clients[i], err = dial(spec.Addr, spec.TLS, i, cs)

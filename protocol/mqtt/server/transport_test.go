@@ -208,6 +208,8 @@ func TestPaho(t *testing.T) {
 }
 
 // TestMosquittoClients: the command-line clients of another project, over TCP and TLS.
+//
+//nolint:misspell // the programs are spelled like this
 func TestMosquittoClients(t *testing.T) {
 	sub, err := exec.LookPath("mosquitto_sub")
 	if err != nil {

@@ -183,10 +183,11 @@ func (r *Registry) SetEnabled(ctx context.Context, id ident.Device, enabled bool
 }
 
 // Reset makes a device inactive again, so that it may register dynamically once
-// more; with newSecret its old secret is of no use any longer.
+// more; with newSecret its old secret is of no use any longer. One that is
+// disabled stays so, and is inactive when it is enabled.
 func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (*Device, error) {
-	var set setList
-	set.add("state", int64(Inactive))
+	// Numbers in the text, because PostgreSQL takes parameters of a CASE for text.
+	set := setList{columns: []string{fmt.Sprintf("state = CASE WHEN state = %[1]d THEN %[1]d ELSE %[2]d END", Disabled, Inactive)}}
 	set.add("activated_at", 0)
 	set.add("registered", 0)
 	if newSecret {

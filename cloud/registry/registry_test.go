@@ -196,6 +196,9 @@ func TestDeviceLife(t *testing.T) {
 			{"disable online", func() (*Device, error) { return r.SetEnabled(ctx, d.Identity, false) }, Disabled, nil},
 			{"enable", func() (*Device, error) { return r.SetEnabled(ctx, d.Identity, true) }, Offline, nil},
 			{"reset", func() (*Device, error) { return r.Reset(ctx, d.Identity, false) }, Inactive, nil},
+			{"disable to reset", func() (*Device, error) { return r.SetEnabled(ctx, d.Identity, false) }, Disabled, nil},
+			{"reset while disabled", func() (*Device, error) { return r.Reset(ctx, d.Identity, false) }, Disabled, nil},
+			{"enable after reset", func() (*Device, error) { return r.SetEnabled(ctx, d.Identity, true) }, Inactive, nil},
 			{"reset secret", func() (*Device, error) { return r.Reset(ctx, d.Identity, true) }, Inactive, func(s credential.Secret) bool { return s != secret }},
 		} {
 			got, err := step.do()
@@ -225,7 +228,8 @@ func TestDeviceLife(t *testing.T) {
 			}
 			kinds = append(kinds, c.Kind)
 		}
-		want := []ChangeKind{DeviceCreated, DeviceDisabled, DeviceEnabled, DeviceDisabled, DeviceEnabled, DeviceReset, DeviceReset, DeviceDeleted}
+		want := []ChangeKind{DeviceCreated, DeviceDisabled, DeviceEnabled, DeviceDisabled, DeviceEnabled, DeviceReset,
+			DeviceDisabled, DeviceReset, DeviceEnabled, DeviceReset, DeviceDeleted}
 		if !slices.Equal(kinds, want) {
 			t.Errorf("watched %v, want %v", kinds, want)
 		}

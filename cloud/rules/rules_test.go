@@ -183,8 +183,14 @@ func (r *rig) create(name, sql string, targets ...string) *Rule {
 	return rule
 }
 
-// publish takes a message of a device on its topic upload, through the rules into the store.
+// publish takes a message of a device on its topic upload, through the rules into the store, and waits for the commit.
 func (r *rig) publish(device int, payload string) {
+	r.t.Helper()
+	r.submit(device, payload)()
+}
+
+// submit is publish without waiting: that is done by what it returns.
+func (r *rig) submit(device int, payload string) (wait func()) {
 	r.t.Helper()
 	d := r.devices[device]
 	m := &uplink.Message{ID: r.ids.Next(), Device: d.Identity, DeviceID: d.ID, Product: r.product, At: time.Now(), QoS: 1,
@@ -192,10 +198,15 @@ func (r *rig) publish(device int, payload string) {
 	m.Name = m.Topic.String()
 	out := r.rules.Match(m, m.Name, m.Root, nil)
 	if len(out) == 0 {
-		return
+		return func() {}
 	}
-	if err := r.db.Do(r.t.Context(), &store.Unit{Device: d.ID, Out: out}); err != nil {
-		r.t.Fatalf("commit: %v", err)
+	end := make(chan error, 1)
+	r.db.Submit(&store.Unit{Device: d.ID, Out: out, Done: func(err error) { end <- err }})
+	return func() {
+		r.t.Helper()
+		if err := <-end; err != nil {
+			r.t.Fatalf("commit: %v", err)
+		}
 	}
 }
 
@@ -403,10 +414,17 @@ func TestRuleLife(t *testing.T) {
 	})
 }
 
-// number publishes i on device i%4, so that order per device can be seen.
+// number publishes i on device i%4, so that order per device can be seen; about ten share a commit.
 func (r *rig) number(from, to int) {
+	var waits []func()
 	for i := from; i < to; i++ {
-		r.publish(i%len(r.devices), fmt.Sprintf(`{"i":%d}`, i))
+		waits = append(waits, r.submit(i%len(r.devices), fmt.Sprintf(`{"i":%d}`, i)))
+		if len(waits) == 10 || i == to-1 {
+			for _, wait := range waits {
+				wait()
+			}
+			waits = waits[:0]
+		}
 	}
 }
 

@@ -51,6 +51,7 @@ func (s *shard) run(ctx context.Context) {
 		case len(rows) == 0:
 			select {
 			case <-wake:
+			case <-s.poll():
 			case <-ctx.Done():
 			}
 		}
@@ -60,6 +61,17 @@ func (s *shard) run(ctx context.Context) {
 			s.dispatch(set, out)
 		}
 	}
+}
+
+// pollEvery is how often rows of other nodes are looked for.
+const pollEvery = time.Second
+
+// poll is when to look for rows that do not wake us: where other nodes may write to the same store.
+func (s *shard) poll() <-chan time.Time {
+	if s.rules.Deps.Store.Dialect() != store.Postgres {
+		return nil
+	}
+	return time.After(pollEvery)
 }
 
 // dispatch hands out one row. It never blocks: a lane that is full falls behind.

@@ -98,6 +98,9 @@ func (p *Presence) Run(ctx context.Context) error {
 	}
 	defer stop()
 	left, err := p.leftOnline(ctx)
+	if ctx.Err() != nil {
+		return nil // told to end while it was reading
+	}
 	if err != nil {
 		return err
 	}

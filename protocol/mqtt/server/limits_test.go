@@ -51,7 +51,7 @@ func TestKeepAlive(t *testing.T) {
 	time.AfterFunc(700*time.Millisecond, func() { _, _ = c.nc.Write(packet.AppendEmpty(nil, packet.PINGREQ)) })
 	c.want(packet.PINGRESP)
 	c.wantClosed()
-	if d := time.Since(begin); d < 2200*time.Millisecond || d > 2800*time.Millisecond {
+	if d := time.Since(begin); d < 2200*time.Millisecond || d > 4*time.Second {
 		t.Errorf("closed after %s, want 1.5 s after the ping at 0.7 s", d)
 	}
 	eventually(t, "counted", func() bool { return s.Stats().Closed[server.CauseKeepAlive] == 1 })
@@ -192,7 +192,7 @@ func TestRate(t *testing.T) {
 		c.wantID(packet.PUBACK, i+1)
 	}
 	// 50 at once, then 25 at 50/s.
-	if d := time.Since(begin); d < 450*time.Millisecond || d > 2*time.Second {
+	if d := time.Since(begin); d < 450*time.Millisecond || d > 3*time.Second {
 		t.Errorf("took %s, want about 0.5 s", d)
 	}
 	if s.Stats().Paused == 0 {

@@ -215,8 +215,8 @@ func TestAcksInOrder(t *testing.T) {
 	for i := range uint16(n) {
 		c.wantID(packet.PUBACK, i+1)
 	}
-	if writes := s.Stats().Writes - before; writes != 1 {
-		t.Errorf("%d writes for one batch of acknowledgements, want 1", writes)
+	if writes := s.Stats().Writes - before; writes > 3 { // 1, unless the machine is too busy to run 50 calls within AckDelay
+		t.Errorf("%d writes for one batch of %d acknowledgements, want 1", writes, n)
 	}
 }
 

@@ -527,3 +527,34 @@ func BenchmarkPropertyPost(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPath takes posts of 500 devices up, each decoded, checked, merged and committed with its answer.
+func BenchmarkPath(b *testing.B) {
+	r := newRig(b, storetest.SQLite(b))
+	devices, err := r.things.Registry.CreateDevices(b.Context(), r.prod.SN, 500, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	done := uplink.AckFunc(func(err error) {
+		if err != nil {
+			b.Error(err)
+		}
+		wg.Done()
+	})
+	payload := []byte(`{"RequestID":"12345","Property":{"t":{"Value":21.53},"h":{"Value":55},"on":{"Value":1},"s":{"Value":"all is well in the west wing, go on"}}}`)
+	names := make([]string, len(devices))
+	for i, d := range devices {
+		names[i] = topic.System(d.Identity, topic.PropertyPost)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		d := devices[i%len(devices)]
+		m := r.path.New()
+		m.Device, m.DeviceID, m.Product, m.Name, m.Payload, m.QoS = d.Identity, d.ID, r.prod, names[i%len(devices)], payload, 1
+		m.Topic = topic.Topic{Kind: topic.PropertyPost, Device: d.Identity}
+		wg.Add(1)
+		r.path.Take(b.Context(), m, done)
+	}
+	wg.Wait()
+}

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -19,7 +20,9 @@ import (
 // shows what goes down as well as what comes up.
 type watchFeed struct {
 	*monitor.Feed
-	until *atomic.Int64 // Unix milliseconds until when it counts as watched though nobody is there; 0: not
+	until   *atomic.Int64 // Unix milliseconds until when it counts as watched though nobody is there; 0: not
+	stopped context.Context
+	end     context.CancelFunc // ends all watching, for good
 }
 
 var (
@@ -30,12 +33,18 @@ var (
 // lingering is how long a watcher who has gone may take to come back and miss nothing.
 const lingering = time.Minute
 
-func newWatchFeed(f *monitor.Feed) watchFeed { return watchFeed{f, new(atomic.Int64)} }
+func newWatchFeed(f *monitor.Feed) watchFeed {
+	ctx, cancel := context.WithCancel(context.Background())
+	return watchFeed{f, new(atomic.Int64), ctx, cancel}
+}
 
-// Subscribe is the monitor's; when the watcher goes the feed goes on for a while.
+// Subscribe is the monitor's; when the watcher goes the feed goes on for a while. The channel is closed when the hub
+// stops.
 func (f watchFeed) Subscribe(filter monitor.Filter) (<-chan monitor.Event, func()) {
 	events, cancel := f.Feed.Subscribe(filter)
+	unhook := context.AfterFunc(f.stopped, cancel)
 	return events, func() {
+		unhook()
 		f.until.Store(time.Now().Add(lingering).UnixMilli())
 		cancel()
 	}

@@ -79,7 +79,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 // webServer serves the faces on one listener.
 type webServer struct {
 	*http.Server
-	end func() // ends the context of all requests, for streams that would go on for ever
+	end func() // ends the context of all requests
 }
 
 func newWebServer(h http.Handler, log *slog.Logger) *webServer {
@@ -105,9 +105,15 @@ func (s *webServer) serve(ln net.Listener) error {
 	return nil
 }
 
-// stop refuses new requests, ends streams and waits for requests in hand until ctx ends, then cuts them off.
+// requestGrace is how long a request in hand may still take when the hub stops; one that waits for a device, which has
+// gone by then, could take a minute.
+const requestGrace = 5 * time.Second
+
+// stop refuses new requests and waits for those in hand: for requestGrace undisturbed, then with their context ended,
+// and when ctx ends they are cut off.
 func (s *webServer) stop(ctx context.Context) {
-	s.RegisterOnShutdown(s.end)
+	defer time.AfterFunc(requestGrace, s.end).Stop()
+	defer s.end()
 	if err := s.Shutdown(ctx); err != nil {
 		_ = s.Close() // they had their time
 	}

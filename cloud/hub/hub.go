@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -27,6 +28,8 @@ import (
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/auth/ca"
+	"github.com/hawser-iot/hawser/cloud/blob"
+	"github.com/hawser-iot/hawser/cloud/blob/fileblob"
 	"github.com/hawser-iot/hawser/cloud/broker"
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/downlink"
@@ -61,6 +64,7 @@ type Hub struct {
 	db      *store.DB
 	bus     *bus.Bus
 	numbers *numbers
+	blobs   blob.Store // opened so that a folder that cannot be used is told at the start, not at the first file
 
 	registry *registry.Registry
 	keys     *account.Keys
@@ -118,6 +122,13 @@ func (h *Hub) openGround(ctx context.Context) (err error) {
 		h.log.With("part", "store"), h.metrics)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
+	}
+	dir, err := c.blobDir()
+	if err != nil {
+		return err
+	}
+	if h.blobs, err = fileblob.Open(dir); err != nil {
+		return fmt.Errorf("--blob-url: %w", err)
 	}
 	if h.numbers, err = openNumbers(ctx, h.db, c.Node, h.log); err != nil {
 		return err
@@ -196,7 +207,7 @@ func (h *Hub) handlers(births *provision.Provision) map[topic.Kind]uplink.Handle
 
 // openDoors wires what devices and applications speak to.
 func (h *Hub) openDoors(ctx context.Context) error {
-	authority, err := ca.Load(h.cfg.Data+"/tls", h.cfg.TLSHosts)
+	authority, err := ca.Load(filepath.Join(h.cfg.Data, "tls"), h.cfg.TLSHosts)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,9 @@ func (h *Hub) stop() {
 	if err := h.broker.Close(ctx); err != nil {
 		h.log.Warn("MQTT connections cut off with messages in hand", "err", err)
 	}
-	// Then HTTP: event streams end, requests in hand are finished. After this nothing new comes in.
+	// Then HTTP: event streams, which would go on for ever, are ended; requests in hand are finished. After this nothing
+	// new comes in.
+	h.feed.end()
 	h.web.stop(ctx)
 }
 

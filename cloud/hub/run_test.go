@@ -224,6 +224,7 @@ func TestCannotStart(t *testing.T) {
 		{"data folder in use", map[string]string{"data": c.Data}, fmt.Sprintf("in use by process %d", os.Getpid())},
 		{"data folder is a file", map[string]string{"data": file}, "--data"},
 		{"no such folder for the key", map[string]string{"bootstrap-key-file": "/nonexistent/key"}, "--bootstrap-key-file"},
+		{"blob folder is a file", map[string]string{"blob-url": "file://" + file}, "--blob-url"},
 		{"no NATS there", map[string]string{"nats-url": "nats://u:hush@127.0.0.1:1"}, "NATS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -274,7 +275,7 @@ func TestStopEndsEverything(t *testing.T) {
 	if err := r.halt(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 	r.log.wait(t, "msg=stopped")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -21,11 +22,23 @@ func (c *cli) printOne(object json.RawMessage) error {
 		return err
 	}
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	line := func(name string, value *yaml.Node) { fmt.Fprintf(w, "%s\t%s\n", name, cell(value)) }
+	for _, name := range first {
+		if value := member(node, name); value != nil {
+			line(name, value)
+		}
+	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		fmt.Fprintf(w, "%s\t%s\n", node.Content[i].Value, cell(node.Content[i+1]))
+		if name := node.Content[i].Value; !slices.Contains(first, name) {
+			line(name, node.Content[i+1])
+		}
 	}
 	return w.Flush()
 }
+
+// first are the members that a reader looks for, before all others.
+var first = []string{"id", "productSN", "deviceSN", "name", "description", "kind", "state", "version", "revision", "key",
+	"productSecret", "deviceSecret", "requestID", "identifier", "retCode", "message", "output"}
 
 // printList prints objects: an array in JSON or YAML, or a table of the given members.
 func (c *cli) printList(items []json.RawMessage, members ...string) error {

@@ -158,8 +158,8 @@ func (d *Device) Stats() link.Stats { return d.link.Stats() }
 
 // Message is what arrives on a custom or broadcast topic.
 type Message struct {
-	// Topic is the whole topic; Path is what follows the device's serial number,
-	// "set" by default, and empty for a broadcast.
+	// Topic is the whole topic; Path is what follows the device's serial number
+	// ("set" by default), or $broadcast.
 	Topic, Path string
 	Payload     []byte
 	QoS         byte
@@ -182,7 +182,22 @@ func (d *Device) PublishQoS0(ctx context.Context, path string, payload []byte) e
 // Before the device is connected it only takes note and returns nil; a refusal
 // is a *link.SubscribeError.
 func (d *Device) Subscribe(ctx context.Context, path string, handle func(ctx context.Context, m Message)) error {
-	filter := topic.Name(d.id, path)
+	return d.subscribe(ctx, topic.Name(d.id, path), handle)
+}
+
+// SubscribeBroadcast is Subscribe for what applications send to all devices of
+// the product, on /product/$broadcast/path; path may hold + and #.
+func (d *Device) SubscribeBroadcast(ctx context.Context, path string, handle func(ctx context.Context, m Message)) error {
+	t := topic.Topic{Kind: topic.Broadcast, Device: ident.Device{Product: d.id.Product}, Tail: path}
+	return d.subscribe(ctx, t.String(), handle)
+}
+
+// Unsubscribe ends a Subscribe of the same path.
+func (d *Device) Unsubscribe(ctx context.Context, path string) error {
+	return d.link.Unsubscribe(ctx, topic.Name(d.id, path))
+}
+
+func (d *Device) subscribe(ctx context.Context, filter string, handle func(ctx context.Context, m Message)) error {
 	return d.link.Subscribe(ctx, filter, 1, func(ctx context.Context, m link.Message) {
 		t, err := topic.Parse(m.Topic)
 		if err != nil {

@@ -420,6 +420,25 @@ func TestCustomTopics(t *testing.T) {
 	}
 }
 
+func TestBroadcastAndUnsubscribe(t *testing.T) {
+	hub, ctx := devicetest.New(t), deadline(t)
+	got := make(chan device.Message, 1)
+	take := func(_ context.Context, m device.Message) { got <- m }
+	d := start(t, hub, device.Config{}, nil)
+	must(t, d.SubscribeBroadcast(ctx, "news/+", take))
+	if n := hub.Broadcast(d.Identity().Product, "news/today", []byte("all")); n != 1 {
+		t.Fatalf("the broadcast reached %d devices", n)
+	}
+	if m := <-got; m.Path != "news/today" || string(m.Payload) != "all" {
+		t.Errorf("got %+v", m)
+	}
+	must(t, d.Subscribe(ctx, "set", take))
+	must(t, d.Unsubscribe(ctx, "set"))
+	if err := hub.Publish(d.Identity(), "set", nil); err == nil {
+		t.Error("the hub still knows the subscription")
+	}
+}
+
 func TestRegister(t *testing.T) {
 	hub, ctx := devicetest.New(t), deadline(t)
 	id := hub.AddDevice(devicetest.Device{ProductSecret: "productsecret123"})

@@ -9,6 +9,7 @@ import (
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/shadowdoc"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
@@ -57,6 +58,24 @@ func (h *Hub) SetProperties(ctx context.Context, d ident.Device, values map[stri
 // Publish sends a payload to the device on its custom topic of this path.
 func (h *Hub) Publish(d ident.Device, path string, payload []byte) error {
 	return h.send(d, topic.Name(d, path), payload)
+}
+
+// Broadcast sends a payload to all devices of a product that are connected and
+// listen, once over each connection, and returns how many those are.
+func (h *Hub) Broadcast(product, path string, payload []byte) int {
+	t := topic.Topic{Kind: topic.Broadcast, Device: ident.Device{Product: product}, Tail: path}
+	m := server.Message{Topic: t.String(), Payload: payload, QoS: 1}
+	h.mu.Lock()
+	engine := h.engine
+	h.mu.Unlock()
+	n := 0
+	engine.Each(func(s *server.Session) bool {
+		if s.Send(m) == nil {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // SendRaw sends a payload on a system topic of the device, whatever it holds.

@@ -207,6 +207,36 @@ func TestSubdeviceTalksThroughTheAgent(t *testing.T) {
 	}
 }
 
+func TestBroadcastAndUnsubscribeThroughTheAgent(t *testing.T) {
+	ctx := deadline(t)
+	s := newSite(t, 1, "")
+	s.run(t)
+	id := s.subs[0]
+	got := make(chan device.Message, 10)
+	take := func(_ context.Context, m device.Message) { got <- m }
+	d := s.device(t, id, func(d *device.Device) {
+		must(t, d.SubscribeBroadcast(ctx, "news", take))
+		must(t, d.Subscribe(ctx, "set", take))
+	})
+	must(t, s.hub.WaitOnline(ctx, id, true))
+	for s.hub.Broadcast(id.Product, "news", []byte("all")) == 0 { // until the hub has the subscription
+		must(t, ctx.Err())
+		time.Sleep(5 * time.Millisecond)
+	}
+	if m := <-got; m.Path != "news" || string(m.Payload) != "all" {
+		t.Errorf("got %+v", m)
+	}
+	must(t, s.hub.Publish(id, "set", []byte("one")))
+	if m := <-got; string(m.Payload) != "one" {
+		t.Errorf("got %+v", m)
+	}
+	must(t, d.Unsubscribe(ctx, "set"))
+	for s.hub.Publish(id, "set", []byte("two")) == nil { // until the hub has forgotten it
+		must(t, ctx.Err())
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 func TestLeavingSubdeviceIsLoggedOutBehindItsLastMessage(t *testing.T) {
 	ctx := deadline(t)
 	s := newSite(t, 1, "")

@@ -173,7 +173,7 @@ func (b *Bus) Publish(subject string, data []byte) error {
 // Subscribe calls handler for each message on subject ('*' stands for one token, '>' at the end for the rest), one after the
 // other, on the subscription's goroutine. What the handler returns answers a request; nil does not answer, and is right for
 // messages that were published. The handler owns data. After unsubscribe has returned, at most the call that is running
-// goes on.
+// goes on, and requests find no responder here.
 func (b *Bus) Subscribe(subject string, handler func(subject string, data []byte) (reply []byte)) (unsubscribe func(), err error) {
 	sub, err := b.conn.Subscribe(subject, func(m *nats.Msg) {
 		b.slow.Store(false)
@@ -195,7 +195,13 @@ func (b *Bus) Subscribe(subject string, handler func(subject string, data []byte
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("subscribe %s: %w", subject, translate(err))
 	}
-	return func() { _ = sub.Unsubscribe() }, nil // fails only when it is gone already
+	return func() {
+		// Told to the server before it returns: a request that comes later must not be held for nobody. It fails only when
+		// the subscription or the connection is gone already.
+		if sub.Unsubscribe() == nil {
+			_ = b.conn.FlushTimeout(closeTimeout)
+		}
+	}, nil
 }
 
 // Request publishes data and returns the first answer. ErrNoResponders comes at once; a subscriber that does not answer

@@ -64,6 +64,14 @@ func each(t *testing.T, test func(t *testing.T, a, b *bus.Bus)) {
 	})
 }
 
+// deadline is the context of a request that must end long before it.
+func deadline(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); !cond(); {
@@ -91,15 +99,21 @@ func TestPublishInOrder(t *testing.T) {
 			}
 		}
 		for i := range n {
-			if g, want := <-got, "node.7.down "+strconv.Itoa(i); g != want {
-				t.Fatalf("got %q, want %q", g, want)
+			want := "node.7.down " + strconv.Itoa(i)
+			select {
+			case g := <-got:
+				if g != want {
+					t.Fatalf("got %q, want %q", g, want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%q did not come", want)
 			}
 		}
 		stop()
 		if err := a.Publish("node.7.down", []byte("late")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.Request(t.Context(), "node.7.down", nil); !errors.Is(err, bus.ErrNoResponders) {
+		if _, err := a.Request(deadline(t), "node.7.down", nil); !errors.Is(err, bus.ErrNoResponders) {
 			t.Errorf("request after unsubscribe: got %v, want ErrNoResponders", err)
 		}
 		if len(got) != 0 {
@@ -117,11 +131,11 @@ func TestRequest(t *testing.T) {
 		if _, err := b.Subscribe("silent", func(string, []byte) []byte { return nil }); err != nil {
 			t.Fatal(err)
 		}
-		got, err := a.Request(t.Context(), "echo", []byte("hi"))
+		got, err := a.Request(deadline(t), "echo", []byte("hi"))
 		if err != nil || !bytes.Equal(got, []byte("re: hi")) {
 			t.Errorf("got %q, %v, want %q", got, err, "re: hi")
 		}
-		if _, err := a.Request(t.Context(), "nobody", nil); !errors.Is(err, bus.ErrNoResponders) {
+		if _, err := a.Request(deadline(t), "nobody", nil); !errors.Is(err, bus.ErrNoResponders) {
 			t.Errorf("got %v, want ErrNoResponders", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

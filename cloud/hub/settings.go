@@ -183,22 +183,34 @@ func readFile(file string) (map[string]string, error) {
 	return values, nil
 }
 
-// password finds what must not be shown in a URL or a connection string: the password before the host, and
-// parameters that are called like one.
-var password = regexp.MustCompile(`(?i)(://[^/@\s:]*):[^@\s]*@|\b((?:\w*password|\w*secret\w*|token)=)[^\s&]*`)
+// secretParameter finds parameters of a URL or connection string that are called like a secret.
+var secretParameter = regexp.MustCompile(`(?i)\b(\w*(?:password|secret|token)\w*=)[^\s&]*`)
 
-// Redacted is String with the secrets in it hidden.
+// Redacted is String with the secrets in it hidden. When it is in doubt what is one, it hides more.
 func (s Setting) Redacted() string {
 	if !s.Secret {
 		return s.String()
 	}
-	return password.ReplaceAllStringFunc(s.String(), func(m string) string {
-		if name, _, ok := strings.Cut(m, "="); ok && !strings.Contains(m, "://") {
-			return name + "=redacted"
+	// One URL, or of NATS several with commas between. What is before the last @ of each are user and password.
+	urls := -1
+	if strings.HasPrefix(s.String(), "postgres") {
+		urls = 2
+	}
+	parts := strings.SplitN(s.String(), "://", urls)
+	for i := 1; i < len(parts); i++ {
+		at := strings.LastIndexByte(parts[i], '@')
+		if at < 0 {
+			continue
 		}
-		scheme, _, _ := strings.Cut(strings.TrimPrefix(m, "://"), ":")
-		return "://" + scheme + ":redacted@"
-	})
+		user, _, hasPassword := strings.Cut(parts[i][:at], ":")
+		switch {
+		case hasPassword:
+			parts[i] = user + ":redacted" + parts[i][at:]
+		case !strings.HasPrefix(parts[i-1], "postgres"):
+			parts[i] = "redacted" + parts[i][at:] // NATS takes a token there
+		}
+	}
+	return secretParameter.ReplaceAllString(strings.Join(parts, "://"), "${1}redacted")
 }
 
 // Write prints the settings as a configuration file that Load takes, each with where it came from. Secrets are hidden.

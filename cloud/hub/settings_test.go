@@ -128,3 +128,34 @@ func TestEverySettingIsDistinct(t *testing.T) {
 		}
 	}
 }
+
+func TestRedacted(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                    "",
+		"postgres://u@h/d":                    "postgres://u@h/d",
+		"postgres://u:hush@h/d":               "postgres://u:redacted@h/d",
+		"postgres://u:hu@sh@h/d":              "postgres://u:redacted@h/d",
+		"postgres://u:hu,s/h@h/d":             "postgres://u:redacted@h/d",
+		"postgres://h/d?user=u&password=hush": "postgres://h/d?user=u&password=redacted",
+		"postgres://h/d?sslpassword=hush&a=b": "postgres://h/d?sslpassword=redacted&a=b",
+		"nats://u:hush@h:1,nats://u:hush@g:2": "nats://u:redacted@h:1,nats://u:redacted@g:2",
+		"nats://hush@h:1":                     "nats://redacted@h:1",
+		"nats://h:1,tls://g:2":                "nats://h:1,tls://g:2",
+	} {
+		if got := (Setting{Secret: true, field: &in}).Redacted(); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func FuzzRedacted(f *testing.F) {
+	f.Add("hush")
+	f.Add("p@ss:w/rd,://")
+	f.Fuzz(func(t *testing.T, secret string) {
+		const mark = "XYZZY"
+		dsn := "postgres://u:" + mark + secret + mark + "@host/d"
+		if got := (Setting{Secret: true, field: &dsn}).Redacted(); strings.Contains(got, mark) {
+			t.Errorf("%q shows the password of %q", got, dsn)
+		}
+	})
+}

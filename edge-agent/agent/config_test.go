@@ -97,3 +97,14 @@ func FuzzParse(f *testing.F) {
 		_, _ = agent.Parse(b)
 	})
 }
+
+func TestExampleIsRight(t *testing.T) {
+	cfg, err := agent.Load("example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	def := agent.DefaultConfig()
+	if len(cfg.Subdevices) != 2 || cfg.Buffer != def.Buffer || cfg.Listen != def.Listen || cfg.KeepAlive != def.KeepAlive || cfg.Data != def.Data {
+		t.Errorf("the example differs from the defaults: %+v", cfg)
+	}
+}

@@ -225,7 +225,7 @@ func (c *carrier) admit(ctx context.Context, d ident.Device) bool {
 		return a.ok
 	}
 	a := &admission{asked: make(map[string]bool)}
-	err := c.u.topo.login(ctx, d)
+	err := c.login(ctx, d)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -238,6 +238,20 @@ func (c *carrier) admit(ctx context.Context, d ident.Device) bool {
 	}
 	c.subscribe(ctx, d)
 	return true
+}
+
+// login logs the sub-device in. One that the hub refuses may have been created,
+// or lost its place under this gateway, since topo/add: it is added once more.
+func (c *carrier) login(ctx context.Context, d ident.Device) error {
+	err := c.u.topo.login(ctx, d)
+	var refused *refusedError
+	if !errors.As(err, &refused) || !slices.Contains(c.u.cfg.Subdevices, d) {
+		return err
+	}
+	if err := c.u.topo.add(ctx, d); err != nil {
+		return err
+	}
+	return c.u.topo.login(ctx, d)
 }
 
 // subscribe asks for the filters that the sub-device has and the hub does not

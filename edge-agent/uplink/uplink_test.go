@@ -1,0 +1,204 @@
+package uplink_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hawser-iot/hawser/device-sdk/devicetest"
+	"github.com/hawser-iot/hawser/device-sdk/link"
+	"github.com/hawser-iot/hawser/edge-agent/buffer"
+	"github.com/hawser-iot/hawser/edge-agent/uplink"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// nowhere is a Downlink without sub-devices.
+type nowhere struct{}
+
+func (nowhere) Deliver(ident.Device, string, []byte, byte) error { return server.ErrOffline }
+func (nowhere) SetEnabled(ident.Device, bool)                    {}
+
+// rig is an uplink between a buffer and a test hub.
+type rig struct {
+	hub  *devicetest.Hub
+	gw   ident.Device
+	sub  ident.Device
+	late ident.Device // configured, but unknown to the hub at first
+	buf  *buffer.Buffer
+	up   *uplink.Uplink
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	r := &rig{hub: devicetest.New(t)}
+	r.gw = r.hub.AddDevice(devicetest.Device{Kind: devicetest.Gateway})
+	r.sub = r.hub.AddDevice(devicetest.Device{Kind: devicetest.Subdevice})
+	r.late = ident.Device{Product: r.sub.Product, SN: "late"}
+	var err error
+	if r.buf, err = buffer.Open(buffer.Config{Path: filepath.Join(t.TempDir(), "b")}, log); err != nil {
+		t.Fatal(err)
+	}
+	r.up, err = uplink.New(uplink.Config{
+		Link: link.Config{
+			Server: r.hub.URL(), Device: r.gw, Secret: r.hub.Secret(r.gw), KeepTrying: true, Persistent: true,
+			BackoffMin: 10 * time.Millisecond, BackoffMax: 20 * time.Millisecond, Window: 8,
+		},
+		Subdevices:   []ident.Device{r.sub, r.late},
+		RetryRefused: 50 * time.Millisecond,
+	}, r.buf, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.up.Serve(nowhere{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = r.buf.Run(ctx) })
+	wg.Go(func() {
+		if err := r.up.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		r.buf.Close()
+	})
+	return r
+}
+
+func (r *rig) forward(t *testing.T, d ident.Device, payload string) {
+	t.Helper()
+	done := make(chan error, 1)
+	r.up.Forward(d, topic.Name(d, "upload"), []byte(payload), 1, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig) wait(t *testing.T, payload string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err := r.hub.WaitMessage(ctx, func(m devicetest.Message) bool { return string(m.Payload) == payload })
+	if err != nil {
+		t.Fatalf("%q did not arrive: %v", payload, err)
+	}
+}
+
+// empty waits until the buffer is.
+func (r *rig) empty(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		recs, err := r.buf.Read(0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(recs) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still buffered: %s", recs[0].Payload)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestConnectionsBreakAndOrderHolds(t *testing.T) {
+	r := newRig(t)
+	const n = 400
+	for i := range n {
+		r.forward(t, r.sub, fmt.Sprint(i))
+		if i%100 == 50 {
+			r.hub.Drop(r.gw)
+		}
+	}
+	r.wait(t, fmt.Sprint(n-1))
+	r.empty(t)
+	next := 0
+	for _, m := range r.hub.Messages() {
+		if m.From != r.sub {
+			continue
+		}
+		var i int
+		fmt.Sscan(string(m.Payload), &i)
+		if i > next {
+			t.Fatalf("number %d came when %d was due", i, next)
+		}
+		if i == next {
+			next++
+		}
+	}
+	if next != n {
+		t.Errorf("%d of %d arrived", next, n)
+	}
+}
+
+func TestRefusedIsTriedAgainByItself(t *testing.T) {
+	r := newRig(t)
+	// The hub does not know this one yet, though the gateway is configured for it.
+	r.forward(t, r.late, "early")
+	r.forward(t, r.sub, "known")
+	r.wait(t, "known")
+	r.hub.AddDevice(devicetest.Device{ID: r.late, Kind: devicetest.Subdevice})
+	r.wait(t, "early")
+	// One that no gateway has added any more is added again.
+	r.hub.Pause()
+	r.hub.AddDevice(devicetest.Device{ID: r.sub, Kind: devicetest.Subdevice})
+	r.forward(t, r.sub, "orphaned")
+	if err := r.hub.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "orphaned")
+	r.empty(t)
+}
+
+func TestStrangersMessageStaysInTheBuffer(t *testing.T) {
+	r := newRig(t)
+	stranger := ident.Device{Product: ident.NewProductSN(), SN: "stranger"}
+	r.forward(t, stranger, "waits")
+	for i := range 3 {
+		r.forward(t, r.sub, fmt.Sprint("passes ", i))
+		r.wait(t, fmt.Sprint("passes ", i))
+	}
+	recs, err := r.buf.Read(0, 10)
+	if err != nil || len(recs) == 0 || string(recs[0].Payload) != "waits" {
+		t.Errorf("buffered: %v, %v", recs, err)
+	}
+}
+
+func TestUnparsableTopicDoesNotHoldUpOthers(t *testing.T) {
+	r := newRig(t)
+	done := make(chan error, 1)
+	r.buf.Append(buffer.Record{Topic: "nonsense", Payload: []byte("x"), QoS: 1}, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	r.forward(t, r.sub, "behind")
+	r.wait(t, "behind")
+	r.empty(t)
+}
+
+func TestClosedBufferIsUnavailable(t *testing.T) {
+	var r *rig
+	t.Run("", func(t *testing.T) { r = newRig(t) })
+	done := make(chan error, 1)
+	r.up.Forward(r.sub, topic.Name(r.sub, "upload"), nil, 1, func(err error) { done <- err })
+	if err := <-done; !errors.Is(err, server.ErrUnavailable) {
+		t.Errorf("Forward = %v, want ErrUnavailable", err)
+	}
+}

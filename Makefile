@@ -32,7 +32,7 @@ agents: ## the agent for every gateway target, in bin/agents
 	@for t in $(AGENT_TARGETS); do \
 		IFS=/ read -r os arch var <<< "$$t"; \
 		out=bin/agents/hawser-agent-$$os-$$arch$${var:+-$$var}; \
-		GOOS=$$os GOARCH=$$arch GOARM=$$([ $$arch = arm ] && echo $$var) GOMIPS=$$var \
+		GOOS=$$os GOARCH=$$arch GOARM=$$([ $$arch = arm ] && echo $$var) GOMIPS=$$([[ $$arch = mips* ]] && echo $$var) \
 			go build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/agent || exit 1; \
 		printf '%9d %s\n' $$(stat -c %s $$out) $$out; \
 	done

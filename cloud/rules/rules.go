@@ -49,7 +49,7 @@ type Config struct {
 // DefaultConfig is what a hub uses.
 func DefaultConfig() Config {
 	return Config{LaneRecords: 512, LaneBytes: 256 << 10, RetryMin: 100 * time.Millisecond, RetryMax: 30 * time.Second,
-		MaxAttempts: 16, SaveEvery: time.Second, MaxHops: 4}
+		MaxAttempts: 16, SaveEvery: 200 * time.Millisecond, MaxHops: 4}
 }
 
 func (c Config) withDefaults() Config {

@@ -32,12 +32,12 @@ func (r *Rules) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	for _, s := range r.shards {
-		wg.Go(func() { s.run(ctx) })
-	}
+	wg.Go(func() { r.distribute(ctx) })
 	r.housekeep(ctx)
 	wg.Wait()
 	for _, s := range r.shards {
+		s.mu.Lock()   // behind whoever saw ctx alive in lingered
+		s.mu.Unlock() //nolint:staticcheck // an empty section is what is meant
 		s.workers.Wait()
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)

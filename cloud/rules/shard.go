@@ -9,11 +9,12 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store"
 )
 
-// shard reads one shard of the outbox and hands its records to the lanes of the actions.
+// shard hands the records of one shard of the outbox to the lanes of the actions.
 type shard struct {
 	rules   *Rules
 	number  int
 	workers sync.WaitGroup // the lanes' goroutines; Run waits for them
+	seen    int64          // the shard's newest row when it was last read to its end; of distribute alone
 
 	mu   sync.Mutex // guards the fields below and the lanes of this shard
 	ctx  context.Context
@@ -34,48 +35,71 @@ type row struct {
 // readRows is how many rows are read at once.
 const readRows = 64
 
-// run hands out rows until ctx ends.
-func (s *shard) run(ctx context.Context) {
-	pause := s.rules.cfg.RetryMin
+// distribute hands out rows until ctx ends. One goroutine does it for all shards, because each commit brings rows for most
+// of them; it never waits for a sink.
+func (r *Rules) distribute(ctx context.Context) {
+	pause, force := r.cfg.RetryMin, true
 	for ctx.Err() == nil {
-		wake := s.rules.outbox.Wait(s.number)
-		rows, err := s.rules.outbox.Read(ctx, s.number, s.read, readRows)
+		news := r.outbox.News()
+		more, err := r.round(ctx, force)
+		force = false
+		var again <-chan time.Time
 		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			s.rules.Deps.Log.Error("outbox not read, trying again", "shard", s.number, "err", err)
-			sleep(ctx, pause)
-			pause = min(2*pause, s.rules.cfg.RetryMax)
+		case err != nil && ctx.Err() == nil:
+			r.Deps.Log.Error("outbox not read, trying again", "err", err)
+			again, news, force = time.After(pause), nil, true
+			pause = min(2*pause, r.cfg.RetryMax)
+		case more:
 			continue
-		case len(rows) == 0:
-			select {
-			case <-wake:
-			case <-s.poll():
-			case <-ctx.Done():
-			}
+		default:
+			again, pause = r.poll(), r.cfg.RetryMin
 		}
-		pause = s.rules.cfg.RetryMin
-		set := s.rules.set.Load()
-		for _, out := range rows {
-			s.dispatch(set, out)
+		select {
+		case <-news:
+		case <-again:
+			force = true
+		case <-ctx.Done():
 		}
 	}
+}
+
+// round gives each shard one turn: those of which this process knows that they have got rows, or all by force. It tells
+// whether some may have more.
+func (r *Rules) round(ctx context.Context, force bool) (more bool, err error) {
+	heads, set := r.outbox.Heads(), r.set.Load()
+	for i, s := range r.shards {
+		if s.seen == heads[i] && !force {
+			continue
+		}
+		rows, err := r.outbox.Read(ctx, i, s.read, readRows)
+		if err != nil {
+			return false, err
+		}
+		for j := range rows {
+			s.dispatch(set, &rows[j])
+		}
+		if len(rows) < readRows {
+			s.seen = heads[i]
+		} else {
+			more = true
+		}
+	}
+	return more, nil
 }
 
 // pollEvery is how often rows of other nodes are looked for.
 const pollEvery = time.Second
 
 // poll is when to look for rows that do not wake us: where other nodes may write to the same store.
-func (s *shard) poll() <-chan time.Time {
-	if s.rules.Deps.Store.Dialect() != store.Postgres {
+func (r *Rules) poll() <-chan time.Time {
+	if r.Deps.Store.Dialect() != store.Postgres {
 		return nil
 	}
 	return time.After(pollEvery)
 }
 
 // dispatch hands out one row. It never blocks: a lane that is full falls behind.
-func (s *shard) dispatch(set *set, out store.OutRow) {
+func (s *shard) dispatch(set *set, out *store.OutRow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &row{seq: out.Seq, open: 1} // open until all is handed out

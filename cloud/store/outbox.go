@@ -28,7 +28,8 @@ type Outbox struct {
 
 	mu   sync.Mutex
 	tail tail                  // guarded by mu
-	wake [Shards]chan struct{} // guarded by mu: closed and replaced when the shard gets a row
+	wake [Shards]chan struct{} // guarded by mu: closed when the shard gets a row, nil until somebody waits
+	news chan struct{}         // guarded by mu: the same for all shards together
 	// ended is when the database last had nothing beyond tail.last, guarded by mu.
 	ended [Shards]time.Time
 }
@@ -42,11 +43,7 @@ func newOutbox(ctx context.Context, db *DB, memory int) (*Outbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
-	o := &Outbox{db: db, tail: tail{max: memory, last: heads, gapless: db.engine.dialect() == Postgres}}
-	for i := range o.wake {
-		o.wake[i] = make(chan struct{})
-	}
-	return o, nil
+	return &Outbox{db: db, tail: tail{max: memory, last: heads, gapless: db.engine.dialect() == Postgres}}, nil
 }
 
 // publish takes the rows of a commit into memory and wakes their consumers. The blobs become the outbox's.
@@ -58,9 +55,25 @@ func (o *Outbox) publish(seqs [Shards]int64, blobs [Shards][]byte) {
 			continue
 		}
 		o.tail.add(s, seq, blobs[s])
-		close(o.wake[s])
-		o.wake[s] = make(chan struct{})
+		call(&o.wake[s])
+		call(&o.news)
 	}
+}
+
+// call wakes those who wait on a channel.
+func call(wake *chan struct{}) {
+	if *wake != nil {
+		close(*wake)
+		*wake = nil
+	}
+}
+
+// callMe returns the channel that call will close.
+func callMe(wake *chan struct{}) <-chan struct{} {
+	if *wake == nil {
+		*wake = make(chan struct{})
+	}
+	return *wake
 }
 
 // Wait returns a channel that is closed when the shard gets its next row from this process. Take it before Read, so that no
@@ -68,7 +81,21 @@ func (o *Outbox) publish(seqs [Shards]int64, blobs [Shards][]byte) {
 func (o *Outbox) Wait(shard int) <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.wake[shard]
+	return callMe(&o.wake[shard])
+}
+
+// News is Wait for all shards at once, and Heads tells which have got a row: for a consumer that reads them all.
+func (o *Outbox) News() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return callMe(&o.news)
+}
+
+// Heads returns for each shard the newest seq that this process knows of; it changes whenever the shard gets a row here.
+func (o *Outbox) Heads() [Shards]int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tail.last
 }
 
 // Read returns up to limit rows of the shard with a seq above afterSeq, in order; none when the consumer has seen all.

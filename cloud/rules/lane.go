@@ -10,7 +10,8 @@ import (
 )
 
 // lane is the queue of one action in one shard. It is worked off by at most one goroutine, which exists while there is
-// something to do: that keeps the order.
+// something to do: that keeps the order. A sink that takes batches may let records wait for company: then a timer stands
+// for the goroutine until the batch is full or the oldest record has waited for Sink.Linger.
 //
 // While the sink keeps up, records come from memory. When it fails, or the queue is full, the lane falls behind: it
 // stores a cursor of its own, gives up its memory, and reads the outbox itself until it has caught up with the shard.
@@ -25,6 +26,8 @@ type lane struct {
 	behind bool         // records are left to the goroutine, which reads them from the outbox
 	from   store.Cursor // where it begins when nothing is in queue; its place in the outbox while behind
 	hold   *row         // kept open until the cursor is stored
+	linger *time.Timer  // runs while the queue waits for company; nil until the sink first asked for that
+	due    bool         // what is in the queue has waited long enough
 	ended  bool         // the action was deleted
 	past   store.Cursor // records before it were delivered before they were handed out here
 }
@@ -52,11 +55,42 @@ func (ln *lane) offerLocked(it item) {
 	case len(ln.queue) >= cfg.LaneRecords || ln.bytes >= cfg.LaneBytes:
 		ln.behind, ln.from, ln.hold = true, it.at, it.row
 		it.row.open++
+		ln.wakeLocked() // the queue may have been waiting for company
 		return
 	}
 	it.row.open++
 	ln.queue = append(ln.queue, it)
 	ln.bytes += it.size
+	if !ln.lingerLocked(len(ln.queue) == 1) {
+		ln.wakeLocked()
+	}
+}
+
+// lingerLocked tells whether the queue is to wait for company, and starts the clock when that begins.
+func (ln *lane) lingerLocked(begin bool) bool {
+	sink := ln.action.sink()
+	d := sink.Linger()
+	if d <= 0 || ln.due || ln.busy || len(ln.queue) >= sink.MaxBatch() {
+		return false
+	}
+	switch {
+	case ln.linger == nil:
+		ln.linger = time.AfterFunc(d, ln.lingered)
+	case begin:
+		ln.linger.Reset(d)
+	}
+	return true
+}
+
+// lingered is called when the queue has waited long enough, or by a clock that was started for records that went with a
+// full batch meanwhile: then those behind them go a little early.
+func (ln *lane) lingered() {
+	ln.shard.mu.Lock()
+	defer ln.shard.mu.Unlock()
+	if len(ln.queue) == 0 || ln.ended || ln.shard.ctx.Err() != nil { // Run does not start anybody once it waits for all
+		return
+	}
+	ln.due = true
 	ln.wakeLocked()
 }
 
@@ -123,7 +157,15 @@ func (ln *lane) next() (batch []item, behind, idle bool) {
 		ln.busy, ln.queue = false, nil
 		return nil, false, true
 	}
-	n := min(len(ln.queue), max(ln.action.sink().MaxBatch(), 1))
+	most := max(ln.action.sink().MaxBatch(), 1)
+	if len(ln.queue) < most && !ln.due {
+		if ln.busy = false; ln.lingerLocked(true) {
+			return nil, false, true
+		}
+		ln.busy = true
+	}
+	n := min(len(ln.queue), most)
+	ln.due = ln.due && len(ln.queue) > n
 	batch = append(batch, ln.queue[:n]...)
 	clear(ln.queue[:n])
 	ln.queue = ln.queue[n:]

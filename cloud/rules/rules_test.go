@@ -31,8 +31,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // target is a sink's other side: it keeps what it gets and fails when told to.
 type target struct {
-	batch int
-	fail  atomic.Pointer[func([]Record) error]
+	batch  int
+	linger time.Duration
+	fail   atomic.Pointer[func([]Record) error]
 
 	mu  sync.Mutex
 	got []Record
@@ -53,8 +54,9 @@ func (g *target) Send(_ context.Context, records []Record) error {
 	return nil
 }
 
-func (g *target) MaxBatch() int { return max(g.batch, 1) }
-func (g *target) Close() error  { return nil }
+func (g *target) MaxBatch() int         { return max(g.batch, 1) }
+func (g *target) Linger() time.Duration { return g.linger }
+func (g *target) Close() error          { return nil }
 
 func (g *target) failing(f func([]Record) error) {
 	if f == nil {
@@ -154,8 +156,9 @@ func (l loop) Send(ctx context.Context, records []Record) error {
 	}
 	return nil
 }
-func (loop) MaxBatch() int { return 1 }
-func (loop) Close() error  { return nil }
+func (loop) MaxBatch() int         { return 1 }
+func (loop) Linger() time.Duration { return 0 }
+func (loop) Close() error          { return nil }
 
 func (r *rig) run() {
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -507,6 +510,44 @@ func TestSlowSink(t *testing.T) {
 	close(gate)
 	r.stats(rule, n)
 	checkNumbers(t, r.targets["many"].records(), 0, n, false)
+}
+
+// TestLinger: few records wait for company, a full batch goes at once, and what waits is not taken for delivered.
+func TestLinger(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t))
+	var calls []int
+	many := r.targets["many"]
+	many.linger = time.Hour
+	many.failing(func(rs []Record) error { calls = append(calls, len(rs)); return nil })
+	rule := r.create("r", `SELECT i FROM /+/+/upload`, "many")
+	r.run()
+	sent := 0
+	send := func(n int) {
+		for range n {
+			r.publish(0, fmt.Sprintf(`{"i":%d}`, sent))
+			sent++
+		}
+	}
+	send(25)
+	r.eventually("two full batches, five that wait", func() bool {
+		s, err := r.rules.Stats(rule.ID)
+		return err == nil && len(many.records()) == 20 && s.Actions[0].Delivered == 20 && s.Actions[0].Queued == 5
+	})
+	r.stop()
+	if !slices.Equal(calls, []int{10, 10}) {
+		t.Errorf("batches of %v, want 10 and 10", calls)
+	}
+	calls = nil
+	many.linger = 5 * time.Millisecond
+	r.open()
+	r.run()
+	r.eventually("the five that waited", func() bool { return len(many.records()) >= 25 })
+	send(3)
+	r.eventually("the rest after a short wait", func() bool { return len(many.records()) >= 28 })
+	r.stop()
+	if len(calls) == 0 || calls[len(calls)-1] > 3 {
+		t.Errorf("batches of %v", calls)
+	}
 }
 
 func TestRestart(t *testing.T) {

@@ -22,6 +22,9 @@ type Sink interface {
 	Send(ctx context.Context, records []Record) error
 	// MaxBatch is how many records Send takes, at least 1.
 	MaxBatch() int
+	// Linger is how long records may wait for others before a Send of fewer than MaxBatch; 0 is not at all. A full batch
+	// never waits. It is asked for each record and must not block.
+	Linger() time.Duration
 	// Close frees what the sink holds, after the last Send.
 	Close() error
 }
@@ -61,4 +64,5 @@ type broken struct{ why error }
 
 func (b broken) Send(context.Context, []Record) error { return errors.Join(ErrUnavailable, b.why) }
 func (broken) MaxBatch() int                          { return 1 }
+func (broken) Linger() time.Duration                  { return 0 }
 func (broken) Close() error                           { return nil }

@@ -36,6 +36,8 @@ const (
 	defaultTimeout = 10 * time.Second
 	maxTimeout     = 60 * time.Second
 	maxBatch       = 100
+	defaultLinger  = 100 * time.Millisecond
+	maxLinger      = 10 * time.Second
 	maxHeaders     = 32
 	drained        = 64 << 10 // bytes of an answer that are read so that its connection can be used again
 )
@@ -52,6 +54,9 @@ type Config struct {
 	Headers        map[string]string `json:"headers,omitempty"`
 	TimeoutSeconds float64           `json:"timeoutSeconds,omitempty"` // 0: 10
 	BatchSize      int               `json:"batchSize,omitempty"`      // 0 or 1: one request for each output; else the body is an array of up to so many
+	// LingerMillis is how long outputs wait for more when there are fewer than BatchSize; absent: 100, or 0 without
+	// batches. A full batch does not wait.
+	LingerMillis *int `json:"lingerMillis,omitempty"`
 }
 
 // New returns the factory of the kind.
@@ -71,6 +76,7 @@ func New(o Options) rules.Factory {
 type Sink struct {
 	cfg     Config
 	timeout time.Duration
+	linger  time.Duration
 	headers http.Header
 	client  *http.Client
 }
@@ -95,6 +101,9 @@ func newSink(c Config, o Options) (*Sink, error) {
 	if c.BatchSize < 0 || c.BatchSize > maxBatch {
 		return nil, fmt.Errorf("batchSize must be between 0 and %d", maxBatch)
 	}
+	if err := s.setLinger(c); err != nil {
+		return nil, err
+	}
 	if err := s.setHeaders(c.Headers, o); err != nil {
 		return nil, err
 	}
@@ -110,6 +119,21 @@ func newSink(c Config, o Options) (*Sink, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return s, nil
+}
+
+func (s *Sink) setLinger(c Config) error {
+	switch {
+	case c.LingerMillis == nil && c.BatchSize > 1:
+		s.linger = defaultLinger
+	case c.LingerMillis == nil:
+	case *c.LingerMillis < 0 || *c.LingerMillis > int(maxLinger.Milliseconds()):
+		return fmt.Errorf("lingerMillis must be between 0 and %d", maxLinger.Milliseconds())
+	case *c.LingerMillis > 0 && c.BatchSize <= 1:
+		return errors.New("lingerMillis needs a batchSize greater than 1")
+	default:
+		s.linger = time.Duration(*c.LingerMillis) * time.Millisecond
+	}
+	return nil
 }
 
 // ours are headers that the sink sets itself.
@@ -166,6 +190,9 @@ func refuseLocal(_, address string, _ syscall.RawConn) error {
 
 // MaxBatch implements rules.Sink.
 func (s *Sink) MaxBatch() int { return max(s.cfg.BatchSize, 1) }
+
+// Linger implements rules.Sink.
+func (s *Sink) Linger() time.Duration { return s.linger }
 
 // Close implements rules.Sink.
 func (s *Sink) Close() error {

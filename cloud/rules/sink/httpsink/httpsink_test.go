@@ -168,10 +168,25 @@ func TestLocalTargets(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	for _, bad := range []string{``, `[]`, `{}`, `{"url":"ftp://x"}`, `{"url":"x"}`, `{"url":"http://x","colour":1}`, `{"url":"http://x","timeoutSeconds":61}`,
-		`{"url":"http://x","batchSize":101}`, `{"url":"http://x","batchSize":-1}`, `{"url":"http://x","headers":{"a b":"c"}}`,
+		`{"url":"http://x","batchSize":2,"lingerMillis":-1}`, `{"url":"http://x","batchSize":2,"lingerMillis":10001}`,
+		`{"url":"http://x","lingerMillis":5}`, `{"url":"http://x","batchSize":101}`, `{"url":"http://x","batchSize":-1}`, `{"url":"http://x","headers":{"a b":"c"}}`,
 		`{"url":"http://x","headers":{"a":"c\r\nd: e"}}`, `{"url":"http://x","headers":{"host":"y"}}`, `{"url":"http://x","headers":{"idempotency-key":"y"}}`} {
 		if _, err := New(Options{})(json.RawMessage(bad), rules.Env{}); err == nil {
 			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
+func TestLinger(t *testing.T) {
+	for config, want := range map[string]time.Duration{
+		`{"url":"http://x"}`: 0,
+		`{"url":"http://x","batchSize":1,"lingerMillis":0}`:   0,
+		`{"url":"http://x","batchSize":2}`:                    100 * time.Millisecond,
+		`{"url":"http://x","batchSize":2,"lingerMillis":0}`:   0,
+		`{"url":"http://x","batchSize":2,"lingerMillis":250}`: 250 * time.Millisecond,
+	} {
+		if got := open(t, config, Options{}).Linger(); got != want {
+			t.Errorf("%s lingers %v, want %v", config, got, want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/protocol/codec"
@@ -59,6 +60,9 @@ var _ rules.Sink = (*Sink)(nil)
 
 // MaxBatch implements rules.Sink.
 func (*Sink) MaxBatch() int { return 1 }
+
+// Linger implements rules.Sink.
+func (*Sink) Linger() time.Duration { return 0 }
 
 // Close implements rules.Sink.
 func (*Sink) Close() error { return nil }

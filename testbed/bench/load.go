@@ -112,7 +112,7 @@ func connectAll(spec loadSpec, count *counters) ([]*client, error) {
 	}
 	for _, c := range clients {
 		go func() {
-			if err := c.receive(count); err != nil && count.lost.Add(1) == 1 {
+			if err := c.receive(count); count.lost.Add(1) == 1 {
 				fmt.Fprintln(os.Stderr, "load: connection lost:", err)
 			}
 		}()

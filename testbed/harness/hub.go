@@ -51,7 +51,11 @@ func StartHub(e Env, opt HubOptions) *Hub {
 	}
 	h := &Hub{env: e, opt: opt, Data: opt.Data,
 		MQTT: "127.0.0.1:0", MQTTS: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: "127.0.0.1:0"}
-	e.Cleanup(func() { h.Stop() })
+	e.Cleanup(func() {
+		if err := h.Stop(); err != nil {
+			e.Logf("hub stopped with: %v", err)
+		}
+	})
 	h.Start()
 	return h
 }

@@ -112,7 +112,7 @@ func (c *raw) ended() bool {
 	for {
 		if _, _, err := c.read(); err != nil {
 			var timeout net.Error
-			return !(errors.As(err, &timeout) && timeout.Timeout())
+			return !errors.As(err, &timeout) || !timeout.Timeout()
 		}
 	}
 }

@@ -176,10 +176,10 @@ func TestHubThatCannotStartSaysWhatToDo(t *testing.T) {
 	})
 	t.Run("unknown key in the file", func(t *testing.T) {
 		file := filepath.Join(dir, "hub.yaml")
-		if err := os.WriteFile(file, []byte("data: "+dir+"\nmqtt_adress: :1883\n"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte("data: "+dir+"\nmqtt_addrs: :1883\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantAll(t, serve(t, "--config", file), file, "mqtt_adress")
+		wantAll(t, serve(t, "--config", file), file, "mqtt_addrs")
 	})
 	t.Run("newer schema", func(t *testing.T) {
 		if err := hub.Stop(); err != nil {

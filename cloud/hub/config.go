@@ -61,6 +61,10 @@ type Config struct {
 	// may make rules could otherwise reach what only this machine can.
 	RuleHTTPAllowPrivate bool
 
+	// PprofAddr serves Go's profiles (/debug/pprof/) to this machine; "" or Off does not. They tell much about what a hub
+	// holds, so only a loopback address is taken.
+	PprofAddr string
+
 	LogLevel, LogFormat string
 	// StopTimeout bounds the graceful stop; what is not finished by then is cut off.
 	StopTimeout time.Duration
@@ -75,6 +79,7 @@ func DefaultConfig() Config {
 		MQTTSAddr:        ":8883",
 		HTTPAddr:         ":8080",
 		HTTPSAddr:        ":8443",
+		PprofAddr:        Off,
 		Durability:       store.DurabilityPower,
 		CommitEvery:      5 * time.Millisecond,
 		MaxPacket:        mqtt.MaxPacket,
@@ -97,6 +102,7 @@ func (c *Config) Validate() error {
 	}
 	for _, a := range []struct{ flag, addr string }{
 		{"mqtt-addr", c.MQTTAddr}, {"mqtts-addr", c.MQTTSAddr}, {"http-addr", c.HTTPAddr}, {"https-addr", c.HTTPSAddr},
+		{"pprof-addr", c.PprofAddr},
 	} {
 		if isOff(a.addr) {
 			continue
@@ -104,6 +110,9 @@ func (c *Config) Validate() error {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			return fmt.Errorf("--%s %q: must be host:port, :port or off: %w", a.flag, a.addr, err)
 		}
+	}
+	if host, _, _ := net.SplitHostPort(c.PprofAddr); !isOff(c.PprofAddr) && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		return fmt.Errorf("--pprof-addr %q: must be a loopback address, such as 127.0.0.1:6060: profiles show what a hub holds", c.PprofAddr)
 	}
 	for _, check := range []func() error{c.validateURLs, c.validateStore, c.validateLimits, c.validateLog} {
 		if err := check(); err != nil {

@@ -59,6 +59,8 @@ type Hub struct {
 
 	doors listeners
 	web   *webServer
+	// profiles are Go's, for this machine only.
+	profiles *webServer
 
 	// Ground.
 	db      *store.DB
@@ -232,6 +234,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 		log:    h.log,
 	}
 	h.web = newWebServer(f.mux(), h.log.With("part", "http"))
+	h.profiles = newWebServer(profiles(), h.log.With("part", "pprof"))
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // listeners are the doors' sockets; nil is a door that is off.
-type listeners struct{ mqtt, mqtts, http, https net.Listener }
+type listeners struct{ mqtt, mqtts, http, https, pprof net.Listener }
 
 // listen opens every door that is on. Nothing is accepted yet: a client that comes now waits until the hub is ready.
 func listen(ctx context.Context, c *Config) (ls listeners, err error) {
@@ -25,6 +25,7 @@ func listen(ctx context.Context, c *Config) (ls listeners, err error) {
 	}{
 		{"mqtt-addr", c.MQTTAddr, &ls.mqtt}, {"mqtts-addr", c.MQTTSAddr, &ls.mqtts},
 		{"http-addr", c.HTTPAddr, &ls.http}, {"https-addr", c.HTTPSAddr, &ls.https},
+		{"pprof-addr", c.PprofAddr, &ls.pprof},
 	} {
 		if isOff(d.addr) {
 			continue
@@ -49,7 +50,7 @@ func listenError(flag, addr string, err error) error {
 
 // close closes all that are open; for a hub that could not be built.
 func (ls *listeners) close() {
-	for _, ln := range []net.Listener{ls.mqtt, ls.mqtts, ls.http, ls.https} {
+	for _, ln := range []net.Listener{ls.mqtt, ls.mqtts, ls.http, ls.https, ls.pprof} {
 		if ln != nil {
 			_ = ln.Close() // nothing was accepted
 		}

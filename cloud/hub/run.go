@@ -39,7 +39,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	h.open(gctx, g)
 	h.log.Info("ready", "mqtt", address(h.doors.mqtt), "mqtts", address(h.doors.mqtts), "http", address(h.doors.http),
-		"https", address(h.doors.https), "data", h.cfg.Data, "version", h.version, "took", time.Since(h.started).Round(time.Millisecond))
+		"https", address(h.doors.https), "pprof", address(h.doors.pprof), "data", h.cfg.Data, "version", h.version, "took", time.Since(h.started).Round(time.Millisecond))
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -81,6 +81,7 @@ func (h *Hub) open(ctx context.Context, g *errgroup.Group) {
 		{"MQTT over TLS", h.doors.mqtts, func(ln net.Listener) error { return h.broker.Serve(ctx, ln, "tls") }},
 		{"HTTP", h.doors.http, h.web.serve},
 		{"HTTPS", h.doors.https, h.web.serve},
+		{"profiles", h.doors.pprof, h.profiles.serve},
 	} {
 		if d.ln == nil {
 			continue
@@ -112,6 +113,7 @@ func (h *Hub) stop() {
 	// new comes in.
 	h.feed.end()
 	h.web.stop(ctx)
+	_ = h.profiles.Close() // whoever takes a profile of a hub that stops gets none
 }
 
 // close closes what New has opened, in the reverse order; it may be called for a hub that was wired half.

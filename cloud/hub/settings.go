@@ -104,6 +104,7 @@ func (c *Config) Settings() []Setting {
 		{Flag: "publish-byte-rate", Usage: "bytes a second that a connection may publish; 0 is no limit", field: &c.PublishByteRate},
 		{Flag: "max-body", Usage: "largest body of an API request in bytes", field: &c.MaxBody},
 		{Flag: "rule-http-allow-private", Usage: "let rules POST to loopback and link-local addresses", field: &c.RuleHTTPAllowPrivate},
+		{Flag: "pprof-addr", Usage: "loopback address for Go's profiles, /debug/pprof/", field: &c.PprofAddr},
 		{Flag: "log-level", Usage: "debug, info, warn or error", field: &c.LogLevel},
 		{Flag: "log-format", Usage: "text or json", field: &c.LogFormat},
 		{Flag: "stop-timeout", Usage: "how long a graceful stop may take", field: &c.StopTimeout},

@@ -68,6 +68,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"duration", "", map[string]string{"commit-every": "5"}, `--commit-every "5": time: missing unit`},
 		{"node", "", map[string]string{"node": "1024"}, "--node 1024: must be 0 to 1023"},
 		{"keep-alive", "", map[string]string{"keep-alive-max": "10"}, "--keep-alive-max 10: is less than --keep-alive-min 30"},
+		{"profiles for everybody", "", map[string]string{"pprof-addr": ":6060"}, `--pprof-addr ":6060": must be a loopback address`},
 		{"level", "", map[string]string{"log-level": "loud"}, "--log-level"},
 		{"format", "", map[string]string{"log-format": "xml"}, "--log-format"},
 	}

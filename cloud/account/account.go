@@ -3,7 +3,7 @@
 // A key is shown once, when it is made; stored is the SHA-256 of its secret,
 // which has 256 random bits and needs no slower hash. Verify compares in
 // constant time and answers from memory; a key that is deleted on this node is refused at
-// once. What a role may do is decided by the API.
+// once. A role is a set of permissions; which permission a request wants is decided by the API.
 package account
 
 import (
@@ -36,24 +36,6 @@ var (
 type ErrInvalid struct{ Field, Reason string }
 
 func (e *ErrInvalid) Error() string { return fmt.Sprintf("account: %s: %s", e.Field, e.Reason) }
-
-// Role says what a key may do.
-type Role string
-
-// The roles, each with the rights of those below it.
-const (
-	RoleOwner  Role = "owner"  // keys and everything else
-	RoleAdmin  Role = "admin"  // products, devices, rules
-	RoleViewer Role = "viewer" // reading
-)
-
-var ranks = map[Role]int{RoleViewer: 1, RoleAdmin: 2, RoleOwner: 3}
-
-// Valid tells whether r is one of the roles.
-func (r Role) Valid() bool { return ranks[r] > 0 }
-
-// Covers tells whether r has the rights of other.
-func (r Role) Covers(other Role) bool { return r.Valid() && ranks[r] >= ranks[other] }
 
 const (
 	prefix   = "hwk_"
@@ -116,7 +98,7 @@ func (n NewKey) validate(now time.Time) error {
 	case n.Name == "" || len(n.Name) > maxName:
 		return &ErrInvalid{"name", fmt.Sprintf("must have 1 to %d bytes", maxName)}
 	case !n.Role.Valid():
-		return &ErrInvalid{"role", `is none of "owner", "admin", "viewer"`}
+		return &ErrInvalid{"role", `is none of "owner", "admin", "operator", "engineer", "viewer"`}
 	case !n.Expires.IsZero() && !n.Expires.After(now):
 		return &ErrInvalid{"expiresAt", "is in the past"}
 	}

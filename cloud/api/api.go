@@ -1,8 +1,8 @@
 // Package api is the hub's API: what operators, applications, hawserctl and the console say to it.
 //
 // openapi.yaml is the source; apitype's objects and strict server are generated from it, and a test holds that every
-// route of the document is served and every served route is in the document. Here requests are authenticated (an API
-// key whose role suffices), bounded, translated into calls of the domain, and the domain's errors into problem
+// route of the document is served and every served route is in the document. Here requests are authenticated, checked for
+// the permission that the document wants of their caller (x-permission), bounded, translated into calls of the domain, and the domain's errors into problem
 // documents by the one table in problem.go. The package keeps no state and decides nothing about devices; it declares
 // what it needs of the domain as small interfaces, and hub hands them in.
 package api
@@ -54,13 +54,21 @@ type server struct {
 
 var _ apitype.StrictServerInterface = (*server)(nil)
 
-// New returns the handler of /v1/… and /openapi.yaml; cfg must be valid and every service given.
-func New(cfg Config, services Services, log *slog.Logger) http.Handler {
+// New returns the handler of /v1/… and /openapi.yaml; cfg must be valid and every service given. The error is a document
+// that does not say of every operation who may call it.
+func New(cfg Config, services Services, log *slog.Logger) (http.Handler, error) {
+	ops, err := operations(document)
+	if err != nil {
+		return nil, err
+	}
 	s := &server{Services: services, cfg: cfg, log: log}
-	mux := http.NewServeMux()
+	mux := &guarded{ServeMux: http.NewServeMux(), s: s, ops: ops}
 	s.routes(mux)
-	mux.HandleFunc("/", s.unknown(mux))
-	return s.withRequestID(s.withKey(s.withLimit(mux)))
+	if len(mux.missing) > 0 {
+		return nil, fmt.Errorf("api: not in the OpenAPI document: %s", strings.Join(mux.missing, ", "))
+	}
+	mux.ServeMux.HandleFunc("/", s.unknown(mux.ServeMux))
+	return s.withRequestID(s.withLimit(mux)), nil
 }
 
 // routes registers every operation of the document on mux.
@@ -76,6 +84,9 @@ func (s *server) routes(mux apitype.ServeMux) {
 func (s *server) unknown(mux *http.ServeMux) http.HandlerFunc {
 	methods := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	return func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := s.authenticate(w, r); !ok { // what there is, is told to those who may call
+			return
+		}
 		var allowed []string
 		for _, m := range methods {
 			probe := &http.Request{Method: m, URL: r.URL, Host: r.Host}

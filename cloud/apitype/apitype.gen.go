@@ -143,15 +143,21 @@ func (e PublicationResultOutcome) Valid() bool {
 
 // Defines values for Role.
 const (
-	Admin  Role = "admin"
-	Owner  Role = "owner"
-	Viewer Role = "viewer"
+	Admin    Role = "admin"
+	Engineer Role = "engineer"
+	Operator Role = "operator"
+	Owner    Role = "owner"
+	Viewer   Role = "viewer"
 )
 
 // Valid indicates whether the value is a known member of the Role enum.
 func (e Role) Valid() bool {
 	switch e {
 	case Admin:
+		return true
+	case Engineer:
+		return true
+	case Operator:
 		return true
 	case Owner:
 		return true
@@ -194,7 +200,9 @@ type APIKey struct {
 	LastUsedAt time.Time `json:"lastUsedAt,omitempty,omitzero"`
 	Name       string    `json:"name"`
 
-	// Role A viewer reads and sees no secrets; an admin changes everything but API keys; an owner has it all.
+	// Role A viewer reads and sees no secrets; an engineer creates, changes and controls devices too; an operator also has
+	// products, rules and secrets; an admin also has users and API keys; an owner has it all. Nobody can give a role
+	// that holds more than they have themselves.
 	Role Role `json:"role"`
 }
 
@@ -372,7 +380,9 @@ type NewAPIKey struct {
 	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
 	Name      string    `json:"name"`
 
-	// Role A viewer reads and sees no secrets; an admin changes everything but API keys; an owner has it all.
+	// Role A viewer reads and sees no secrets; an engineer creates, changes and controls devices too; an operator also has
+	// products, rules and secrets; an admin also has users and API keys; an owner has it all. Nobody can give a role
+	// that holds more than they have themselves.
 	Role Role `json:"role,omitempty,omitzero"`
 }
 
@@ -541,7 +551,9 @@ type PublicationResult struct {
 // PublicationResultOutcome defines model for PublicationResult.Outcome.
 type PublicationResultOutcome string
 
-// Role A viewer reads and sees no secrets; an admin changes everything but API keys; an owner has it all.
+// Role A viewer reads and sees no secrets; an engineer creates, changes and controls devices too; an operator also has
+// products, rules and secrets; an admin also has users and API keys; an owner has it all. Nobody can give a role
+// that holds more than they have themselves.
 type Role string
 
 // Rule defines model for Rule.

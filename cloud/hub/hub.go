@@ -224,9 +224,13 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	}
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
+	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Keys: h.keys, Shadows: h.shadows,
+		Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Info: h.info}, h.log.With("part", "api"))
+	if err != nil {
+		return err
+	}
 	f := faces{
-		api: api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Keys: h.keys, Shadows: h.shadows,
-			Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Info: h.info}, h.log.With("part", "api")),
+		api:    face,
 		device: device,
 		socket: h.broker.WebSocket(),
 		ready:  h.ready,

@@ -39,7 +39,7 @@ func newKeyCreate(c *cli) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", "owner", "owner, admin or viewer")
+	cmd.Flags().StringVar(&role, "role", "owner", "owner, admin, operator, engineer or viewer")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid (default for ever)")
 	return cmd
 }

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/hawser-iot/hawser/cloud/account"
+)
+
+func TestOperationsOfTheDocument(t *testing.T) {
+	ops, err := operations(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for route, want := range map[string]operation{
+		"GET /openapi.yaml": {"getOpenAPI", true, 0},
+		"GET /v1/products":  {"listProducts", false, account.ProductRead},
+		"POST /v1/products/{productSN}/devices/{deviceSN}/commands": {"callCommand", false, account.DeviceControl},
+		"DELETE /v1/api-keys/{keyID}":                               {"deleteAPIKey", false, account.KeyWrite},
+	} {
+		if got := ops[route]; got != want {
+			t.Errorf("%s: %+v, want %+v", route, got, want)
+		}
+	}
+	if _, err := New(DefaultConfig(), Services{}, slog.New(slog.DiscardHandler)); err != nil {
+		t.Errorf("New: %v", err)
+	}
+}
+
+// What the document forgets must not be open.
+func TestOperationsRefuse(t *testing.T) {
+	tests := []struct{ name, op, want string }{
+		{"missing", "operationId: a", "GET /x: x-permission is missing"},
+		{"unknown", "x-permission: device.eat", `there is no permission "device.eat"`},
+		{"a list", "x-permission: [device.read]", "cannot unmarshal"},
+		{"without a caller", "{security: [], x-permission: device.read}", "x-permission on an operation without a caller"},
+		{"another security", "security: [{bearer: []}]", "x-permission is missing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := operations([]byte("paths:\n  /x:\n    get: " + indent(tt.op)))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+	if _, err := operations([]byte("paths: 7")); err == nil {
+		t.Error("a document that is none is taken")
+	}
+}
+
+func indent(op string) string {
+	if strings.HasPrefix(op, "{") {
+		return op
+	}
+	return "{" + op + "}"
+}

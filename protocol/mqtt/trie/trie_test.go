@@ -106,9 +106,7 @@ func TestBothWays(t *testing.T) {
 		}
 	}
 	for _, tree := range []*trie.Tree[string]{&byFilter, &byName} {
-		var all []string
-		all = append(selected(tree, "#"), selected(tree, "$x/#")...)
-		for _, k := range all {
+		for _, k := range append(selected(tree, "#"), selected(tree, "$x/#")...) {
 			tree.Update(k, func(string, bool) (string, bool) { return "", false })
 		}
 	}

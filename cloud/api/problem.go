@@ -48,6 +48,7 @@ var problems = []struct {
 	{registry.ErrProductNotFound, problem{status: http.StatusNotFound, code: "product_not_found", retCode: message.CodeNoSuchProduct}},
 	{registry.ErrDeviceNotFound, problem{status: http.StatusNotFound, code: "device_not_found", retCode: message.CodeNoSuchDevice}},
 	{registry.ErrExists, problem{status: http.StatusConflict, code: "device_exists"}},
+	{registry.ErrRevision, problem{status: http.StatusPreconditionFailed, code: "revision_mismatch"}},
 	{registry.ErrHasDevices, problem{status: http.StatusConflict, code: "product_has_devices"}},
 	{registry.ErrPublished, problem{status: http.StatusConflict, code: "product_published", retCode: message.CodePublished}},
 	{registry.ErrLimit, problem{status: http.StatusUnprocessableEntity, code: "limit_exceeded"}},

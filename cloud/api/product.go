@@ -14,7 +14,7 @@ import (
 // Products is what the API needs of the registry for products.
 type Products interface {
 	Product(ctx context.Context, sn string) (*registry.Product, error)
-	Products(ctx context.Context, page registry.Page) ([]*registry.Product, string, error)
+	Products(ctx context.Context, f registry.Filter, page registry.Page) ([]*registry.Product, string, error)
 	CreateProduct(ctx context.Context, n registry.NewProduct) (*registry.Product, error)
 	UpdateProduct(ctx context.Context, sn string, u registry.ProductUpdate) (*registry.Product, error)
 	DeleteProduct(ctx context.Context, sn string) error
@@ -27,7 +27,7 @@ func (s *server) ListProducts(ctx context.Context, r apitype.ListProductsRequest
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := s.Products.Products(ctx, page)
+	list, next, err := s.Products.Products(ctx, registry.Filter{}, page)
 	if err != nil {
 		return nil, err
 	}

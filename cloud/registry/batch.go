@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -12,7 +13,7 @@ import (
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
-// rowsPerInsert bounds the parameters of one statement: 12 a row, and
+// rowsPerInsert bounds the parameters of one statement: 14 a row, and
 // PostgreSQL takes 65,535.
 const rowsPerInsert = 100
 
@@ -96,31 +97,32 @@ func (r *Registry) insertAll(ctx context.Context, product string, list []*Device
 		d.ID = first + int64(i)
 	}
 	return r.db.Update(ctx, func(tx *store.Tx) error {
-		var one int
-		err := tx.QueryRow(ctx, `SELECT 1 FROM product WHERE sn = ?`, product).Scan(&one)
+		var project string
+		err := tx.QueryRow(ctx, `SELECT project FROM product WHERE sn = ?`, product).Scan(&project)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrProductNotFound
 		}
 		if err != nil {
 			return err
 		}
-		for len(list) > 0 {
-			n := min(rowsPerInsert, len(list))
-			if err := insertDevices(ctx, tx, list[:n]); err != nil {
+		for _, d := range list {
+			d.Project, d.Revision = project, 1
+		}
+		for chunk := range slices.Chunk(list, rowsPerInsert) {
+			if err := insertDevices(ctx, tx, chunk); err != nil {
 				return err
 			}
-			list = list[n:]
 		}
 		return nil
 	})
 }
 
 func insertDevices(ctx context.Context, tx *store.Tx, list []*Device) error {
-	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	args := make([]any, 0, 12*len(list))
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := make([]any, 0, 14*len(list))
 	for _, d := range list {
 		args = append(args, d.ID, d.Identity.Product, d.Identity.SN, d.Secret.Reveal(), d.Name, d.Description, int64(d.State),
-			millis(d.Created), 0, 0, 0, 0)
+			millis(d.Created), 0, 0, 0, 0, d.Project, d.Revision)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO device (`+deviceColumns+`) VALUES `+row+strings.Repeat(", "+row, len(list)-1), args...)
 	return err
@@ -128,6 +130,7 @@ func insertDevices(ctx context.Context, tx *store.Tx, list []*Device) error {
 
 // execDevice updates the row of one device.
 func (s *setList) execDevice(ctx context.Context, tx *store.Tx, id ident.Device) error {
-	return execOne(ctx, tx, ErrDeviceNotFound, `UPDATE device SET `+strings.Join(s.columns, ", ")+` WHERE product = ? AND sn = ?`,
-		append(s.args, id.Product, id.SN)...)
+	columns := append(slices.Clip(s.columns), "revision = revision + 1")
+	return execOne(ctx, tx, ErrDeviceNotFound, `UPDATE device SET `+strings.Join(columns, ", ")+` WHERE product = ? AND sn = ?`,
+		append(slices.Clip(s.args), id.Product, id.SN)...)
 }

@@ -46,6 +46,8 @@ func ParseState(s string) (State, error) {
 type Device struct {
 	ID                int64
 	Identity          ident.Device
+	Project           string // the product's
+	Revision          int64  // rises with every change that the API shows, not with presence
 	Secret            credential.Secret
 	Name, Description string
 	State             State
@@ -61,9 +63,14 @@ type NewDevice struct {
 }
 
 // DeviceUpdate changes the fields that are not nil.
-type DeviceUpdate struct{ Name, Description *string }
+type DeviceUpdate struct {
+	Name, Description *string
+	// IfRevision, when not nil, must be the device's revision, else the answer is ErrRevision.
+	IfRevision *int64
+}
 
-const deviceColumns = `id, product, sn, secret, name, description, state, created_at, activated_at, online_at, offline_at, last_seen`
+const deviceColumns = `id, product, sn, secret, name, description, state, created_at, activated_at, online_at, offline_at, last_seen,
+	project, revision`
 
 // Device returns the device with that identity, from memory when it is there.
 func (r *Registry) Device(ctx context.Context, id ident.Device) (*Device, error) {
@@ -112,7 +119,7 @@ func scanDevice(row scanner) (*Device, error) {
 		created, activated, online, offline, lastAt int64
 	)
 	err := row.Scan(&d.ID, &d.Identity.Product, &d.Identity.SN, &secret, &d.Name, &d.Description, &state,
-		&created, &activated, &online, &offline, &lastAt)
+		&created, &activated, &online, &offline, &lastAt, &d.Project, &d.Revision)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +162,7 @@ func (r *Registry) UpdateDevice(ctx context.Context, id ident.Device, u DeviceUp
 		}
 		set.add("description", *u.Description)
 	}
-	return r.changeDevice(ctx, id, DeviceUpdated, set)
+	return r.changeDevice(ctx, id, DeviceUpdated, u.IfRevision, set)
 }
 
 // SetEnabled switches a device on or off. A device that is switched on again is
@@ -173,13 +180,13 @@ func (r *Registry) SetEnabled(ctx context.Context, id ident.Device, enabled bool
 	switch {
 	case !enabled:
 		set.add("state", int64(Disabled))
-		return r.changeDevice(ctx, id, DeviceDisabled, set)
+		return r.changeDevice(ctx, id, DeviceDisabled, nil, set)
 	case d.Activated.IsZero():
 		set.add("state", int64(Inactive))
 	default:
 		set.add("state", int64(Offline))
 	}
-	return r.changeDevice(ctx, id, DeviceEnabled, set)
+	return r.changeDevice(ctx, id, DeviceEnabled, nil, set)
 }
 
 // Reset makes a device inactive again, so that it may register dynamically once
@@ -193,12 +200,17 @@ func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (
 	if newSecret {
 		set.add("secret", credential.NewSecret().Reveal())
 	}
-	return r.changeDevice(ctx, id, DeviceReset, set)
+	return r.changeDevice(ctx, id, DeviceReset, nil, set)
 }
 
-func (r *Registry) changeDevice(ctx context.Context, id ident.Device, kind ChangeKind, set setList) (*Device, error) {
-	if len(set.columns) > 0 {
-		err := r.db.Update(ctx, func(tx *store.Tx) error { return set.execDevice(ctx, tx, id) })
+func (r *Registry) changeDevice(ctx context.Context, id ident.Device, kind ChangeKind, ifRevision *int64, set setList) (*Device, error) {
+	if len(set.columns) > 0 || ifRevision != nil {
+		err := r.db.Update(ctx, func(tx *store.Tx) error {
+			if err := checkRevision(ctx, tx, ifRevision, ErrDeviceNotFound, `device WHERE product = ? AND sn = ?`, id.Product, id.SN); err != nil {
+				return err
+			}
+			return set.execDevice(ctx, tx, id)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("registry: device %s: %w", id, err)
 		}
@@ -241,6 +253,7 @@ func (r *Registry) DeleteDevice(ctx context.Context, id ident.Device) error {
 
 // Filter narrows a list of devices; the zero Filter takes all.
 type Filter struct {
+	Project    string
 	Product    string // ProductSN
 	State      *State
 	SNPrefix   string // case-sensitive
@@ -250,6 +263,9 @@ type Filter struct {
 func (f Filter) where() (string, []any) {
 	q, args := `1 = 1`, []any(nil)
 	add := func(cond string, a ...any) { q, args = q+` AND `+cond, append(args, a...) }
+	if f.Project != "" {
+		add(`project = ?`, f.Project)
+	}
 	if f.Product != "" {
 		add(`product = ?`, f.Product)
 	}

@@ -13,6 +13,8 @@ var (
 	ErrExists = errors.New("registry: device exists already")
 	// ErrPublished is returned for a change of the thing model of a published product.
 	ErrPublished = errors.New("registry: the product is published, its thing model is frozen: unpublish it first")
+	// ErrRevision is returned for a change under the condition of a revision that has passed.
+	ErrRevision = errors.New("registry: it has been changed in the meantime: read it again")
 	// ErrHasDevices is returned by DeleteProduct.
 	ErrHasDevices = errors.New("registry: the product has devices: delete them first")
 	// ErrLimit is the kind of every *LimitError.

@@ -39,6 +39,8 @@ func (k Kind) number() int64 { return int64(slices.Index(kinds[:], k)) }
 // Product is an immutable snapshot: nobody may change what it points to.
 type Product struct {
 	SN                string
+	Project           string // whose it is
+	Revision          int64  // rises with every change
 	Secret            credential.Secret
 	Name, Description string
 	Kind              Kind
@@ -54,6 +56,7 @@ type Product struct {
 
 // NewProduct is what CreateProduct needs.
 type NewProduct struct {
+	Project                      string // "" is DefaultProject
 	Name, Description            string
 	Kind                         Kind // "" is KindDevice
 	DynamicRegister, PreRegister bool
@@ -66,9 +69,12 @@ type NewProduct struct {
 type ProductUpdate struct {
 	Name, Description                               *string
 	DynamicRegister, PreRegister, Shadow, Published *bool
+	// IfRevision, when not nil, must be the product's revision, else the answer is ErrRevision.
+	IfRevision *int64
 }
 
-const productColumns = `sn, secret, name, description, kind, dynamic_register, pre_register, shadow, template, published, created_at, updated_at`
+const productColumns = `sn, secret, name, description, kind, dynamic_register, pre_register, shadow, template, published, created_at, updated_at,
+	project, revision`
 
 // Product returns the product with that SN, from memory when it is there.
 func (r *Registry) Product(ctx context.Context, sn string) (*Product, error) {
@@ -114,7 +120,8 @@ func scanProduct(row scanner) (*Product, error) {
 		kind, dynamic, pre, shadow, publd int64
 		created, updated                  int64
 	)
-	err := row.Scan(&p.SN, &secret, &p.Name, &p.Description, &kind, &dynamic, &pre, &shadow, &template, &publd, &created, &updated)
+	err := row.Scan(&p.SN, &secret, &p.Name, &p.Description, &kind, &dynamic, &pre, &shadow, &template, &publd, &created, &updated,
+		&p.Project, &p.Revision)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +164,9 @@ func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, e
 	if n.Kind == "" {
 		n.Kind = KindDevice
 	}
+	if n.Project == "" {
+		n.Project = DefaultProject
+	}
 	if n.Topics == nil {
 		n.Topics = topic.DefaultTemplates()
 	}
@@ -170,9 +180,9 @@ func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, e
 	now := millis(r.now())
 	sn := ident.NewProductSN()
 	err = r.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			sn, credential.NewSecret().Reveal(), n.Name, n.Description, n.Kind.number(),
-			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now)
+			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now, n.Project, 1)
 		if err != nil {
 			return err
 		}
@@ -276,6 +286,9 @@ func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate
 	set.addFlag("shadow", u.Shadow)
 	set.addFlag("published", u.Published)
 	return r.changeProduct(ctx, sn, ProductUpdated, func(tx *store.Tx) error {
+		if err := checkRevision(ctx, tx, u.IfRevision, ErrProductNotFound, `product WHERE sn = ?`, sn); err != nil {
+			return err
+		}
 		return set.exec(ctx, tx, `product`, `sn`, sn, ErrProductNotFound, r.now())
 	})
 }
@@ -299,7 +312,7 @@ func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template
 		if published != 0 {
 			return ErrPublished
 		}
-		_, err = tx.Exec(ctx, `UPDATE product SET template = ?, updated_at = ? WHERE sn = ?`, text, millis(r.now()), sn)
+		_, err = tx.Exec(ctx, `UPDATE product SET template = ?, updated_at = ?, revision = revision + 1 WHERE sn = ?`, text, millis(r.now()), sn)
 		return err
 	})
 }
@@ -352,15 +365,17 @@ func (r *Registry) DeleteProduct(ctx context.Context, sn string) error {
 	return nil
 }
 
-// Products lists the products, oldest first; next is "" on the last page.
-func (r *Registry) Products(ctx context.Context, page Page) (list []*Product, next string, err error) {
+// Products lists the products that f takes, oldest first; next is "" on the last page. Of f only Project counts.
+func (r *Registry) Products(ctx context.Context, f Filter, page Page) (list []*Product, next string, err error) {
 	limit, after, err := page.open()
 	if err != nil {
 		return nil, "", err
 	}
-	created, sn := after.number, after.text
-	rows, err := r.db.Query(ctx, `SELECT `+productColumns+` FROM product
-		WHERE created_at > ? OR (created_at = ? AND sn > ?) ORDER BY created_at, sn LIMIT ?`, created, created, sn, limit+1)
+	where, args := `(created_at, sn) > (?, ?)`, []any{after.number, after.text}
+	if f.Project != "" {
+		where, args = `project = ? AND `+where, append([]any{f.Project}, args...)
+	}
+	rows, err := r.db.Query(ctx, `SELECT `+productColumns+` FROM product WHERE `+where+` ORDER BY created_at, sn LIMIT ?`, append(args, limit+1)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("registry: list products: %w", err)
 	}

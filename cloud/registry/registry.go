@@ -34,6 +34,9 @@ const (
 	MaxTemplateSize = 1 << 20
 )
 
+// DefaultProject is the project of what names none.
+const DefaultProject = "default"
+
 const (
 	cachedProducts = 10_000
 	cachedDevices  = 50_000

@@ -138,7 +138,7 @@ func TestInvalid(t *testing.T) {
 		{"reset none", func() error { _, err := r.Reset(ctx, d, true); return err }, ErrDeviceNotFound},
 		{"delete none", func() error { return r.DeleteDevice(ctx, d) }, ErrDeviceNotFound},
 		{"cursor", func() error { _, _, err := r.Devices(ctx, Filter{}, Page{Cursor: "!"}); return err }, nil},
-		{"limit", func() error { _, _, err := r.Products(ctx, Page{Limit: -1}); return err }, nil},
+		{"limit", func() error { _, _, err := r.Products(ctx, Filter{}, Page{Limit: -1}); return err }, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -310,11 +310,11 @@ func TestBatchAndPages(t *testing.T) {
 				t.Errorf("%s: %d devices, %v, want %d", tt.name, got, err, tt.want)
 			}
 		}
-		list, next, err := r.Products(ctx, Page{Limit: 1})
+		list, next, err := r.Products(ctx, Filter{}, Page{Limit: 1})
 		if err != nil || len(list) != 1 || next == "" || len(list[0].Topics) == 0 {
 			t.Fatalf("first page of products: %v, %q, %v", list, next, err)
 		}
-		second, next, err := r.Products(ctx, Page{Limit: 1, Cursor: next})
+		second, next, err := r.Products(ctx, Filter{}, Page{Limit: 1, Cursor: next})
 		if err != nil || len(second) != 1 || next != "" || second[0].SN == list[0].SN {
 			t.Errorf("second page of products: %v, %q, %v", second, next, err)
 		}

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,10 +27,31 @@ func (s *setList) addFlag(column string, value *bool) {
 	}
 }
 
-// exec updates the one row whose key column equals key, and its updated_at; none is missing's error.
+// exec updates the one row whose key column equals key, its updated_at and its revision; none is missing's error.
 func (s *setList) exec(ctx context.Context, tx *store.Tx, table, column string, key any, missing error, now time.Time) error {
-	s.add("updated_at", millis(now))
-	return execOne(ctx, tx, missing, `UPDATE `+table+` SET `+strings.Join(s.columns, ", ")+` WHERE `+column+` = ?`, append(s.args, key)...)
+	columns := append(slices.Clip(s.columns), "updated_at = ?", "revision = revision + 1") // not kept: the transaction may run again
+	return execOne(ctx, tx, missing, `UPDATE `+table+` SET `+strings.Join(columns, ", ")+` WHERE `+column+` = ?`,
+		append(slices.Clip(s.args), millis(now), key)...)
+}
+
+// checkRevision holds a row's revision against the one that the caller has seen, nil for whichever. where names the
+// table and the row. The row stays locked until the transaction ends.
+func checkRevision(ctx context.Context, tx *store.Tx, want *int64, missing error, where string, args ...any) error {
+	if want == nil {
+		return nil
+	}
+	table, cond, _ := strings.Cut(where, " WHERE ")
+	if err := execOne(ctx, tx, missing, `UPDATE `+table+` SET revision = revision WHERE `+cond, args...); err != nil {
+		return err
+	}
+	var have int64
+	if err := tx.QueryRow(ctx, `SELECT revision FROM `+where, args...).Scan(&have); err != nil {
+		return err
+	}
+	if have != *want {
+		return fmt.Errorf("%w: it is %d, not %d", ErrRevision, have, *want)
+	}
+	return nil
 }
 
 // execOne runs a statement that must affect a row; missing is returned when it does not.

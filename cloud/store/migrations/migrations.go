@@ -7,6 +7,7 @@
 //	                   second b-tree) or BIGINT PRIMARY KEY
 //	{{blob}}           bytes: BLOB or BYTEA
 //	{{clustered}}      after a table's closing bracket: WITHOUT ROWID, or nothing
+//	{{bytewise}}       after TEXT, or a text: compared byte by byte. SQLite does so anyway; COLLATE "C"
 //	{{outbox_key}}, {{outbox_primary}}
 //	                   the outbox's primary key: see 0002_outbox.sql
 //
@@ -40,6 +41,7 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{id}}", "INTEGER PRIMARY KEY",
 		"{{blob}}", "BLOB",
 		"{{clustered}}", " WITHOUT ROWID",
+		"{{bytewise}}", "",
 		"{{outbox_key}}", "seq INTEGER PRIMARY KEY, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", "",
 	),
@@ -47,6 +49,7 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{id}}", "BIGINT PRIMARY KEY",
 		"{{blob}}", "BYTEA",
 		"{{clustered}}", "",
+		"{{bytewise}}", ` COLLATE "C"`,
 		"{{outbox_key}}", "seq BIGINT NOT NULL, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", ", PRIMARY KEY (shard, seq)",
 	),

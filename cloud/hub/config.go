@@ -13,6 +13,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/broker"
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
@@ -32,6 +33,11 @@ type Config struct {
 	// TLSHosts are further names and addresses for the generated certificate, which has this machine's own already. To
 	// use another certificate put it into Data/tls/hub.pem, its key first.
 	TLSHosts []string
+
+	// KeyringFile holds the keys that secrets in the store are sealed with; "" is Data/keyring, made at the first start. Keyring
+	// are the keys themselves, and wins; only the environment has it.
+	KeyringFile string
+	Keyring     credential.Secret
 
 	// StoreDSN is a PostgreSQL URL; "" is SQLite in the data folder. It may hold a password.
 	StoreDSN string

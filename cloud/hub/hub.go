@@ -34,6 +34,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/ingress"
+	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/monitor"
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/provision"
@@ -63,6 +64,7 @@ type Hub struct {
 	profiles *webServer
 
 	// Ground.
+	ring    *keyring.Keyring
 	db      *store.DB
 	bus     *bus.Bus
 	numbers *numbers
@@ -120,9 +122,10 @@ func (h *Hub) openGround(ctx context.Context) (err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}
-	h.db, err = store.Open(ctx, store.Config{DSN: c.StoreDSN, Dir: c.Data, Durability: c.Durability, CommitEvery: c.CommitEvery},
-		h.log.With("part", "store"), h.metrics)
-	if err != nil {
+	if h.ring, err = c.loadKeyring(); err != nil {
+		return err
+	}
+	if h.db, err = store.Open(ctx, c.storeConfig(h.ring), h.log.With("part", "store"), h.metrics); err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	dir, err := c.blobDir()

@@ -67,6 +67,7 @@ func (h *Hub) parts() []part {
 		{"presence", h.presence.Run},
 		{"broker", h.broker.Run},
 		{"rules", h.rules.Run},
+		{"keyring", (&keyringWatch{ring: h.ring, db: h.db, log: h.log.With("part", "keyring")}).Run},
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/hawser-iot/hawser/protocol/credential"
 )
 
 // Setting is one field of Config under the names that people know it by.
@@ -89,6 +91,7 @@ func (c *Config) Settings() []Setting {
 		{Flag: "https-addr", Usage: "HTTPS address, likewise", field: &c.HTTPSAddr},
 		{Flag: "device-base-url", Usage: "public base of URLs that devices are given", field: &c.DeviceBaseURL},
 		{Flag: "tls-hosts", Usage: "further names and addresses in the generated certificate, with commas", field: &c.TLSHosts},
+		{Flag: "keyring-file", Usage: "keys for the secrets in the store; empty is the file keyring in the data folder", field: &c.KeyringFile},
 		{Flag: "store-dsn", Usage: "postgres://… ; empty is SQLite in the data folder", Secret: true, field: &c.StoreDSN},
 		{Flag: "nats-url", Usage: "nats://… ; empty is a bus in this process", Secret: true, field: &c.NATSURL},
 		{Flag: "blob-url", Usage: "file:///path ; empty is the folder blobs in the data folder", Secret: true, field: &c.BlobURL},
@@ -141,6 +144,9 @@ func Load(file string, lookupEnv func(string) (string, bool), flags map[string]s
 			return nil, nil, fmt.Errorf("%s %q: %w", name, text, err)
 		}
 		from[s.Flag] = name
+	}
+	if v, ok := lookupEnv(keyringEnv); ok {
+		c.Keyring = credential.Secret(v)
 	}
 	for key := range inFile {
 		return nil, nil, fmt.Errorf("%s: there is no setting %q; hawser-hub config prints all of them", file, key)

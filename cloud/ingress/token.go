@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -92,24 +93,28 @@ func cutLast(s string) (before, after string, ok bool) {
 	return s[:i], s[i+1:], true
 }
 
-// keySetting is where the key of the tokens is kept, the same for all nodes.
-const keySetting = "ingress.token_key"
-
+// loadKey reads the key of the tokens, the same for all nodes, or makes it.
 func loadKey(ctx context.Context, db *store.DB) ([]byte, error) {
 	fresh := make([]byte, 32)
 	_, _ = rand.Read(fresh) // never fails
-	var key []byte
+	var sealed []byte
+	row := store.TokenKey.Only
 	err := db.Update(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`, keySetting, fresh); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`,
+			row, db.Seal(store.TokenKey, row, fresh)); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT value FROM setting WHERE key = ?`, keySetting).Scan(&key)
+		return tx.QueryRow(ctx, `SELECT value FROM setting WHERE key = ?`, row).Scan(&sealed)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load key of HTTP tokens: %w", err)
 	}
-	if len(key) < 32 {
-		return nil, fmt.Errorf("key of HTTP tokens in setting %s is damaged: delete that row, devices log in again", keySetting)
+	key, err := db.Unseal(store.TokenKey, row, sealed)
+	if err == nil && len(key) < 32 {
+		err = errors.New("too short")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key of HTTP tokens in setting %s is damaged: delete that row, devices log in again: %w", row, err)
 	}
 	return key, nil
 }

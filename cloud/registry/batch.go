@@ -109,7 +109,7 @@ func (r *Registry) insertAll(ctx context.Context, product string, list []*Device
 			d.Project, d.Revision = project, 1
 		}
 		for chunk := range slices.Chunk(list, rowsPerInsert) {
-			if err := insertDevices(ctx, tx, chunk); err != nil {
+			if err := r.insertDevices(ctx, tx, chunk); err != nil {
 				return err
 			}
 		}
@@ -117,11 +117,11 @@ func (r *Registry) insertAll(ctx context.Context, product string, list []*Device
 	})
 }
 
-func insertDevices(ctx context.Context, tx *store.Tx, list []*Device) error {
+func (r *Registry) insertDevices(ctx context.Context, tx *store.Tx, list []*Device) error {
 	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	args := make([]any, 0, 14*len(list))
 	for _, d := range list {
-		args = append(args, d.ID, d.Identity.Product, d.Identity.SN, d.Secret.Reveal(), d.Name, d.Description, int64(d.State),
+		args = append(args, d.ID, d.Identity.Product, d.Identity.SN, r.sealSecret(d.ID, d.Secret), d.Name, d.Description, int64(d.State),
 			millis(d.Created), 0, 0, 0, 0, d.Project, d.Revision)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO device (`+deviceColumns+`) VALUES `+row+strings.Repeat(", "+row, len(list)-1), args...)

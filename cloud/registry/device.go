@@ -101,7 +101,7 @@ func (r *Registry) DeviceByID(ctx context.Context, id int64) (*Device, error) {
 }
 
 func (r *Registry) readDevice(ctx context.Context, where string, args ...any) (*Device, error) {
-	d, err := scanDevice(r.db.QueryRow(ctx, `SELECT `+deviceColumns+` FROM device WHERE `+where, args...))
+	d, err := r.scanDevice(r.db.QueryRow(ctx, `SELECT `+deviceColumns+` FROM device WHERE `+where, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrDeviceNotFound
 	}
@@ -111,15 +111,19 @@ func (r *Registry) readDevice(ctx context.Context, where string, args ...any) (*
 	return d, nil
 }
 
-func scanDevice(row scanner) (*Device, error) {
+func (r *Registry) scanDevice(row scanner) (*Device, error) {
 	var (
 		d                                           Device
-		secret                                      string
+		sealed                                      []byte
 		state                                       int64
 		created, activated, online, offline, lastAt int64
 	)
-	err := row.Scan(&d.ID, &d.Identity.Product, &d.Identity.SN, &secret, &d.Name, &d.Description, &state,
+	err := row.Scan(&d.ID, &d.Identity.Product, &d.Identity.SN, &sealed, &d.Name, &d.Description, &state,
 		&created, &activated, &online, &offline, &lastAt, &d.Project, &d.Revision)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := r.db.Unseal(store.DeviceSecret, d.ID, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +131,11 @@ func scanDevice(row scanner) (*Device, error) {
 	d.Created, d.Activated, d.OnlineAt = fromMillis(created), fromMillis(activated), fromMillis(online)
 	d.OfflineAt, d.LastSeen = fromMillis(offline), fromMillis(lastAt)
 	return &d, nil
+}
+
+// sealSecret is a device's secret as it is stored.
+func (r *Registry) sealSecret(deviceID int64, s credential.Secret) []byte {
+	return r.db.Seal(store.DeviceSecret, deviceID, []byte(s.Reveal()))
 }
 
 // CreateDevice makes a device with a generated secret.
@@ -198,7 +207,11 @@ func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (
 	set.add("activated_at", 0)
 	set.add("registered", 0)
 	if newSecret {
-		set.add("secret", credential.NewSecret().Reveal())
+		d, err := r.readDevice(ctx, `product = ? AND sn = ?`, id.Product, id.SN)
+		if err != nil {
+			return nil, err
+		}
+		set.add("secret", r.sealSecret(d.ID, credential.NewSecret()))
 	}
 	return r.changeDevice(ctx, id, DeviceReset, nil, set)
 }
@@ -293,7 +306,7 @@ func (r *Registry) Devices(ctx context.Context, f Filter, page Page) (list []*De
 	if err != nil {
 		return nil, "", fmt.Errorf("registry: list devices: %w", err)
 	}
-	list, err = collect(rows, scanDevice)
+	list, err = collect(rows, r.scanDevice)
 	if err != nil {
 		return nil, "", fmt.Errorf("registry: list devices: %w", err)
 	}

@@ -91,7 +91,7 @@ func (r *Registry) Product(ctx context.Context, sn string) (*Product, error) {
 }
 
 func (r *Registry) readProduct(ctx context.Context, sn string) (*Product, error) {
-	p, err := scanProduct(r.db.QueryRow(ctx, `SELECT `+productColumns+` FROM product WHERE sn = ?`, sn))
+	p, err := r.scanProduct(r.db.QueryRow(ctx, `SELECT `+productColumns+` FROM product WHERE sn = ?`, sn))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrProductNotFound
 	}
@@ -113,20 +113,25 @@ func (r *Registry) readProduct(ctx context.Context, sn string) (*Product, error)
 // scanner is a row of either engine.
 type scanner interface{ Scan(dest ...any) error }
 
-func scanProduct(row scanner) (*Product, error) {
+func (r *Registry) scanProduct(row scanner) (*Product, error) {
 	var (
 		p                                 Product
-		secret, template                  string
+		sealed                            []byte
+		template                          string
 		kind, dynamic, pre, shadow, publd int64
 		created, updated                  int64
 	)
-	err := row.Scan(&p.SN, &secret, &p.Name, &p.Description, &kind, &dynamic, &pre, &shadow, &template, &publd, &created, &updated,
+	err := row.Scan(&p.SN, &sealed, &p.Name, &p.Description, &kind, &dynamic, &pre, &shadow, &template, &publd, &created, &updated,
 		&p.Project, &p.Revision)
 	if err != nil {
 		return nil, err
 	}
 	if kind < 0 || kind >= int64(len(kinds)) {
 		return nil, fmt.Errorf("stored kind %d is unknown", kind)
+	}
+	secret, err := r.db.Unseal(store.ProductSecret, p.SN, sealed)
+	if err != nil {
+		return nil, err
 	}
 	p.Secret, p.Kind = credential.Secret(secret), kinds[kind]
 	p.DynamicRegister, p.PreRegister, p.Shadow, p.Published = dynamic != 0, pre != 0, shadow != 0, publd != 0
@@ -181,7 +186,7 @@ func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, e
 	sn := ident.NewProductSN()
 	err = r.db.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			sn, credential.NewSecret().Reveal(), n.Name, n.Description, n.Kind.number(),
+			sn, r.db.Seal(store.ProductSecret, sn, []byte(credential.NewSecret().Reveal())), n.Name, n.Description, n.Kind.number(),
 			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now, n.Project, 1)
 		if err != nil {
 			return err
@@ -379,7 +384,7 @@ func (r *Registry) Products(ctx context.Context, f Filter, page Page) (list []*P
 	if err != nil {
 		return nil, "", fmt.Errorf("registry: list products: %w", err)
 	}
-	list, err = collect(rows, scanProduct)
+	list, err = collect(rows, r.scanProduct)
 	if err != nil {
 		return nil, "", fmt.Errorf("registry: list products: %w", err)
 	}

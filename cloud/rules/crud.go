@@ -88,7 +88,7 @@ func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, wri
 		if err := write(tx); err != nil {
 			return err
 		}
-		return storeActions(ctx, tx, &rule)
+		return r.storeActions(ctx, tx, &rule)
 	})
 	if store.IsUnique(err) {
 		return nil, ErrExists
@@ -105,7 +105,7 @@ func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, wri
 }
 
 // storeActions replaces the actions of a rule. The dead letters of those that go, go with them.
-func storeActions(ctx context.Context, tx *store.Tx, rule *Rule) error {
+func (r *Rules) storeActions(ctx context.Context, tx *store.Tx, rule *Rule) error {
 	q, args := `DELETE FROM dead_letter WHERE action IN (SELECT id FROM rule_action WHERE rule = ?)`, []any{rule.ID}
 	for _, a := range rule.Actions {
 		q, args = q+` AND action <> ?`, append(args, a.ID)
@@ -118,7 +118,7 @@ func storeActions(ctx context.Context, tx *store.Tx, rule *Rule) error {
 	}
 	for i, a := range rule.Actions {
 		_, err := tx.Exec(ctx, `INSERT INTO rule_action (id, rule, kind, config, position) VALUES (?, ?, ?, ?, ?)`,
-			a.ID, rule.ID, a.Kind, string(a.Config), i)
+			a.ID, rule.ID, a.Kind, r.Deps.Store.Seal(store.ActionConfig, a.ID, a.Config), i)
 		if err != nil {
 			return err
 		}
@@ -235,9 +235,13 @@ func (r *Rules) readActions(ctx context.Context) (actions map[int64][]Action, er
 		var (
 			a      Action
 			rule   int64
-			config string
+			sealed []byte
 		)
-		if err := rows.Scan(&a.ID, &rule, &a.Kind, &config); err != nil {
+		if err := rows.Scan(&a.ID, &rule, &a.Kind, &sealed); err != nil {
+			return nil, err
+		}
+		config, err := r.Deps.Store.Unseal(store.ActionConfig, a.ID, sealed)
+		if err != nil {
 			return nil, err
 		}
 		a.Config = json.RawMessage(config)

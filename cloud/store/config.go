@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/hawser-iot/hawser/cloud/keyring"
 )
 
 // Durability says what a commit survives.
@@ -22,6 +24,8 @@ type Config struct {
 	// Dir is the data folder. It is made when absent and locked while the DB is open. With a PostgreSQL DSN it may be
 	// empty; then nothing is locked.
 	Dir string
+	// Keyring is what secrets are sealed with; nil for a store of which nobody asks any.
+	Keyring *keyring.Keyring
 	// Durability is DurabilityPower (default) or DurabilityProcess.
 	Durability string
 	// CommitEvery is how long the first unit of a batch waits at most for others, once others are arriving; default 5 ms.

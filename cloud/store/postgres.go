@@ -150,6 +150,9 @@ func (b *intBool) Scan(src any) error {
 	return nil
 }
 
+// scrub is left to the server's own vacuum.
+func (e *postgresEngine) scrub(context.Context) error { return nil }
+
 func (e *postgresEngine) update(ctx context.Context, fn func(tx *Tx) error) error {
 	for try := 0; ; try++ {
 		err := e.updateOnce(ctx, fn)

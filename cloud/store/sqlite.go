@@ -220,6 +220,18 @@ func (e *sqliteEngine) update(ctx context.Context, fn func(tx *Tx) error) error 
 	return sqlTx.Commit()
 }
 
+// scrub rewrites the file without its free pages and empties the log.
+func (e *sqliteEngine) scrub(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, q := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
+		if _, err := e.admin.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("remove what was overwritten from %s: %w", e.path, err)
+		}
+	}
+	return nil
+}
+
 // sqliteTx runs the statements of an administrative transaction.
 type sqliteTx struct{ tx *sql.Tx }
 

@@ -25,6 +25,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/store/migrations"
 )
 
@@ -50,6 +51,8 @@ type engine interface {
 	// heads returns the newest outbox seq of each shard.
 	heads(ctx context.Context) ([Shards]int64, error)
 	dialect() Dialect
+	// scrub removes what was overwritten from the database's files, as far as that is in the engine's hands.
+	scrub(ctx context.Context) error
 	close() error
 }
 
@@ -61,6 +64,7 @@ type DB struct {
 	metrics *metrics
 	log     *slog.Logger
 	lock    *dirLock // nil without a data folder
+	keys    *keyring.Keyring
 
 	done  chan struct{} // closed when the committer has ended
 	close sync.Once
@@ -69,14 +73,14 @@ type DB struct {
 var errClosed = fmt.Errorf("%w: %w", ErrUnavailable, ErrClosed)
 
 // Open opens the database, makes it when it is not there, brings its schema up to date and starts the committer. Errors
-// are ErrConfig, ErrInUse, ErrReadOnly, ErrFull, ErrNewerSchema, ErrCorrupt or the driver's own, with a text that says
+// are ErrConfig, ErrInUse, ErrReadOnly, ErrFull, ErrNewerSchema, ErrCorrupt, ErrKeyring or the driver's own, with a text that says
 // what to do. reg may be nil. Close ends it.
 func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*DB, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{log: log, queue: newQueue(cfg.QueueMax), metrics: newMetrics(reg), done: make(chan struct{})}
+	db := &DB{log: log, keys: cfg.Keyring, queue: newQueue(cfg.QueueMax), metrics: newMetrics(reg), done: make(chan struct{})}
 	if cfg.Dir != "" {
 		if db.lock, err = lockDir(cfg.Dir); err != nil {
 			return nil, err
@@ -84,6 +88,11 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	}
 	if err := db.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, db.lock.release())
+	}
+	if db.keys != nil {
+		if err := db.checkKeys(ctx); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	return db, nil
 }

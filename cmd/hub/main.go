@@ -90,6 +90,6 @@ variable (--mqtt-addr is HAWSER_MQTT_ADDR) and a key of the configuration file
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(), newConfig(), newVersion())
+	root.AddCommand(newServe(), newConfig(), newKeyring(), newVersion())
 	return root
 }

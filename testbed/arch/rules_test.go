@@ -55,8 +55,9 @@ var floors = []floor{
 	{"cloud/job", []string{"protocol", "cloud/store", "cloud/bus"}, true, "jobs know only the store; hub hands the kinds in"},
 
 	// contracts and their adapters; storetest is test code, which may start servers
-	{"cloud/store/storetest", []string{"cloud/store", "testbed/harness"}, false, ""},
-	{"cloud/store", []string{"protocol"}, false, "the ground knows nobody above it"},
+	{"cloud/store/storetest", []string{"cloud/store", "cloud/keyring", "testbed/harness"}, false, ""},
+	{"cloud/store", []string{"protocol", "cloud/keyring"}, false, "the ground knows nobody above it"},
+	{"cloud/keyring", nil, true, "the ground knows nobody above it"},
 	{"cloud/bus", nil, false, "the ground knows nobody above it"},
 	{"cloud/blob", nil, false, "the ground knows nobody above it"},
 
@@ -67,7 +68,7 @@ var floors = []floor{
 }
 
 // ground is what every path and domain package may stand on.
-var ground = []string{"protocol", "firmware", "cloud/store", "cloud/bus", "cloud/blob", "cloud/registry", "cloud/account", "cloud/monitor"}
+var ground = []string{"protocol", "firmware", "cloud/keyring", "cloud/store", "cloud/bus", "cloud/blob", "cloud/registry", "cloud/account", "cloud/monitor"}
 
 // paths are the rooms that doors call.
 var paths = []string{"cloud/uplink", "cloud/downlink", "cloud/presence", "cloud/auth", "cloud/provision"}

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +14,10 @@ import (
 func cluster(t *testing.T, n int) []*harness.Hub {
 	t.Helper()
 	dsn, bus := harness.Postgres(t), harness.NATS(t)
+	keyring := filepath.Join(t.TempDir(), "keyring")
 	var hubs []*harness.Hub
 	for i := range n {
-		h := harness.StartHub(t, harness.HubOptions{Args: []string{"--store-dsn", dsn, "--nats-url", bus, "--node", fmt.Sprint(i + 1), "--publish-rate", "0", "--rule-http-allow-private"}})
+		h := harness.StartHub(t, harness.HubOptions{Args: []string{"--store-dsn", dsn, "--nats-url", bus, "--keyring-file", keyring, "--node", fmt.Sprint(i + 1), "--publish-rate", "0", "--rule-http-allow-private"}})
 		if i > 0 {
 			h.Key = hubs[0].Key // the first one made it
 		}

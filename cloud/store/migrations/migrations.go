@@ -10,6 +10,7 @@
 //	{{bytewise}}       after TEXT, or a text: compared byte by byte. SQLite does so anyway; COLLATE "C"
 //	{{outbox_key}}, {{outbox_primary}}
 //	                   the outbox's primary key: see 0002_outbox.sql
+//	{{only_postgres}}  at the beginning of a line that is for PostgreSQL alone
 //
 // Times are unix milliseconds in BIGINT, 0 meaning never; booleans are SMALLINT 0 or 1. A published file is never
 // edited: a change is a new file.
@@ -44,6 +45,7 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{bytewise}}", "",
 		"{{outbox_key}}", "seq INTEGER PRIMARY KEY, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", "",
+		"{{only_postgres}}", "--",
 	),
 	Postgres: strings.NewReplacer(
 		"{{id}}", "BIGINT PRIMARY KEY",
@@ -52,6 +54,7 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{bytewise}}", ` COLLATE "C"`,
 		"{{outbox_key}}", "seq BIGINT NOT NULL, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", ", PRIMARY KEY (shard, seq)",
+		"{{only_postgres}}", "",
 	),
 }
 

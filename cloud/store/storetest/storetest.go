@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/testbed/harness"
 )
@@ -29,9 +30,15 @@ func Postgres(t testing.TB) *store.DB {
 	return Open(t, store.Config{DSN: harness.Postgres(t)})
 }
 
+// Keyring is what the stores of tests are sealed with, unless their Config has another.
+var Keyring = keyring.New()
+
 // Open opens a store with cfg; it is closed with the test.
 func Open(t testing.TB, cfg store.Config) *store.DB {
 	t.Helper()
+	if cfg.Keyring == nil {
+		cfg.Keyring = Keyring
+	}
 	db, err := store.Open(t.Context(), cfg, slog.New(slog.NewTextHandler(t.Output(), nil)), nil)
 	if err != nil {
 		t.Fatalf("open store: %v", err)

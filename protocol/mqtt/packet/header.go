@@ -9,7 +9,7 @@ type Header struct {
 
 // ParseHeader reads a fixed header at the start of b and returns its length in bytes. A length of 0 without an
 // error means that b ends before the header does. Wrong types and flags are found from the first byte on, so
-// that a peer that speaks something else is known at once.
+// that a peer that speaks something else is known at once. Two rules depend on the version; Check knows them.
 func ParseHeader(b []byte) (h Header, n int, err error) {
 	if len(b) == 0 {
 		return h, 0, nil
@@ -23,6 +23,18 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		return h, 0, err
 	}
 	return h, 1 + n, nil
+}
+
+// Check holds a header of n bytes against the version of its connection: AUTH is of 5.0, which also wants the remaining length in
+// its shortest form.
+func (h Header) Check(n int, version byte) error {
+	switch {
+	case version < V5 && h.Type == AUTH:
+		return BadType
+	case version >= V5 && n != headerSize(h.Remaining):
+		return BadLength
+	}
+	return nil
 }
 
 // length reads the variable-length integer of section 2.2.3; n is 0 when b is too short.
@@ -42,7 +54,7 @@ func length(b []byte) (v, n int, err error) {
 func checkFlags(t Type, flags byte) error {
 	want := byte(0)
 	switch t {
-	case 0, 15:
+	case 0:
 		return BadType
 	case PUBLISH:
 		qos := flags >> 1 & 3
@@ -61,23 +73,30 @@ func checkFlags(t Type, flags byte) error {
 
 // appendHeader appends a fixed header; remaining must be at most MaxRemaining.
 func appendHeader(dst []byte, t Type, flags byte, remaining int) []byte {
-	dst = append(dst, byte(t)<<4|flags)
-	for remaining > 0x7f {
-		dst = append(dst, byte(remaining)|0x80)
-		remaining >>= 7
+	return appendLength(append(dst, byte(t)<<4|flags), remaining)
+}
+
+// appendLength appends a variable-length integer.
+func appendLength(dst []byte, v int) []byte {
+	for v > 0x7f {
+		dst = append(dst, byte(v)|0x80)
+		v >>= 7
 	}
-	return append(dst, byte(remaining))
+	return append(dst, byte(v))
 }
 
 // headerSize is the length in bytes of a fixed header.
-func headerSize(remaining int) int {
+func headerSize(remaining int) int { return 1 + lengthSize(remaining) }
+
+// lengthSize is the length in bytes of a variable-length integer.
+func lengthSize(v int) int {
 	switch {
-	case remaining < 1<<7:
+	case v < 1<<7:
+		return 1
+	case v < 1<<14:
 		return 2
-	case remaining < 1<<14:
+	case v < 1<<21:
 		return 3
-	case remaining < 1<<21:
-		return 4
 	}
-	return 5
+	return 4
 }

@@ -8,6 +8,8 @@ type Publish struct {
 	QoS     byte
 	Dup     bool
 	Retain  bool
+
+	Properties Properties // of 5.0
 }
 
 // DecodePublish decodes the bytes behind the fixed header of a PUBLISH; flags are those of the header.
@@ -37,6 +39,15 @@ func PublishSize(topic, payload int, qos byte) (size, remaining int) {
 
 // AppendPublish appends a PUBLISH; the topic must be at most MaxString bytes.
 func AppendPublish[T string | []byte](dst []byte, topic T, payload []byte, qos byte, id uint16, dup, retain bool) []byte {
+	_, remaining := PublishSize(len(topic), len(payload), qos)
+	dst = appendField(appendHeader(dst, PUBLISH, publishFlags(qos, dup, retain), remaining), topic)
+	if qos > 0 {
+		dst = appendID(dst, id)
+	}
+	return append(dst, payload...)
+}
+
+func publishFlags(qos byte, dup, retain bool) byte {
 	flags := qos << 1
 	if dup {
 		flags |= 8
@@ -44,12 +55,7 @@ func AppendPublish[T string | []byte](dst []byte, topic T, payload []byte, qos b
 	if retain {
 		flags |= 1
 	}
-	_, remaining := PublishSize(len(topic), len(payload), qos)
-	dst = appendField(appendHeader(dst, PUBLISH, flags, remaining), topic)
-	if qos > 0 {
-		dst = appendID(dst, id)
-	}
-	return append(dst, payload...)
+	return flags
 }
 
 // SetPublishID writes id and the DUP flag into an encoded PUBLISH of QoS 1 or 2, so that it can be kept encoded and sent again.
@@ -64,4 +70,23 @@ func SetPublishID(p []byte, id uint16, dup bool) {
 	}
 	n += 2 + int(p[n])<<8 + int(p[n+1])
 	p[n], p[n+1] = byte(id>>8), byte(id)
+}
+
+// SetPublishExpiry writes the seconds that are left into an encoded PUBLISH of 5.0; one without MessageExpiry stays as it is.
+func SetPublishExpiry(p []byte, seconds uint32) {
+	h, n, err := ParseHeader(p)
+	if err != nil || n == 0 || len(p) < n+h.Remaining {
+		return
+	}
+	var pub Publish
+	if DecodePublish5(h.Flags, p[n:n+h.Remaining], &pub) != nil {
+		return
+	}
+	for rest := pub.Properties; len(rest) > 0; {
+		at := rest
+		var one Property
+		if one, rest = rest.Next(); one.ID == MessageExpiry {
+			at[1], at[2], at[3], at[4] = byte(seconds>>24), byte(seconds>>16), byte(seconds>>8), byte(seconds)
+		}
+	}
 }

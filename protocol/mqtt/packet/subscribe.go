@@ -6,13 +6,14 @@ type Filters struct {
 	qos  bool // each filter is followed by its QoS
 }
 
-// Filter is a topic filter with the QoS asked for.
+// Filter is a topic filter with the QoS asked for; in a SUBSCRIBE of 5.0 all Options are in QoS.
 type Filter struct {
 	Filter string
 	QoS    byte
 }
 
-// Next returns the next filter, which points into the packet; ok is false after the last. In an UNSUBSCRIBE qos is 0.
+// Next returns the next filter, which points into the packet; ok is false after the last. In a SUBSCRIBE of 5.0 qos holds all Options,
+// in an UNSUBSCRIBE it is 0.
 func (f *Filters) Next() (filter []byte, qos byte, ok bool) {
 	filter, f.rest, ok = field(f.rest)
 	if ok && f.qos {
@@ -34,25 +35,43 @@ func decodeFilters(body []byte, qos bool) (id uint16, f Filters, err error) {
 	if err != nil {
 		return 0, f, err
 	}
-	if len(rest) == 0 {
-		return 0, f, NoFilters
+	f = Filters{rest: rest, qos: qos}
+	if err := f.check(checkQoS); err != nil {
+		return 0, Filters{}, err
 	}
-	all := Filters{rest: rest, qos: qos}
-	for len(rest) > 0 {
-		filter, after, ok := field(rest)
+	return id, f, nil
+}
+
+func checkQoS(_ []byte, qos byte) error {
+	if qos > 2 {
+		return BadQoS
+	}
+	return nil
+}
+
+// check goes through all filters; options judges one with what follows it.
+func (f Filters) check(options func(filter []byte, o byte) error) error {
+	if len(f.rest) == 0 {
+		return NoFilters
+	}
+	for len(f.rest) > 0 {
+		filter, after, ok := field(f.rest)
 		switch {
-		case !ok || qos && len(after) == 0:
-			return 0, f, BadSize
+		case !ok || f.qos && len(after) == 0:
+			return BadSize
 		case !ValidFilter(filter):
-			return 0, f, BadFilter
-		case qos && after[0] > 2:
-			return 0, f, BadQoS
-		case qos:
-			after = after[1:]
+			return BadFilter
 		}
-		rest = after
+		o := byte(0)
+		if f.qos {
+			o, after = after[0], after[1:]
+		}
+		if err := options(filter, o); err != nil {
+			return err
+		}
+		f.rest = after
 	}
-	return id, all, nil
+	return nil
 }
 
 // AppendSubscribe appends a SUBSCRIBE.

@@ -14,6 +14,9 @@ func (c *conn) handle(h packet.Header, body []byte) error {
 	if err := c.heard(); err != nil {
 		return err
 	}
+	if h.Type == packet.AUTH {
+		return packet.BadType
+	}
 	switch h.Type {
 	case packet.PUBLISH:
 		return c.publish(h.Flags, body)

@@ -48,6 +48,9 @@ func (c *conn) readConnect() (*Connect, error) {
 	var p packet.Connect
 	err = packet.DecodeConnect(body, &p)
 	c.version = p.Level
+	if err == nil && p.Level == packet.V5 {
+		err = packet.BadProtocolLevel
+	}
 	if errors.Is(err, packet.BadProtocolLevel) {
 		return nil, c.refuse(packet.BadVersion, err)
 	}
@@ -113,7 +116,7 @@ func (c *conn) refuse(code packet.ConnackCode, err error) error {
 	c.mu.Lock()
 	o := c.outLocked()
 	if c.version == packet.V5 {
-		o.b = packet.AppendConnackV5Version(o.b)
+		o.b = packet.AppendConnack5(o.b, false, packet.UnsupportedVersion, nil)
 	} else {
 		o.b = packet.AppendConnack(o.b, false, code)
 	}

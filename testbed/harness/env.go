@@ -55,14 +55,23 @@ func Binary(e Env, name string) string {
 		binaries.dir, binaries.path = dir, map[string]string{}
 	}
 	out := filepath.Join(binaries.dir, "hawser-"+name)
-	cmd := exec.Command("go", "build", "-o", out, "./cmd/"+name)
-	cmd.Dir = Root(e)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if b, err := cmd.CombinedOutput(); err != nil {
-		e.Fatalf("build ./cmd/%s: %v\n%s", name, err, b)
+	if err := Build(e, out, name); err != nil {
+		e.Fatalf("%v", err)
 	}
 	binaries.path[name] = out
 	return out
+}
+
+// Build builds ./cmd/<name> as a release is built, static and stripped, into out; env adds to the environment (GOARCH=arm).
+func Build(e Env, out, name string, env ...string) error {
+	e.Helper()
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "./cmd/"+name)
+	cmd.Dir = Root(e)
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build ./cmd/%s: %w\n%s", name, err, b)
+	}
+	return nil
 }
 
 // RemoveBinaries deletes what Binary built; call it at the end of TestMain.

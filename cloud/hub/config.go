@@ -87,7 +87,7 @@ func DefaultConfig() Config {
 		HTTPSAddr:        ":8443",
 		PprofAddr:        Off,
 		Durability:       store.DurabilityPower,
-		CommitEvery:      5 * time.Millisecond,
+		CommitEvery:      10 * time.Millisecond,
 		MaxPacket:        mqtt.MaxPacket,
 		KeepAliveMin:     30,
 		KeepAliveMax:     1200,

@@ -28,7 +28,7 @@ type Config struct {
 	Keyring *keyring.Keyring
 	// Durability is DurabilityPower (default) or DurabilityProcess.
 	Durability string
-	// CommitEvery is how long the first unit of a batch waits at most for others, once others are arriving; default 5 ms.
+	// CommitEvery is how long the first unit of a batch waits at most for others, once others are arriving; default 10 ms.
 	// A lone unit does not wait.
 	CommitEvery time.Duration
 	// CommitMax is the number of units that end a batch early; default 1000.
@@ -46,7 +46,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Durability = DurabilityPower
 	}
 	if c.CommitEvery == 0 {
-		c.CommitEvery = 5 * time.Millisecond
+		c.CommitEvery = 10 * time.Millisecond
 	}
 	if c.CommitMax == 0 {
 		c.CommitMax = 1000

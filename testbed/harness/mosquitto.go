@@ -2,10 +2,12 @@ package harness
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -13,6 +15,7 @@ import (
 // check of the conformance suite.
 type Mosquitto struct {
 	Addr, TLSAddr string // TLSAddr is empty without a certificate
+	WebSocket     string // URL, empty unless asked for
 	cmd           *exec.Cmd
 }
 
@@ -20,6 +23,9 @@ type Mosquitto struct {
 type MosquittoOptions struct {
 	CertFile, KeyFile string // opens a TLS listener
 	PasswordFile      string // else anonymous
+	Anonymous         bool   // nobody needs a password, but one that is given must be right
+	ACLFile           string // who may do what; else everybody everything
+	WebSocket         bool   // opens a WebSocket listener
 	Pin               string // CPU list for taskset
 }
 
@@ -33,15 +39,22 @@ func StartMosquitto(e Env, opt MosquittoOptions) *Mosquitto {
 	}
 	m := &Mosquitto{Addr: FreeAddr(e)}
 	conf := "per_listener_settings false\nmax_queued_messages 0\nmax_inflight_messages 0\nset_tcp_nodelay true\n"
-	if opt.PasswordFile == "" {
-		conf += "allow_anonymous true\n"
-	} else {
-		conf += "allow_anonymous false\npassword_file " + opt.PasswordFile + "\n"
+	conf += fmt.Sprintf("allow_anonymous %v\n", opt.Anonymous || opt.PasswordFile == "")
+	if opt.PasswordFile != "" {
+		conf += "password_file " + opt.PasswordFile + "\n"
+	}
+	if opt.ACLFile != "" {
+		conf += "acl_file " + opt.ACLFile + "\n"
 	}
 	conf += listener(m.Addr)
 	if opt.CertFile != "" {
 		m.TLSAddr = FreeAddr(e)
 		conf += listener(m.TLSAddr) + fmt.Sprintf("certfile %s\nkeyfile %s\n", opt.CertFile, opt.KeyFile)
+	}
+	if opt.WebSocket {
+		addr := FreeAddr(e)
+		m.WebSocket = "ws://" + addr
+		conf += listener(addr) + "protocol websockets\n"
 	}
 	file := filepath.Join(e.TempDir(), "mosquitto.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
@@ -60,6 +73,9 @@ func StartMosquitto(e Env, opt MosquittoOptions) *Mosquitto {
 		_ = m.cmd.Wait()
 	})
 	Eventually(e, 10*time.Second, "mosquitto listens on "+m.Addr, func() bool { return listens(m.Addr) })
+	if url, ok := strings.CutPrefix(m.WebSocket, "ws://"); ok {
+		Eventually(e, 10*time.Second, "mosquitto listens on "+m.WebSocket, func() bool { return listens(url) })
+	}
 	return m
 }
 
@@ -79,13 +95,18 @@ func listens(addr string) bool {
 	return c.Close() == nil
 }
 
-// FreeAddr returns a loopback address whose port was free a moment ago.
+// FreeAddr returns a loopback address whose port was free a moment ago. The port is below the range from which the kernel
+// serves outgoing connections, so that none of them takes it before its server does.
 func FreeAddr(e Env) string {
 	e.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		e.Fatalf("free port: %v", err)
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	e.Fatalf("free port: %v", err)
+	return ""
 }

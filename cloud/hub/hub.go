@@ -13,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -281,11 +283,28 @@ func (h *Hub) deviceBaseURL() string {
 	case h.cfg.DeviceBaseURL != "":
 		return strings.TrimSuffix(h.cfg.DeviceBaseURL, "/")
 	case h.doors.https != nil:
-		return "https://" + address(h.doors.https)
+		return "https://" + reachable(h.doors.https.Addr(), h.cfg.TLSHosts)
 	case h.doors.http != nil:
-		return "http://" + address(h.doors.http)
+		return "http://" + reachable(h.doors.http.Addr(), h.cfg.TLSHosts)
 	}
 	return ""
+}
+
+// reachable is addr with a host that others can use: where the hub listens on every address, the first of hosts, which
+// the operator says are its own, or this machine's name.
+func reachable(addr net.Addr, hosts []string) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	host := "localhost"
+	if name, err := os.Hostname(); err == nil {
+		host = name
+	}
+	if len(hosts) > 0 {
+		host = hosts[0]
+	}
+	return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
 // commit is the source revision that the Go tool has put into the binary.

@@ -5,12 +5,14 @@
 // right credential is never refused because others tried wrong ones: throttling only delays the answer to wrong credentials, by the
 // pair of identity and address.
 //
-// It knows authmode 1 (DeviceSecret) and 2 (dynamic registration). Sessions and state are presence's business, what a
-// restricted session may ask for is provision's.
+// It knows the authmodes 1 (DeviceSecret), 2 (dynamic registration), 3 (HMAC with a time or a nonce) and x509 (client certificate),
+// and applications with an API key. Sessions and state are presence's business, what a restricted session may ask for is
+// provision's, which certificates hold is known by auth/authority.
 package auth
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -26,18 +29,19 @@ import (
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
-// Config bounds the throttle.
+// Config bounds the throttle and the clock.
 type Config struct {
 	FreeTries int           // wrong credentials of a pair that are answered at once
 	MaxDelay  time.Duration // the longest delay of an answer to a wrong one; it doubles from 100 ms
 	Forget    time.Duration // after it a quiet pair starts afresh
 	Pairs     int           // pairs remembered; the one quiet for longest is forgotten first
 	Delayed   int           // answers delayed at once; more are refused without delay
+	ClockSkew time.Duration // how far the time of an HMAC login may be off
 }
 
 // DefaultConfig answers five wrong tries at once and the tenth after 3.2 s.
 func DefaultConfig() Config {
-	return Config{FreeTries: 5, MaxDelay: 5 * time.Second, Forget: 10 * time.Minute, Pairs: 10_000, Delayed: 1_000}
+	return Config{FreeTries: 5, MaxDelay: 5 * time.Second, Forget: 10 * time.Minute, Pairs: 10_000, Delayed: 1_000, ClockSkew: time.Hour}
 }
 
 // Grant is what a login may do.
@@ -46,7 +50,17 @@ type Grant struct {
 	Product    *registry.Product
 	Perms      *topic.Permissions
 	Options    credential.Options
-	Restricted bool // dynamic registration: only the password topics
+	Restricted bool            // dynamic registration: only the password topics
+	Proof      authority.Proof // of a login by certificate, else zero
+}
+
+// Attempt is what somebody shows who wants in.
+type Attempt struct {
+	Login    credential.Login
+	ClientID string
+	Password []byte
+	Peer     []*x509.Certificate // what the client presented and holds the key of, its own first; not verified further
+	Remote   string              // the peer's address, with or without port
 }
 
 // Refusal is the error of Login. Reason is for the log and the operator, not for the client.
@@ -83,49 +97,92 @@ const (
 	NotPreRegister  Reason = "device is not pre-registered"
 	AlreadyActive   Reason = "device has logged in with its own secret: reset it to register again"
 	Unavailable     Reason = "registry unavailable"
+	BadTime         Reason = "clock is off by more than an hour, or no time was sent"
+	BadNonce        Reason = "nonce is unknown, used or older than 60 s"
+	NoCertificate   Reason = "no client certificate"
+	BadCertificate  Reason = "certificate is of no authority that the product accepts"
+	OldCertificate  Reason = "certificate has expired or holds not yet"
+	RevokedCert     Reason = "certificate is revoked"
+	OtherSubject    Reason = "certificate is another device's"
+	WrongKey        Reason = "wrong API key"
 )
+
+// Deps are what logins are judged by.
+type Deps struct {
+	Registry    *registry.Registry
+	Authorities *authority.Authorities // nil: no logins by certificate
+	Nonces      *Nonces                // nil: no logins with a nonce
+	Keys        Keys                   // nil: no applications
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer // nil: not exported
+}
 
 // Service judges logins. It is safe for concurrent use.
 type Service struct {
-	cfg      Config
-	reg      *registry.Registry
-	log      *slog.Logger
+	cfg Config
+	Deps
 	metrics  *metrics
 	throttle *throttle
+	now      func() time.Time
 }
 
-// New returns a Service over reg; metrics may be nil.
-func New(reg *registry.Registry, cfg Config, log *slog.Logger, metrics prometheus.Registerer) *Service {
-	return &Service{cfg: cfg, reg: reg, log: log, metrics: newMetrics(metrics), throttle: newThrottle(cfg, time.Now)}
+// New returns a Service.
+func New(cfg Config, d Deps) *Service {
+	return &Service{cfg: cfg, Deps: d, metrics: newMetrics(d.Metrics), throttle: newThrottle(cfg, time.Now), now: time.Now}
 }
 
-// Login checks a parsed user name with its password. remote is the peer's address, with or without port. It may block: to
-// read the registry, and to delay the answer to wrong credentials. Errors are *Refusal.
-func (s *Service) Login(ctx context.Context, l credential.Login, clientID string, password []byte, remote string) (*Grant, error) {
-	g, refusal := s.judge(ctx, l, clientID, string(password))
-	pair := pair{l.Device, host(remote)}
+// Login judges an attempt of a device. It may block: to read the registry, and to delay the answer to wrong credentials. Errors are
+// *Refusal.
+func (s *Service) Login(ctx context.Context, a Attempt) (*Grant, error) {
+	if len(a.Password) == 0 && len(a.Peer) > 0 && a.Login.Mode == credential.ModeSecret {
+		a.Login.Mode = credential.ModeX509 // no password with a client certificate
+	}
+	g, refusal := s.judge(ctx, a)
+	pair := pair{a.Login.Device.ClientID(), host(a.Remote)}
 	if refusal == nil {
-		s.metrics.logins.WithLabelValues(l.Mode.String()).Inc()
+		s.metrics.logins.WithLabelValues(a.Login.Mode.String()).Inc()
 		s.throttle.forget(pair)
 		return g, nil
 	}
-	s.refuse(ctx, l, pair, refusal)
+	s.refuse(ctx, a.Login.Device, pair, refusal)
 	return nil, refusal
 }
 
 // Signed checks a device's HTTP login: signature is the hex HMAC-SHA256 of body under the DeviceSecret. Its errors and its
 // throttle are those of Login; it changes no state.
 func (s *Service) Signed(ctx context.Context, dev ident.Device, body []byte, signature, remote string) (*Grant, error) {
-	l := credential.Login{Device: dev, Mode: credential.ModeSecret}
-	g, refusal := s.device(ctx, l, func(secret credential.Secret) bool { return credential.VerifyBody(secret, body, signature) })
-	pair := pair{dev, host(remote)}
+	return s.http(ctx, dev, remote, func() (*Grant, *Refusal) {
+		return s.device(ctx, credential.Login{Device: dev, Mode: credential.ModeSecret}, func(d *registry.Device) *Refusal {
+			return wrong(credential.VerifyBody(d.Secret, body, signature))
+		})
+	})
+}
+
+// Certified checks a device's HTTP login by client certificate.
+func (s *Service) Certified(ctx context.Context, dev ident.Device, peer []*x509.Certificate, remote string) (*Grant, error) {
+	return s.http(ctx, dev, remote, func() (*Grant, *Refusal) {
+		return s.certificate(ctx, Attempt{Login: credential.Login{Device: dev, Mode: credential.ModeX509}, ClientID: dev.ClientID(), Peer: peer})
+	})
+}
+
+func (s *Service) http(ctx context.Context, dev ident.Device, remote string, judge func() (*Grant, *Refusal)) (*Grant, error) {
+	g, refusal := judge()
+	pair := pair{dev.ClientID(), host(remote)}
 	if refusal == nil {
 		s.metrics.logins.WithLabelValues("http").Inc()
 		s.throttle.forget(pair)
 		return g, nil
 	}
-	s.refuse(ctx, l, pair, refusal)
+	s.refuse(ctx, dev, pair, refusal)
 	return nil, refusal
+}
+
+// wrong refuses what was not right.
+func wrong(right bool) *Refusal {
+	if right {
+		return nil
+	}
+	return &Refusal{Code: packet.BadCredentials, Reason: WrongSecret}
 }
 
 // Refuse counts and logs a refusal that a door has decided itself, before Login.
@@ -136,12 +193,12 @@ func (s *Service) Refuse(dev ident.Device, remote string, code packet.ConnackCod
 }
 
 // refuse logs and counts, and makes a guesser wait.
-func (s *Service) refuse(ctx context.Context, l credential.Login, p pair, r *Refusal) {
+func (s *Service) refuse(ctx context.Context, dev ident.Device, p pair, r *Refusal) {
 	wait := time.Duration(0)
 	if r.guess() {
 		wait = s.throttle.wrong(p)
 	}
-	s.note(l.Device, p.host, r, wait)
+	s.note(dev, p.host, r, wait)
 	if wait > 0 {
 		s.throttle.delay(ctx, wait)
 	}
@@ -157,7 +214,7 @@ func (s *Service) note(dev ident.Device, host string, r *Refusal, wait time.Dura
 		s.metrics.delayed.Inc()
 		level = slog.LevelDebug // a guesser must not fill the log
 	}
-	log := s.log.With("product", dev.Product, "device", dev.SN, "remote", host, "reason", string(r.Reason), "code", r.Code.String())
+	log := s.Log.With("product", dev.Product, "device", dev.SN, "remote", host, "reason", string(r.Reason), "code", r.Code.String())
 	if r.Err != nil {
 		log = log.With("err", r.Err)
 	}
@@ -166,24 +223,32 @@ func (s *Service) note(dev ident.Device, host string, r *Refusal, wait time.Dura
 
 // guess tells whether the refusal answers a guess at names or secrets.
 func (r *Refusal) guess() bool {
-	return r.Reason == UnknownProduct || r.Reason == UnknownDevice || r.Reason == WrongSecret
+	switch r.Reason {
+	case UnknownProduct, UnknownDevice, WrongSecret, WrongKey, BadCertificate, OtherSubject:
+		return true
+	}
+	return false
 }
 
-func (s *Service) judge(ctx context.Context, l credential.Login, clientID, password string) (*Grant, *Refusal) {
-	if l.Mode != credential.ModeSecret && l.Mode != credential.ModeRegister {
-		return nil, &Refusal{Code: packet.NotAuthorized, Reason: ModeUnsupported}
-	}
-	if clientID != l.Device.ClientID() {
+func (s *Service) judge(ctx context.Context, a Attempt) (*Grant, *Refusal) {
+	if a.ClientID != a.Login.Device.ClientID() {
 		return nil, &Refusal{Code: packet.IdentifierRejected, Reason: BadClientID}
 	}
-	if l.Mode == credential.ModeRegister {
-		return s.register(ctx, l, password)
+	switch a.Login.Mode {
+	case credential.ModeSecret:
+		return s.device(ctx, a.Login, func(d *registry.Device) *Refusal { return wrong(d.Secret.Equal(string(a.Password))) })
+	case credential.ModeRegister:
+		return s.register(ctx, a.Login, string(a.Password))
+	case credential.ModeHMAC:
+		return s.hmac(ctx, a)
+	case credential.ModeX509:
+		return s.certificate(ctx, a)
 	}
-	return s.device(ctx, l, func(secret credential.Secret) bool { return secret.Equal(password) })
+	return nil, &Refusal{Code: packet.NotAuthorized, Reason: ModeUnsupported}
 }
 
 func (s *Service) product(ctx context.Context, sn string) (*registry.Product, *Refusal) {
-	product, err := s.reg.Product(ctx, sn)
+	product, err := s.Registry.Product(ctx, sn)
 	if errors.Is(err, registry.ErrProductNotFound) {
 		return nil, &Refusal{Code: packet.BadCredentials, Reason: UnknownProduct}
 	}
@@ -197,20 +262,23 @@ func unavailable(err error) *Refusal {
 	return &Refusal{Code: packet.ServerUnavailable, Reason: Unavailable, Err: err}
 }
 
-// device is a login with the device's own secret, which right judges.
-func (s *Service) device(ctx context.Context, l credential.Login, right func(credential.Secret) bool) (*Grant, *Refusal) {
+// device is a login with what is the device's own, which proven judges.
+func (s *Service) device(ctx context.Context, l credential.Login, proven func(*registry.Device) *Refusal) (*Grant, *Refusal) {
 	product, refusal := s.product(ctx, l.Device.Product)
 	if refusal != nil {
 		return nil, refusal
 	}
-	dev, err := s.reg.Device(ctx, l.Device)
+	dev, err := s.Registry.Device(ctx, l.Device)
 	switch {
 	case errors.Is(err, registry.ErrDeviceNotFound):
 		return nil, &Refusal{Code: packet.BadCredentials, Reason: UnknownDevice}
 	case err != nil:
 		return nil, unavailable(err)
-	case !right(dev.Secret):
-		return nil, &Refusal{Code: packet.BadCredentials, Reason: WrongSecret}
+	}
+	refusal = proven(dev)
+	switch {
+	case refusal != nil:
+		return nil, refusal
 	case dev.State == registry.Disabled:
 		return nil, &Refusal{Code: packet.NotAuthorized, Reason: DeviceDisabled}
 	case product.Kind == registry.KindSubdevice:
@@ -248,14 +316,14 @@ func (s *Service) register(ctx context.Context, l credential.Login, password str
 
 // candidate finds or makes the device that wants to register.
 func (s *Service) candidate(ctx context.Context, id ident.Device, product *registry.Product) (*registry.Device, *Refusal) {
-	dev, err := s.reg.Device(ctx, id)
+	dev, err := s.Registry.Device(ctx, id)
 	if errors.Is(err, registry.ErrDeviceNotFound) {
 		if product.PreRegister {
 			return nil, &Refusal{Code: packet.NotAuthorized, Reason: NotPreRegister}
 		}
-		dev, err = s.reg.CreateDevice(ctx, registry.NewDevice{Product: id.Product, SN: id.SN})
+		dev, err = s.Registry.CreateDevice(ctx, registry.NewDevice{Product: id.Product, SN: id.SN})
 		if errors.Is(err, registry.ErrExists) {
-			dev, err = s.reg.Device(ctx, id) // the same device came twice at once
+			dev, err = s.Registry.Device(ctx, id) // the same device came twice at once
 		}
 	}
 	switch {

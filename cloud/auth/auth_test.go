@@ -12,7 +12,6 @@ import (
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/protocol/credential"
-	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,9 +31,10 @@ func TestThrottle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(reg, Config{FreeTries: 2, MaxDelay: time.Hour, Forget: time.Hour, Pairs: 10, Delayed: 10}, slog.New(slog.DiscardHandler), nil)
+	s := New(Config{FreeTries: 2, MaxDelay: time.Hour, Forget: time.Hour, Pairs: 10, Delayed: 10}, Deps{Registry: reg, Log: slog.New(slog.DiscardHandler)})
 	login := func(ctx context.Context, secret, remote string) error {
-		_, err := s.Login(ctx, credential.Login{Device: d.Identity, Mode: credential.ModeSecret}, d.Identity.ClientID(), []byte(secret), remote)
+		_, err := s.Login(ctx, Attempt{Login: credential.Login{Device: d.Identity, Mode: credential.ModeSecret}, ClientID: d.Identity.ClientID(),
+			Password: []byte(secret), Remote: remote})
 		return err
 	}
 	if err := login(t.Context(), d.Secret.Reveal(), "10.0.0.9:1"); err != nil { // and the registry's cache is warm
@@ -48,16 +48,16 @@ func TestThrottle(t *testing.T) {
 		}
 		cancel()
 	}
-	if got := s.throttle.wrong(pair{d.Identity, "10.0.0.1"}); got < 5*time.Second {
+	if got := s.throttle.wrong(pair{d.Identity.ClientID(), "10.0.0.1"}); got < 5*time.Second {
 		t.Errorf("the ninth wrong try waits %s", got)
 	}
-	if got := s.throttle.wrong(pair{d.Identity, "10.0.0.2"}); got != 0 {
+	if got := s.throttle.wrong(pair{d.Identity.ClientID(), "10.0.0.2"}); got != 0 {
 		t.Errorf("the first wrong try from elsewhere waits %s", got)
 	}
 	if err := login(t.Context(), d.Secret.Reveal(), "10.0.0.1:2"); err != nil {
 		t.Errorf("the right secret from the same address: %v", err)
 	}
-	if got := s.throttle.wrong(pair{d.Identity, "10.0.0.1"}); got != 0 {
+	if got := s.throttle.wrong(pair{d.Identity.ClientID(), "10.0.0.1"}); got != 0 {
 		t.Errorf("after a right one a wrong one waits %s", got)
 	}
 }
@@ -66,19 +66,19 @@ func TestThrottleIsBounded(t *testing.T) {
 	now := time.Unix(1000, 0)
 	th := newThrottle(Config{FreeTries: 1, MaxDelay: time.Second, Forget: time.Minute, Pairs: 3, Delayed: 1}, func() time.Time { return now })
 	for _, host := range []string{"a", "b", "c", "d", "e"} {
-		th.wrong(pair{ident.Device{}, host})
+		th.wrong(pair{"", host})
 	}
 	if len(th.pairs) != 3 || th.order.Len() != 3 {
 		t.Errorf("%d pairs kept, want 3", len(th.pairs))
 	}
 	for range 20 {
-		th.wrong(pair{ident.Device{}, "e"})
+		th.wrong(pair{"", "e"})
 	}
-	if got := th.wrong(pair{ident.Device{}, "e"}); got != time.Second {
+	if got := th.wrong(pair{"", "e"}); got != time.Second {
 		t.Errorf("waits %s, want no more than the bound", got)
 	}
 	now = now.Add(2 * time.Minute)
-	if got := th.wrong(pair{ident.Device{}, "e"}); got != 0 {
+	if got := th.wrong(pair{"", "e"}); got != 0 {
 		t.Errorf("after a quiet time waits %s", got)
 	}
 }

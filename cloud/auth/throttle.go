@@ -5,14 +5,12 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
 // pair is what wrong credentials are counted by: somebody else's wrong ones, from another address, do not count.
 type pair struct {
-	dev  ident.Device
-	host string
+	identity string // ClientID of a device, id of an API key
+	host     string
 }
 
 // firstDelay is that of the first try after the free ones; each further one doubles it.

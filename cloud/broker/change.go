@@ -39,6 +39,18 @@ func (b *Broker) cutOff(c registry.Change) {
 	}
 }
 
+// Revoke ends the sessions that stand on a certificate, or, without serial, on an authority for a product. It costs a walk over
+// this node's sessions.
+func (b *Broker) Revoke(authority, serial, product string) {
+	b.Presence.Each(func(s *presence.Session) bool {
+		p := s.Proof
+		if p.Authority == authority && (p.Serial == serial || serial == "" && s.Device.Identity.Product == product) {
+			b.engine.Kick(identity(s), server.CauseKicked)
+		}
+		return true
+	})
+}
+
 // refresh gives the sessions of a product its new snapshot and permissions. It costs a walk over this node's sessions,
 // at each change of a product.
 func (b *Broker) refresh(product string) {

@@ -2,11 +2,14 @@ package broker
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/registry"
@@ -24,6 +27,7 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 	}
 	s, kept, err := b.Presence.Connect(ctx, presence.Login{
 		Device: grant.Device, Product: grant.Product, Perms: grant.Perms, Options: grant.Options, Restricted: grant.Restricted,
+		Proof:      presence.Proof{Authority: grant.Proof.Authority, Serial: grant.Proof.Serial},
 		Persistent: !c.Clean, Remote: c.Remote, KeepAlive: c.KeepAlive,
 	})
 	if err != nil {
@@ -38,14 +42,32 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 
 // login parses and judges what CONNECT says of the device.
 func (b *Broker) login(ctx context.Context, c *server.Connect) (*auth.Grant, error) {
-	l, err := credential.ParseUserName(c.UserName)
+	l, err := parseLogin(c)
 	if err != nil {
 		return nil, b.Auth.Refuse(ident.Device{}, c.Remote, packet.BadCredentials, auth.BadUserName)
 	}
 	if c.KeepAlive < b.cfg.KeepAliveMin || c.KeepAlive > b.cfg.KeepAliveMax {
 		return nil, b.Auth.Refuse(l.Device, c.Remote, packet.IdentifierRejected, auth.BadKeepAlive)
 	}
-	return b.Auth.Login(ctx, l, c.ClientID, c.Password, c.Remote)
+	return b.Auth.Login(ctx, auth.Attempt{Login: l, ClientID: c.ClientID, Password: c.Password, Peer: peer(c), Remote: c.Remote})
+}
+
+// peer is what the client presented over TLS. The listener asks for certificates and does not verify them: auth does.
+func peer(c *server.Connect) []*x509.Certificate {
+	if c.TLS == nil {
+		return nil
+	}
+	return c.TLS.PeerCertificates
+}
+
+// parseLogin reads the user name; one who shows a certificate needs none.
+func parseLogin(c *server.Connect) (credential.Login, error) {
+	if c.UserName == "" && len(peer(c)) > 0 {
+		product, sn, _ := strings.Cut(c.ClientID, ".")
+		l := credential.Login{Device: ident.Device{Product: product, SN: sn}, Mode: credential.ModeX509}
+		return l, l.Device.Check()
+	}
+	return credential.ParseUserName(c.UserName)
 }
 
 // identity is what the engine knows the session by. A registration has one of its own: whoever holds the product's secret
@@ -87,6 +109,10 @@ func (b *Broker) Attached(es *server.Session) {
 
 // recheck looks at the registry once more: a change between login and now found no session to cut off.
 func (b *Broker) recheck(ctx context.Context, s *presence.Session) {
+	if errors.Is(b.Auth.Holds(ctx, authority.Proof{Authority: s.Proof.Authority, Serial: s.Proof.Serial}), authority.ErrRevoked) {
+		b.engine.Kick(identity(s), server.CauseKicked)
+		return
+	}
 	dev, err := b.Registry.Device(ctx, s.Device.Identity)
 	switch {
 	case errors.Is(err, registry.ErrDeviceNotFound):

@@ -21,6 +21,7 @@ type faces struct {
 	api    http.Handler // /v1/…, /openapi.yaml
 	device http.Handler // /auth, /topic/…
 	socket http.Handler // MQTT over WebSocket
+	pki    http.Handler // /pki/…: certificates and revocation lists of the hub's own authority
 	ready  func(context.Context) error
 	gather prometheus.Gatherer
 	log    *slog.Logger
@@ -31,6 +32,7 @@ func (f *faces) mux() http.Handler {
 	mux.Handle("/v1/", f.api)
 	mux.Handle("/openapi.yaml", f.api)
 	mux.Handle("/mqtt", f.socket)
+	mux.Handle("/pki/", f.pki)
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("/readyz", f.readyz)
 	mux.Handle("/metrics", promhttp.HandlerFor(f.gather, promhttp.HandlerOpts{}))

@@ -29,6 +29,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/auth/ca"
 	"github.com/hawser-iot/hawser/cloud/blob"
 	"github.com/hawser-iot/hawser/cloud/blob/fileblob"
@@ -86,6 +87,12 @@ type Hub struct {
 	shadows  *shadow.Shadows
 	things   *thingmodel.Things
 	broker   *broker.Broker
+
+	// Who may connect.
+	tls         *tlsWatch
+	authorities *authority.Authorities
+	nonces      *auth.Nonces
+	trust       *trust
 
 	stopping atomic.Bool
 }
@@ -214,19 +221,24 @@ func (h *Hub) handlers(births *provision.Provision) map[topic.Kind]uplink.Handle
 
 // openDoors wires what devices and applications speak to.
 func (h *Hub) openDoors(ctx context.Context) error {
-	authority, err := ca.Load(filepath.Join(h.cfg.Data, "tls"), h.cfg.TLSHosts)
+	own, err := ca.Load(filepath.Join(h.cfg.Data, "tls"), h.cfg.TLSHosts)
 	if err != nil {
 		return err
 	}
-	h.doors.wrapTLS(authority.Config())
-	login := auth.New(h.registry, auth.DefaultConfig(), h.log.With("part", "auth"), h.metrics)
+	h.tls = newTLSWatch(own, h.ring, h.log.With("part", "tls"), h.metrics)
+	h.doors.wrapTLS(own.Config)
+	h.authorities = authority.New(h.authorityConfig(), h.db, h.ring, h.log.With("part", "authority"))
+	h.nonces = auth.NewNonces(h.db, h.ring)
+	login := auth.New(auth.DefaultConfig(), auth.Deps{Registry: h.registry, Authorities: h.authorities, Nonces: h.nonces,
+		Keys: appKeys{h.keys}, Log: h.log.With("part", "auth"), Metrics: h.metrics})
 	h.broker = broker.New(h.cfg.broker(h.node()), broker.Deps{Auth: login, Presence: h.presence, Downlink: h.downlink, Path: h.path,
 		Registry: h.registry, Bus: h.bus, Log: h.log.With("part", "broker"), Metrics: h.metrics})
 	device, err := ingress.New(ctx, ingress.DefaultConfig(), ingress.Deps{Auth: login, Registry: h.registry, Path: h.path, Store: h.db,
-		Log: h.log.With("part", "ingress"), Metrics: h.metrics})
+		Nonces: h.nonces, Authorities: h.authorities, Log: h.log.With("part", "ingress"), Metrics: h.metrics})
 	if err != nil {
 		return err
 	}
+	h.trust = &trust{node: h.node(), bus: h.bus, authorities: h.authorities, broker: h.broker, log: h.log.With("part", "trust")}
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
 	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Keys: h.keys, Shadows: h.shadows,
@@ -238,6 +250,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 		api:    face,
 		device: device,
 		socket: h.broker.WebSocket(),
+		pki:    &pki{h.authorities, h.log},
 		ready:  h.ready,
 		gather: h.metrics,
 		log:    h.log,

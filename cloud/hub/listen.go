@@ -58,14 +58,12 @@ func (ls *listeners) close() {
 }
 
 // wrapTLS puts TLS round the doors that have it.
-func (ls *listeners) wrapTLS(config *tls.Config) {
+func (ls *listeners) wrapTLS(config func(protocols ...string) *tls.Config) {
 	if ls.mqtts != nil {
-		ls.mqtts = tls.NewListener(ls.mqtts, config)
+		ls.mqtts = tls.NewListener(ls.mqtts, config())
 	}
 	if ls.https != nil {
-		web := config.Clone()
-		web.NextProtos = []string{"h2", "http/1.1"}
-		ls.https = tls.NewListener(ls.https, web)
+		ls.https = tls.NewListener(ls.https, config("h2", "http/1.1"))
 	}
 }
 

@@ -58,6 +58,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
+// Reload has the hub look at its certificate at once; it looks by itself within seconds.
+func (h *Hub) Reload() { h.tls.reload() }
+
 // parts are all that run beside the doors.
 func (h *Hub) parts() []part {
 	return []part{
@@ -67,6 +70,9 @@ func (h *Hub) parts() []part {
 		{"presence", h.presence.Run},
 		{"broker", h.broker.Run},
 		{"rules", h.rules.Run},
+		{"certificate", h.tls.Run},
+		{"trust", h.trust.Run},
+		{"nonces", h.trimNonces},
 		{"keyring", (&keyringWatch{ring: h.ring, db: h.db, log: h.log.With("part", "keyring")}).Run},
 	}
 }

@@ -5,6 +5,9 @@
 // and a RetCode, as stock clients want them (section 13): HTTP/1.1 with Content-Length, few and short headers, a body of at
 // least 32 bytes, reason phrases of at most 17 characters, no redirects.
 //
+// Besides, GET /nonce?device=P.D gives a device without a clock what it signs in authmode 3, and POST /certificate a new certificate to
+// one that shows that it is who it is, by its secret or by the certificate that it has.
+//
 // A token lives for 7 days, and dies with the secret under which it was given. Sending over HTTP changes no state of the
 // device, only when it was last seen.
 package ingress
@@ -23,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/uplink"
@@ -52,8 +56,11 @@ type Deps struct {
 	Registry *registry.Registry
 	Path     *uplink.Path
 	Store    *store.DB
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer // nil: not exported
+	// Nonces and Authorities may be nil: then there is nothing at /nonce and /certificate.
+	Nonces      *auth.Nonces
+	Authorities *authority.Authorities
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer // nil: not exported
 }
 
 // Ingress serves the device face over HTTP.
@@ -78,27 +85,32 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Ingress, error) {
 
 // Takes tells whether a request belongs to this door. Routers must ask it before anything cleans the path: /topic//P/D/upload
 // is a path that devices use, and a redirect one that they do not follow.
-func Takes(path string) bool { return path == "/auth" || strings.HasPrefix(path, "/topic/") }
+func Takes(path string) bool {
+	return path == "/auth" || path == "/nonce" || path == "/certificate" || strings.HasPrefix(path, "/topic/")
+}
 
 // ServeHTTP implements http.Handler.
 func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || !Takes(r.URL.Path) {
-		write(w, http.StatusNotFound, reply(message.CodeMissing, "use POST /auth or POST /topic/…", nil))
+	method := http.MethodPost
+	if r.URL.Path == "/nonce" {
+		method = http.MethodGet
+	}
+	if r.Method != method || !Takes(r.URL.Path) {
+		write(w, http.StatusNotFound, reply(message.CodeMissing, "use POST /auth, POST /topic/…, GET /nonce or POST /certificate", nil))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), in.cfg.Wait)
 	defer cancel()
-	var path string
-	var code message.Code
-	var text string
-	var more []byte
-	if r.URL.Path == "/auth" {
-		path = "auth"
-		code, text, more = in.auth(ctx, r)
-	} else {
-		path = "topic"
-		code, text, more = in.publish(ctx, r)
+	serve, path := in.publish, "topic"
+	switch r.URL.Path {
+	case "/auth":
+		serve, path = in.auth, "auth"
+	case "/nonce":
+		serve, path = in.nonce, "nonce"
+	case "/certificate":
+		serve, path = in.certificate, "certificate"
 	}
+	code, text, more := serve(ctx, r)
 	in.requests.WithLabelValues(path, strconv.Itoa(int(code))).Inc()
 	write(w, http.StatusOK, reply(code, text, more))
 }
@@ -134,6 +146,8 @@ func refused(err error) message.Code {
 	case auth.UnknownProduct, auth.UnknownDevice:
 		return message.CodeNoSuchIdentity
 	case auth.WrongSecret:
+		return message.CodeSignature
+	case auth.OtherSubject, auth.BadCertificate, auth.OldCertificate, auth.RevokedCert, auth.NoCertificate:
 		return message.CodeSignature
 	case auth.DeviceDisabled:
 		return message.CodeDisabled

@@ -2,7 +2,14 @@ package ingress
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,7 +44,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{Stack: brokertest.New(t, brokertest.Config{Store: storetest.SQLite(t)})}
 	f.dev = f.New(t)
 	var err error
-	f.in, err = New(t.Context(), DefaultConfig(), Deps{Auth: f.Auth, Registry: f.Registry, Path: f.Path, Store: f.Store, Log: slog.New(slog.DiscardHandler), Metrics: f.Metrics})
+	f.in, err = New(t.Context(), DefaultConfig(), Deps{Auth: f.Auth, Registry: f.Registry, Path: f.Path, Store: f.Store, Nonces: f.Nonces, Authorities: f.Authorities, Log: slog.New(slog.DiscardHandler), Metrics: f.Metrics})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,4 +271,65 @@ func FuzzParseAuth(f *testing.F) {
 			t.Errorf("accepted %q", b)
 		}
 	})
+}
+
+// TestNonceAndCertificate: what a device without a clock and one with an old certificate ask for.
+func TestNonceAndCertificate(t *testing.T) {
+	f := newFixture(t)
+	_, body := f.raw(t, "GET /nonce?device="+f.dev.Identity.ClientID()+" HTTP/1.1\r\nHost: hub\r\n\r\n")
+	var n struct {
+		RetCode int
+		Nonce   string
+	}
+	if err := json.Unmarshal([]byte(body), &n); err != nil || n.RetCode != 0 {
+		t.Fatalf("nonce: %s, %v", body, err)
+	}
+	if err := f.Nonces.Take(t.Context(), f.dev.Identity, f.dev.ID, n.Nonce); err != nil {
+		t.Errorf("the nonce: %v", err)
+	}
+	if _, body := f.raw(t, "GET /nonce?device=x HTTP/1.1\r\nHost: hub\r\n\r\n"); !strings.Contains(body, `"RetCode":230`) {
+		t.Errorf("nonce of nobody: %s", body)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+	request, err := json.Marshal(map[string]string{"ProductSN": f.dev.Identity.Product, "DeviceSN": f.dev.Identity.SN, "CSR": string(csr)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := f.post(t, "/certificate", http.Header{"Authorization": {"00"}}, string(request)); a.RetCode != 171 {
+		t.Errorf("wrong signature: %s", a.raw)
+	}
+	a := f.post(t, "/certificate", http.Header{"Authorization": {credential.SignBody(f.dev.Secret, request)}}, string(request))
+	var c struct{ Certificate string }
+	if err := json.Unmarshal([]byte(a.raw), &c); err != nil || a.RetCode != 0 {
+		t.Fatalf("certificate: %s, %v", a.raw, err)
+	}
+	block, _ := pem.Decode([]byte(c.Certificate))
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || leaf.Subject.CommonName != f.dev.Identity.ClientID() || !key.PublicKey.Equal(leaf.PublicKey) {
+		t.Fatalf("certificate %v, %v", leaf, err)
+	}
+	// By the certificate alone, for the next one.
+	web := httptest.NewUnstartedServer(f.in)
+	web.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	web.StartTLS()
+	defer web.Close()
+	client := web.Client()
+	client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}}
+	res, err := client.Post(web.URL+"/certificate", "application/json", bytes.NewReader(request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(text), `"RetCode":0`) {
+		t.Errorf("renewal by certificate: %s, %v", text, err)
+	}
 }

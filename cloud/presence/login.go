@@ -23,6 +23,7 @@ type Login struct {
 	Perms      *topic.Permissions
 	Options    credential.Options
 	Restricted bool
+	Proof      Proof // zero unless it was by certificate
 	Persistent bool
 	Remote     string
 	KeepAlive  uint16
@@ -74,7 +75,7 @@ func (p *Presence) Connect(ctx context.Context, l Login) (*Session, Kept, error)
 }
 
 func newSession(l Login, gateway *Session) *Session {
-	s := &Session{Device: l.Device, Options: l.Options, Restricted: l.Restricted, Gateway: gateway, KeepAlive: l.KeepAlive,
+	s := &Session{Device: l.Device, Options: l.Options, Restricted: l.Restricted, Proof: l.Proof, Gateway: gateway, KeepAlive: l.KeepAlive,
 		persistent: l.Persistent && !l.Restricted}
 	s.waiting = s.persistent
 	s.SetProduct(l.Product, l.Perms)

@@ -18,6 +18,9 @@ type Link interface {
 	Subscribed(topic string) (qos byte, ok bool)
 }
 
+// Proof names the certificate of a login: who signed it, and its serial number.
+type Proof struct{ Authority, Serial string }
+
 // Session is one login: a device's own connection, or a sub-device's place on its gateway's connection. The exported
 // fields do not change.
 type Session struct {
@@ -25,6 +28,7 @@ type Session struct {
 	Options    credential.Options
 	Epoch      int64    // the fence of its row; 0 for a restricted session, which has none
 	Restricted bool     // a dynamic registration: it can do nothing else
+	Proof      Proof    // what a login by certificate stands on
 	Gateway    *Session // whose connection carries it; nil: its own
 	KeepAlive  uint16   // seconds
 

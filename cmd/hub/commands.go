@@ -50,6 +50,9 @@ func newServe() *cobra.Command {
 it at once. The log is on standard error. When all doors are open it has a line
 msg=ready with the address of each.
 
+SIGHUP has it read its certificate, DATA/tls/hub.pem, again at once; a changed
+one is noticed within seconds anyway.
+
 At the first start the owner's API key is printed once, or written to
 --bootstrap-key-file.`,
 		Example: `  hawser-hub serve
@@ -67,6 +70,7 @@ At the first start the owner's API key is printed once, or written to
 		if err != nil {
 			return err
 		}
+		go reloadOnSignal(cmd.Context(), h)
 		return h.Run(cmd.Context())
 	}
 	return cmd

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hawser-iot/hawser/cloud/hub"
 )
 
 // version is set by the build.
@@ -46,6 +48,21 @@ func stopOnSignal(stop func()) {
 	<-signals
 	fmt.Fprintln(os.Stderr, "hawser-hub: second signal, ending at once")
 	os.Exit(130)
+}
+
+// reloadOnSignal passes SIGHUP on until ctx ends.
+func reloadOnSignal(ctx context.Context, h *hub.Hub) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case <-signals:
+			h.Reload()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // exitCode is the one place where exit codes are decided.

@@ -5,7 +5,10 @@
 // name; the CA stays, since devices hold it.
 //
 // What it makes suits stock devices (mbedTLS 2.4): P-256 with SHA-256, no name constraints, and every host, IP addresses
-// too, as a dNSName beside the iPAddress. An operator who has certificates puts them in place of the files.
+// too, as a dNSName beside the iPAddress. An operator who has certificates puts them in place of the files, also while the hub
+// runs: Check takes a changed file over for new connections, and keeps the old certificate when the new one is broken.
+//
+// Certificates of devices are auth/authority's business; here they are only asked for.
 package ca
 
 import (
@@ -25,6 +28,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,7 +54,15 @@ var ErrFile = errors.New("ca: unusable file")
 // Authority is a loaded CA with the hub's certificate.
 type Authority struct {
 	Path string // of the CA certificate that devices are to trust
-	cert tls.Certificate
+
+	dir   string
+	hosts []string
+	cert  atomic.Pointer[tls.Certificate]
+
+	mu      sync.Mutex // guards the fields below
+	seen    [sha256.Size]byte
+	configs []*tls.Config
+	tickets [][32]byte
 }
 
 // Load reads what dir holds and makes what is missing. hosts are the names and addresses under which devices reach the
@@ -58,63 +71,94 @@ func Load(dir string, hosts []string) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder for certificates %s: %w", dir, err)
 	}
-	a := &Authority{Path: filepath.Join(dir, CAFile)}
-	own, err := a.loadOwn(dir)
-	if err != nil {
-		return nil, err
-	}
-	if own && a.good(hosts) {
-		return a, nil
-	}
-	root, err := loadRoot(dir)
-	if own && errors.Is(err, fs.ErrNotExist) {
-		return a, nil // an operator's certificate, which is not ours to renew
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		root, err = makeRoot(dir)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if own {
-		hosts = append(hosts, a.cert.Leaf.DNSNames...)
-	}
-	if a.cert, err = root.issue(dir, hosts); err != nil {
+	a := &Authority{Path: filepath.Join(dir, CAFile), dir: dir, hosts: hosts}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, err := a.refreshLocked(); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// Config is the server side of TLS for devices and browsers: TLS 1.2 with ECDHE and TLS 1.3, with tickets for resumption.
-func (a *Authority) Config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{a.cert}}
+// Check looks at the file again, and at the time that its certificate has left. It reports whether there is a new certificate. On
+// an error the one in use stays; the same broken file is an error once.
+func (a *Authority) Check() (changed bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refreshLocked()
 }
 
-// Certificate is the hub's own, for logs.
-func (a *Authority) Certificate() *x509.Certificate { return a.cert.Leaf }
-
-// loadOwn reads the hub's certificate; it reports false when there is none yet.
-func (a *Authority) loadOwn(dir string) (bool, error) {
-	b, err := os.ReadFile(filepath.Join(dir, HubFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+// refreshLocked reads the hub's certificate and makes one when there is none, or one of ours that will not do.
+func (a *Authority) refreshLocked() (changed bool, err error) {
+	own, changed, err := a.loadOwnLocked()
+	if err != nil {
+		return false, err
 	}
-	if err == nil {
-		a.cert, err = tls.X509KeyPair(b, b)
+	if own && a.good() {
+		return changed, nil
+	}
+	root, err := loadRoot(a.dir)
+	if own && errors.Is(err, fs.ErrNotExist) {
+		return changed, nil // an operator's certificate, which is not ours to renew
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		root, err = makeRoot(a.dir)
 	}
 	if err != nil {
-		return false, fmt.Errorf("%w: %s: %w: repair it, or remove it to have a new one made", ErrFile, filepath.Join(dir, HubFile), err)
+		return changed, err
 	}
-	return true, nil
+	hosts := a.hosts
+	if own {
+		hosts = append(slices.Clone(hosts), a.Certificate().DNSNames...)
+	}
+	text, err := root.issue(a.dir, hosts)
+	if err != nil {
+		return changed, err
+	}
+	return true, a.useLocked(text)
+}
+
+// useLocked takes the PEM of a key and its chain into use.
+func (a *Authority) useLocked(text []byte) error {
+	a.seen = sha256.Sum256(text)
+	cert, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		return err
+	}
+	a.cert.Store(&cert)
+	return nil
+}
+
+// Certificate is the hub's own.
+func (a *Authority) Certificate() *x509.Certificate { return a.cert.Load().Leaf }
+
+// loadOwnLocked reads the hub's certificate, when the file is another one than before; own is false when there is none yet.
+func (a *Authority) loadOwnLocked() (own, changed bool, err error) {
+	path := filepath.Join(a.dir, HubFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && a.cert.Load() == nil {
+		return false, false, nil
+	}
+	if err == nil && sha256.Sum256(b) == a.seen {
+		return true, false, nil
+	}
+	if err == nil {
+		err = a.useLocked(b)
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("%w: %s: %w: repair it, or remove it and start anew to have one made", ErrFile, path, err)
+	}
+	return true, true, nil
 }
 
 // good tells whether the certificate will do for a while and for every host.
-func (a *Authority) good(hosts []string) bool {
-	if time.Until(a.cert.Leaf.NotAfter) < renewLeft {
+func (a *Authority) good() bool {
+	leaf := a.Certificate()
+	if time.Until(leaf.NotAfter) < renewLeft {
 		return false
 	}
-	for _, h := range hosts {
-		if a.cert.Leaf.VerifyHostname(h) != nil {
+	for _, h := range a.hosts {
+		if leaf.VerifyHostname(h) != nil {
 			return false
 		}
 	}
@@ -172,11 +216,11 @@ func makeRoot(dir string) (*root, error) {
 	return &root{cert, key}, nil
 }
 
-// issue makes the hub's certificate.
-func (r *root) issue(dir string, hosts []string) (tls.Certificate, error) {
+// issue makes the hub's certificate and returns what it wrote to its file.
+func (r *root) issue(dir string, hosts []string) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make hub key: %w", err)
+		return nil, fmt.Errorf("make hub key: %w", err)
 	}
 	names, ips := sans(hosts)
 	now := time.Now()
@@ -188,17 +232,17 @@ func (r *root) issue(dir string, hosts []string) (tls.Certificate, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, r.cert, &key.PublicKey, r.key)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make hub certificate: %w", err)
+		return nil, fmt.Errorf("make hub certificate: %w", err)
 	}
 	b, err := encodeKey(key)
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
 	b = append(append(b, encodeCert(der)...), encodeCert(r.cert.Raw)...)
 	if err := replace(filepath.Join(dir, HubFile), b); err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
-	return tls.X509KeyPair(b, b)
+	return b, nil
 }
 
 // sans lists the names of the hub, each once; an IP address is there twice, as stock devices look for it among the names.

@@ -46,7 +46,7 @@ func TestLoadMakesAndKeeps(t *testing.T) {
 
 func rootOf(t *testing.T, a *Authority) *x509.Certificate {
 	t.Helper()
-	c, err := x509.ParseCertificate(a.cert.Certificate[1])
+	c, err := x509.ParseCertificate(a.cert.Load().Certificate[1])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,14 +48,18 @@ type Login struct {
 	UserName   string // default P|D|1
 	ClientID   string // default P.D
 	Persistent bool
-	KeepAlive  uint16 // default 60
-	NoAck      bool   // leaves publishes unacknowledged
+	KeepAlive  uint16   // default 60
+	NoAck      bool     // leaves publishes unacknowledged
+	Conn       net.Conn // nil: one in memory
 }
 
 // Dial connects and waits for CONNACK; look at Code.
 func (s *Stack) Dial(t testing.TB, l Login) *Client {
 	t.Helper()
-	conn, err := s.Listener.Dial()
+	conn, err := l.Conn, error(nil)
+	if conn == nil {
+		conn, err = s.Listener.Dial()
+	}
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/broker"
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/downlink"
@@ -21,6 +22,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/provision"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -37,24 +39,28 @@ type Config struct {
 	Number   uint16   // of the node, default 1
 	Handlers map[topic.Kind]uplink.Handler
 	Rules    uplink.Matcher // default a Recorder
+	Keys     auth.Keys      // of applications; nil: none may connect
 	Broker   func(*broker.Config)
 	Downlink func(*downlink.Config)
 }
 
 // Stack is one node.
 type Stack struct {
-	Store     *store.DB
-	Bus       *bus.Bus
-	Registry  *registry.Registry
-	Auth      *auth.Service
-	Presence  *presence.Presence
-	Downlink  *downlink.Downlink
-	Path      *uplink.Path
-	Provision *provision.Provision
-	Broker    *broker.Broker
-	Rules     *Recorder // what rules saw, unless the test has its own
-	Metrics   *prometheus.Registry
-	Listener  *server.MemListener
+	Store    *store.DB
+	Bus      *bus.Bus
+	Registry *registry.Registry
+	// Authorities know the keyring of storetest, which Store must have been opened with.
+	Authorities *authority.Authorities
+	Auth        *auth.Service
+	Nonces      *auth.Nonces
+	Presence    *presence.Presence
+	Downlink    *downlink.Downlink
+	Path        *uplink.Path
+	Provision   *provision.Provision
+	Broker      *broker.Broker
+	Rules       *Recorder // what rules saw, unless the test has its own
+	Metrics     *prometheus.Registry
+	Listener    *server.MemListener
 
 	stop func()
 	once sync.Once
@@ -126,7 +132,10 @@ func build(t testing.TB, c *Config) *Stack {
 	s.Registry, err = registry.New(t.Context(), s.Store, log)
 	check("registry")
 	ids := message.NewIDs(c.Number, 0, time.Now)
-	s.Auth = auth.New(s.Registry, auth.DefaultConfig(), log, s.Metrics)
+	s.Authorities = authority.New(authority.DefaultConfig(), s.Store, storetest.Keyring, log)
+	s.Nonces = auth.NewNonces(s.Store, storetest.Keyring)
+	s.Auth = auth.New(auth.DefaultConfig(), auth.Deps{Registry: s.Registry, Authorities: s.Authorities, Nonces: s.Nonces,
+		Keys: c.Keys, Log: log, Metrics: s.Metrics})
 	s.Presence = presence.New(presence.Config{Node: c.Node}, presence.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, IDs: ids,
 		Rules: c.Rules, Log: log, Metrics: s.Metrics})
 	down := downlink.DefaultConfig()

@@ -14,7 +14,8 @@ CREATE TABLE keyring_key (
 INSERT INTO keyring_key (id, used_at) VALUES ('', 0);
 
 -- Who signs certificates of devices. id is the SHA-256 of the certificate in hex; key is sealed, and empty when the authority is
--- somebody else's. The hub's own counts for every product, others for those in authority_product.
+-- somebody else's. The hub's own counts for every product, others for those in authority_product (proven: who registered it has
+-- shown that they hold its key).
 CREATE TABLE authority (
     id         TEXT PRIMARY KEY,
     name       TEXT NOT NULL,
@@ -30,6 +31,7 @@ CREATE TABLE authority (
 CREATE TABLE authority_product (
     product   TEXT NOT NULL,
     authority TEXT NOT NULL,
+    proven    SMALLINT NOT NULL DEFAULT 0,
     added_at  BIGINT NOT NULL,
     PRIMARY KEY (product, authority)
 ){{clustered}};
@@ -51,7 +53,16 @@ CREATE TABLE certificate (
 CREATE INDEX certificate_by_device ON certificate (device, issued_at);
 CREATE INDEX certificate_by_product ON certificate (product, expires_at);
 
+CREATE INDEX certificate_by_revocation ON certificate (revoked_at);
+
+-- Nonces of logins that were used, until they would have expired.
+CREATE TABLE nonce (
+    id         TEXT PRIMARY KEY,
+    expires_at BIGINT NOT NULL
+);
+
 -- +goose Down
+DROP TABLE nonce;
 DROP TABLE certificate;
 DROP TABLE authority_product;
 DROP TABLE authority;

@@ -1,0 +1,290 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/ident"
+)
+
+// Certificate is one that the hub has issued, or another that was revoked here.
+type Certificate struct {
+	Authority, Serial string
+	Device            ident.Device // zero when it was not issued here
+	DeviceID          int64
+	Fingerprint       string // SHA-256 in hex
+	Issued, Expires   time.Time
+	Revoked           time.Time // zero: it holds
+	Reason            Reason
+}
+
+// Reason says why a certificate was revoked, with the numbers of RFC 5280.
+type Reason int
+
+// The reasons.
+const (
+	Unspecified        Reason = 0
+	KeyCompromise      Reason = 1
+	AffiliationChanged Reason = 3
+	Superseded         Reason = 4
+	Ceased             Reason = 5
+)
+
+var reasonNames = map[Reason]string{Unspecified: "unspecified", KeyCompromise: "keyCompromise", AffiliationChanged: "affiliationChanged",
+	Superseded: "superseded", Ceased: "cessationOfOperation"}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// ParseReason reads what String writes; "" is unspecified.
+func ParseReason(s string) (Reason, error) {
+	if s == "" {
+		return Unspecified, nil
+	}
+	for r, name := range reasonNames {
+		if name == s {
+			return r, nil
+		}
+	}
+	return 0, &ErrInvalid{"reason", "is none of unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation"}
+}
+
+// Revocation says what holds no more: one certificate, or, without Serial, all of an authority for a product.
+type Revocation struct {
+	Authority string
+	Serial    string
+	Product   string // "" when Serial says it all
+}
+
+// Watch has f called for every revocation, this node's and those that it was Told of. f must be quick.
+func (a *Authorities) Watch(f func(Revocation)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.watchers = append(a.watchers, f)
+}
+
+// Told passes on a revocation of another node.
+func (a *Authorities) Told(r Revocation) { a.tell(r) }
+
+func (a *Authorities) tell(r Revocation) {
+	a.mu.Lock()
+	watchers := a.watchers
+	a.mu.Unlock()
+	for _, f := range watchers {
+		f(r)
+	}
+}
+
+// Revoke ends the life of a certificate; one that is revoked already stays so. Of another authority than the hub's own one may be
+// revoked that was never seen.
+func (a *Authorities) Revoke(ctx context.Context, authority, serial string, why Reason) error {
+	own, err := a.Own(ctx)
+	if err != nil {
+		return err
+	}
+	if authority == "" {
+		authority = own.ID
+	}
+	n, ok := new(big.Int).SetString(strings.ToLower(strings.ReplaceAll(serial, ":", "")), 16)
+	if !ok || n.Sign() <= 0 || n.BitLen() > 20*8 {
+		return &ErrInvalid{"serial", "is no hexadecimal number of up to 20 bytes"}
+	}
+	serial, now := serialText(n), a.now().UnixMilli()
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		res, err := tx.Exec(ctx, `UPDATE certificate SET revoked_at = ?, reason = ? WHERE authority = ? AND serial = ? AND revoked_at = 0`, now, int64(why), authority, serial)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			return err
+		}
+		return a.revokeUnseen(ctx, tx, authority, serial, why, authority == own.ID)
+	})
+	if err != nil {
+		return fmt.Errorf("revoke certificate: %w", err)
+	}
+	a.tell(Revocation{Authority: authority, Serial: serial})
+	return nil
+}
+
+// revokeUnseen is for a certificate that is no row that holds.
+func (a *Authorities) revokeUnseen(ctx context.Context, tx *store.Tx, authority, serial string, why Reason, own bool) error {
+	var n int
+	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM certificate WHERE authority = ? AND serial = ?`, authority, serial).Scan(&n); err != nil || n > 0 {
+		return err // it is revoked already
+	}
+	if own {
+		return ErrNoCertificate
+	}
+	var expires int64
+	if err := tx.QueryRow(ctx, `SELECT expires_at FROM authority WHERE id = ?`, authority).Scan(&expires); err != nil {
+		return errors.Join(ErrNotFound, err)
+	}
+	now := a.now().UnixMilli()
+	_, err := tx.Exec(ctx, `INSERT INTO certificate (authority, serial, issued_at, expires_at, revoked_at, reason) VALUES (?, ?, 0, ?, ?, ?)`,
+		authority, serial, expires, now, int64(why))
+	return err
+}
+
+// Filter narrows a list of certificates.
+type Filter struct {
+	Product  string
+	DeviceID int64     // 0: all
+	Before   time.Time // those that expire before; zero: all
+	Limit    int
+	After    string // the cursor of the page before
+}
+
+// Certificates lists what was issued, those first that expire first; next is "" on the last page.
+func (a *Authorities) Certificates(ctx context.Context, f Filter) (list []Certificate, next string, err error) {
+	q, args := `1 = 1`, []any(nil)
+	add := func(cond string, v ...any) { q, args = q+` AND `+cond, append(args, v...) }
+	if f.Product != "" {
+		add(`product = ?`, f.Product)
+	}
+	if f.DeviceID != 0 {
+		add(`device = ?`, f.DeviceID)
+	}
+	if !f.Before.IsZero() {
+		add(`expires_at < ?`, f.Before.UnixMilli())
+	}
+	if f.After != "" {
+		var at int64
+		var serial string
+		if n, err := fmt.Sscanf(f.After, "%d-%s", &at, &serial); n != 2 || err != nil {
+			return nil, "", &ErrInvalid{"cursor", "is not one that a list has returned"}
+		}
+		add(`(expires_at > ? OR expires_at = ? AND serial > ?)`, at, at, serial)
+	}
+	if f.Limit < 1 || f.Limit > 1000 {
+		f.Limit = 100
+	}
+	rows, err := a.db.Query(ctx, `SELECT authority, serial, device, product, sn, fingerprint, issued_at, expires_at, revoked_at, reason FROM certificate WHERE `+q+
+		` ORDER BY expires_at, serial LIMIT ?`, append(args, f.Limit+1)...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list certificates: %w", err)
+	}
+	if list, err = scanCertificates(rows); err != nil {
+		return nil, "", fmt.Errorf("list certificates: %w", err)
+	}
+	if len(list) > f.Limit {
+		list = list[:f.Limit]
+		last := list[f.Limit-1]
+		next = fmt.Sprintf("%d-%s", last.Expires.UnixMilli(), last.Serial)
+	}
+	return list, next, nil
+}
+
+func scanCertificates(rows *store.Rows) (list []Certificate, err error) {
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for rows.Next() {
+		var (
+			c                                Certificate
+			issued, expires, revoked, reason int64
+		)
+		err := rows.Scan(&c.Authority, &c.Serial, &c.DeviceID, &c.Device.Product, &c.Device.SN, &c.Fingerprint, &issued, &expires, &revoked, &reason)
+		if err != nil {
+			return nil, err
+		}
+		c.Issued, c.Expires, c.Revoked, c.Reason = fromMillis(issued), fromMillis(expires), fromMillis(revoked), Reason(reason)
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// Missed lists revocations since a moment, for nodes that may not have been told.
+func (a *Authorities) Missed(ctx context.Context, since time.Time) (list []Revocation, err error) {
+	rows, err := a.db.Query(ctx, `SELECT authority, serial FROM certificate WHERE revoked_at >= ?`, max(1, since.UnixMilli()))
+	if err != nil {
+		return nil, fmt.Errorf("list revocations: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for rows.Next() {
+		var r Revocation
+		if err := rows.Scan(&r.Authority, &r.Serial); err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// CRLPath is where the revocation list of an authority is served; the certificate is beside it, with .pem for .crl.
+func CRLPath(id string) string { return "/pki/" + id[:32] + ".crl" }
+
+const (
+	crlLife  = 7 * 24 * time.Hour // a list must be had anew within it
+	crlFresh = 24 * time.Hour     // a list is made anew after it, though nothing was revoked
+)
+
+// CRL returns the revocation list (DER) of an authority of the hub's own, which is made anew when something was revoked since.
+func (a *Authorities) CRL(ctx context.Context, own *Authority) ([]byte, error) {
+	var (
+		crl    []byte
+		at     int64
+		newest int64
+	)
+	err := a.db.QueryRow(ctx, `SELECT crl, crl_at, COALESCE((SELECT MAX(revoked_at) FROM certificate WHERE authority = ?), 0) FROM authority WHERE id = ?`, own.ID, own.ID).
+		Scan(&crl, &at, &newest)
+	if err != nil {
+		return nil, fmt.Errorf("read revocation list: %w", err)
+	}
+	if len(crl) > 0 && at > newest && a.now().Sub(time.UnixMilli(at)) < crlFresh {
+		return crl, nil
+	}
+	key, err := a.key(ctx, own.ID)
+	if err != nil {
+		return nil, err
+	}
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		var number int64
+		// The row's lock first: nodes take turns, and the numbers rise.
+		if _, err := tx.Exec(ctx, `UPDATE authority SET crl_number = crl_number + 1 WHERE id = ?`, own.ID); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT crl_number FROM authority WHERE id = ?`, own.ID).Scan(&number); err != nil {
+			return err
+		}
+		now := a.now()
+		t := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: now, NextUpdate: now.Add(crlLife)}
+		if t.RevokedCertificateEntries, err = revokedEntries(ctx, tx, own.ID, now); err != nil {
+			return err
+		}
+		if crl, err = x509.CreateRevocationList(rand.Reader, t, own.Cert, key); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE authority SET crl = ?, crl_at = ? WHERE id = ?`, crl, now.UnixMilli(), own.ID)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make revocation list: %w", err)
+	}
+	return crl, nil
+}
+
+// revokedEntries are the revoked certificates that would still hold.
+func revokedEntries(ctx context.Context, tx *store.Tx, id string, now time.Time) (list []x509.RevocationListEntry, err error) {
+	rows, err := tx.Query(ctx, `SELECT serial, revoked_at, reason FROM certificate WHERE authority = ? AND revoked_at > 0 AND expires_at > ? ORDER BY revoked_at`, id, now.UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for rows.Next() {
+		var (
+			serial     string
+			at, reason int64
+		)
+		if err := rows.Scan(&serial, &at, &reason); err != nil {
+			return nil, err
+		}
+		n, _ := new(big.Int).SetString(serial, 16)
+		list = append(list, x509.RevocationListEntry{SerialNumber: n, RevocationTime: time.UnixMilli(at), ReasonCode: int(reason)})
+	}
+	return list, nil
+}

@@ -1,0 +1,176 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/account"
+	"github.com/hawser-iot/hawser/cloud/auth"
+	"github.com/hawser-iot/hawser/cloud/auth/authority"
+	"github.com/hawser-iot/hawser/cloud/broker"
+	"github.com/hawser-iot/hawser/cloud/bus"
+)
+
+const revokeSubject = "hawser.trust.revoked"
+
+// missedPoll is how often a node looks for revocations that it was not told of.
+const missedPoll = 15 * time.Second
+
+// trust ends the sessions of revoked certificates on every node: told at once by the bus, and, should a note be lost, found in the
+// store.
+type trust struct {
+	node        string
+	bus         *bus.Bus
+	authorities *authority.Authorities
+	broker      *broker.Broker
+	log         *slog.Logger
+}
+
+// revokeNote is a revocation on the bus.
+type revokeNote struct {
+	Node string
+	authority.Revocation
+}
+
+// Run watches until ctx ends.
+func (t *trust) Run(ctx context.Context) error {
+	t.authorities.Watch(t.local)
+	stop, err := t.bus.Subscribe(revokeSubject, t.remote)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	ticker := time.NewTicker(missedPoll)
+	defer ticker.Stop()
+	for since := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		next := time.Now()
+		missed, err := t.authorities.Missed(ctx, since.Add(-missedPoll)) // clocks of nodes differ
+		if err != nil {
+			t.log.Warn("revocations not read", "err", err)
+			continue
+		}
+		since = next
+		for _, r := range missed {
+			t.end(r)
+		}
+	}
+}
+
+func (t *trust) end(r authority.Revocation) { t.broker.Revoke(r.Authority, r.Serial, r.Product) }
+
+func (t *trust) local(r authority.Revocation) {
+	t.end(r)
+	b, err := json.Marshal(revokeNote{t.node, r})
+	if err == nil {
+		err = t.bus.Publish(revokeSubject, b)
+	}
+	if err != nil {
+		t.log.Warn("other nodes not told of a revocation", "serial", r.Serial, "err", err)
+	}
+}
+
+func (t *trust) remote(_ string, b []byte) []byte {
+	var n revokeNote
+	if err := json.Unmarshal(b, &n); err != nil {
+		t.log.Warn("revocation of another node not understood", "err", err)
+	} else if n.Node != t.node {
+		t.end(n.Revocation)
+	}
+	return nil
+}
+
+// authorityConfig is the share of the configuration of who signs certificates of devices.
+func (h *Hub) authorityConfig() authority.Config {
+	c := authority.DefaultConfig()
+	c.CRLBase = strings.TrimSuffix(h.cfg.DeviceBaseURL, "/")
+	return c
+}
+
+// nonceTrim is how often used nonces are forgotten.
+const nonceTrim = time.Minute
+
+func (h *Hub) trimNonces(ctx context.Context) error {
+	ticker := time.NewTicker(nonceTrim)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			if _, err := h.nonces.Trim(ctx, now); err != nil && ctx.Err() == nil {
+				h.log.Warn("used nonces not forgotten", "err", err)
+			}
+		}
+	}
+}
+
+// appKeys are the API keys as auth sees them.
+type appKeys struct{ keys *account.Keys }
+
+// App implements auth.Keys.
+func (a appKeys) App(ctx context.Context, text string) (*auth.App, error) {
+	key, err := a.keys.Verify(ctx, text)
+	if errors.Is(err, account.ErrBadKey) {
+		return nil, auth.ErrKey
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := key.Role.Permissions()
+	return &auth.App{KeyID: key.ID, Read: p.Has(account.DeviceRead), Write: p.Has(account.DeviceControl)}, nil
+}
+
+// pki serves what anybody may have: the certificate of the hub's authority for devices, and its revocation list.
+type pki struct {
+	authorities *authority.Authorities
+	log         *slog.Logger
+}
+
+// ServeHTTP implements http.Handler.
+func (p *pki) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		answer(w, http.StatusMethodNotAllowed, "only GET")
+		return
+	}
+	own, err := p.authorities.Own(r.Context())
+	if err != nil {
+		p.fault(w, err)
+		return
+	}
+	list := authority.CRLPath(own.ID)
+	switch r.URL.Path {
+	case list:
+		crl, err := p.authorities.CRL(r.Context(), own)
+		if err != nil {
+			p.fault(w, err)
+			return
+		}
+		p.write(w, "application/pkix-crl", crl)
+	case strings.TrimSuffix(list, ".crl") + ".pem", "/pki/device-ca.pem":
+		p.write(w, "application/x-pem-file", own.PEM())
+	default:
+		answer(w, http.StatusNotFound, "not found")
+	}
+}
+
+func (p *pki) fault(w http.ResponseWriter, err error) {
+	p.log.Error("authority of devices not served", "err", err)
+	answer(w, http.StatusServiceUnavailable, "not available just now")
+}
+
+func (p *pki) write(w http.ResponseWriter, kind string, b []byte) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "max-age=300")
+	_, _ = w.Write(b) // the client may have gone
+}

@@ -43,7 +43,7 @@ func (r *Registry) create(ctx context.Context, product string, sns []string, n N
 	list := make([]*Device, len(sns))
 	now := fromMillis(millis(r.now()))
 	for i, sn := range sns {
-		list[i] = &Device{Identity: ident.Device{Product: product, SN: sn}, Secret: credential.NewSecret(),
+		list[i] = &Device{Identity: ident.Device{Product: product, SN: sn}, Secret: n.secret(),
 			Name: n.Name, Description: n.Description, Created: now}
 	}
 	err := r.insertAll(ctx, product, list)
@@ -62,6 +62,14 @@ func (r *Registry) create(ctx context.Context, product string, sns []string, n N
 		r.Apply(Change{Kind: DeviceCreated, Product: product, Device: d.Identity, DeviceID: d.ID})
 	}
 	return list, nil
+}
+
+// secret is the given one or a new one.
+func (n NewDevice) secret() credential.Secret {
+	if n.Secret != "" {
+		return n.Secret
+	}
+	return credential.NewSecret()
 }
 
 func checkSNs(sns []string) error {

@@ -60,6 +60,7 @@ type NewDevice struct {
 	Product           string
 	SN                string // "" has one generated
 	Name, Description string
+	Secret            credential.Secret // "" has one generated; else it is of another cloud's making
 }
 
 // DeviceUpdate changes the fields that are not nil.
@@ -140,10 +141,7 @@ func (r *Registry) sealSecret(deviceID int64, s credential.Secret) []byte {
 
 // CreateDevice makes a device with a generated secret.
 func (r *Registry) CreateDevice(ctx context.Context, n NewDevice) (*Device, error) {
-	if err := checkText("name", n.Name, 0, MaxName); err != nil {
-		return nil, err
-	}
-	if err := checkText("description", n.Description, 0, MaxDescription); err != nil {
+	if err := CheckDevice(n); err != nil {
 		return nil, err
 	}
 	if n.SN == "" {
@@ -198,14 +196,15 @@ func (r *Registry) SetEnabled(ctx context.Context, id ident.Device, enabled bool
 	return r.changeDevice(ctx, id, DeviceEnabled, nil, set)
 }
 
+// resetColumns are the assignments of a reset. There are numbers in the text because PostgreSQL takes parameters of a CASE
+// for text.
+var resetColumns = fmt.Sprintf("state = CASE WHEN state = %[1]d THEN %[1]d ELSE %[2]d END, activated_at = 0, registered = 0", Disabled, Inactive)
+
 // Reset makes a device inactive again, so that it may register dynamically once
 // more; with newSecret its old secret is of no use any longer. One that is
 // disabled stays so, and is inactive when it is enabled.
 func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (*Device, error) {
-	// Numbers in the text, because PostgreSQL takes parameters of a CASE for text.
-	set := setList{columns: []string{fmt.Sprintf("state = CASE WHEN state = %[1]d THEN %[1]d ELSE %[2]d END", Disabled, Inactive)}}
-	set.add("activated_at", 0)
-	set.add("registered", 0)
+	set := setList{columns: []string{resetColumns}}
 	if newSecret {
 		d, err := r.readDevice(ctx, `product = ? AND sn = ?`, id.Product, id.SN)
 		if err != nil {
@@ -243,20 +242,23 @@ var deviceTables = [...][2]string{
 	{"command_log", "device"}, {"topology", "subdevice"}, {"topology", "gateway"},
 }
 
+// deleteDevice deletes the rows of a device.
+func deleteDevice(ctx context.Context, tx *store.Tx, id int64) error {
+	for _, t := range deviceTables {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+t[0]+` WHERE `+t[1]+` = ?`, id); err != nil {
+			return err
+		}
+	}
+	return execOne(ctx, tx, ErrDeviceNotFound, `DELETE FROM device WHERE id = ?`, id)
+}
+
 // DeleteDevice deletes a device and everything that is kept of it.
 func (r *Registry) DeleteDevice(ctx context.Context, id ident.Device) error {
 	d, err := r.readDevice(ctx, `product = ? AND sn = ?`, id.Product, id.SN)
 	if err != nil {
 		return err
 	}
-	err = r.db.Update(ctx, func(tx *store.Tx) error {
-		for _, t := range deviceTables {
-			if _, err := tx.Exec(ctx, `DELETE FROM `+t[0]+` WHERE `+t[1]+` = ?`, d.ID); err != nil {
-				return err
-			}
-		}
-		return execOne(ctx, tx, ErrDeviceNotFound, `DELETE FROM device WHERE id = ?`, d.ID)
-	})
+	err = r.db.Update(ctx, func(tx *store.Tx) error { return deleteDevice(ctx, tx, d.ID) })
 	if err != nil {
 		return fmt.Errorf("registry: delete device %s: %w", id, err)
 	}

@@ -52,6 +52,7 @@ var floors = []floor{
 	// registry and account, above the contracts only
 	{"cloud/registry", []string{"protocol", "cloud/store", "cloud/bus"}, true, "the registry knows only the store"},
 	{"cloud/account", []string{"protocol", "cloud/store", "cloud/bus"}, true, "accounts know only the store"},
+	{"cloud/fleet", append(ground, "cloud/job"), true, "bulk work knows jobs and the registry"},
 	{"cloud/job", []string{"protocol", "cloud/store", "cloud/bus"}, true, "jobs know only the store; hub hands the kinds in"},
 
 	// contracts and their adapters; storetest is test code, which may start servers

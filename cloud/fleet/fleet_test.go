@@ -1,0 +1,341 @@
+package fleet_test
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/fleet"
+	"github.com/hawser-iot/hawser/cloud/job"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/testbed/harness"
+)
+
+// bench is a registry with one product, and jobs that run.
+type bench struct {
+	t       testing.TB
+	db      *store.DB
+	reg     *registry.Registry
+	jobs    *job.Jobs
+	product string
+	stop    func()
+}
+
+func start(t testing.TB, db *store.DB) *bench {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	reg, err := registry.New(t.Context(), db, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := reg.CreateProduct(t.Context(), registry.NewProduct{Name: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, db: db, reg: reg, product: p.SN}
+	b.run()
+	t.Cleanup(func() { b.stop() })
+	return b
+}
+
+// run begins to work on jobs, as a hub that has just started.
+func (b *bench) run() {
+	cfg := job.DefaultConfig()
+	cfg.Node, cfg.Poll = "n0", 20*time.Millisecond
+	b.jobs = job.New(cfg, job.Deps{Store: b.db, Kinds: fleet.New(b.db, b.reg).Kinds(), Log: slog.New(slog.NewTextHandler(b.t.Output(), nil))})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.jobs.Run(ctx) }()
+	b.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			b.t.Errorf("run: %v", err)
+		}
+		b.stop = func() {}
+	}
+}
+
+func (b *bench) create(n job.NewJob) *job.Job {
+	b.t.Helper()
+	n.Product, n.Project = b.product, "default"
+	one, err := b.jobs.Create(b.t.Context(), n)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return one
+}
+
+func (b *bench) ended(id string) *job.Job {
+	b.t.Helper()
+	var one *job.Job
+	harness.Eventually(b.t, 10*time.Minute, "job ends", func() (ended bool) {
+		var err error
+		if one, err = b.jobs.Get(b.t.Context(), id); err != nil {
+			b.t.Fatal(err)
+		}
+		return one.State.Ended()
+	})
+	return one
+}
+
+// importFile runs an import to its end and returns the rows of its result without the heading.
+func (b *bench) importFile(text string, dry bool) (*job.Job, [][]string) {
+	b.t.Helper()
+	one := b.ended(b.create(job.NewJob{Kind: fleet.KindImport, DryRun: dry, Input: strings.NewReader(text)}).ID)
+	return one, b.result(one.ID)
+}
+
+func (b *bench) result(id string) [][]string {
+	b.t.Helper()
+	r, err := b.jobs.Result(b.t.Context(), id, true)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	rows, err := csv.NewReader(r).ReadAll()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return rows[1:]
+}
+
+func (b *bench) count() int {
+	b.t.Helper()
+	n, err := b.reg.CountDevices(b.t.Context(), registry.Filter{Product: b.product})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
+// rows is a file with one bad row of each sort, and what becomes of each.
+const rows = "\xEF\xBB\xBFdeviceSN,Name,description,secret\r\n" +
+	"cellar-1,In the cellar,\"the \"\"big\"\", old\r\none\",0123456789abcdef\r\n" + // 2, 3
+	",generated,,\r\n" + // 4
+	"cellar-1,again,,\r\n" +
+	"there-1,exists,,\r\n" +
+	"a/b,slash,,\r\n" +
+	"name-1," + "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx,,\r\n" +
+	"few-1,few\r\n" +
+	"bad-1,\xff\xfe,,\r\n" +
+	"quote-1,a\"b,,\r\n" +
+	"secret-1,,,short\r\n" +
+	"\r\n" +
+	"open-1,\"never closed,,\r\n" +
+	"last-1,,,"
+
+func TestImport(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := start(t, db)
+		if _, err := b.reg.CreateDevice(t.Context(), registry.NewDevice{Product: b.product, SN: "there-1"}); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"ok 2 cellar-1", "ok 4 ", "duplicate_in_file 5 cellar-1", "device_exists 6 there-1", "invalid_deviceSN 7 a/b",
+			"invalid_name 8 name-1", "wrong_columns 9 ", "bad_encoding 10 ", "bad_quote 11 ", "invalid_secret 12 secret-1", "unclosed_quote 14 ", "ok 15 last-1"}
+		for _, dry := range []bool{true, false} {
+			before := b.count()
+			one, result := b.importFile(rows, dry)
+			if one.State != job.Done || one.Succeeded != 3 || one.Failed != 9 || one.Total != 12 || one.Errors["bad_quote"] != 1 {
+				t.Fatalf("dry %v: %+v", dry, one)
+			}
+			for i, row := range result {
+				line := row[0] + " " + row[1] + " "
+				if i != 1 {
+					line += row[2]
+				}
+				if line != want[i] {
+					t.Errorf("dry %v: row %d is %q, want %s", dry, i, row, want[i])
+				}
+				if (row[0] == "ok") != (row[4] == "") || (row[3] != "") != (row[0] == "ok" && !dry) {
+					t.Errorf("dry %v: secret or reason of %q", dry, row)
+				}
+			}
+			if made := b.count() - before; made != 3 && !dry || made != 0 && dry {
+				t.Errorf("dry %v: %d devices made", dry, made)
+			}
+		}
+		d, err := b.reg.Device(t.Context(), ident.Device{Product: b.product, SN: "cellar-1"})
+		if err != nil || d.Name != "In the cellar" || d.Description != "the \"big\", old\r\none" || d.Secret.Reveal() != "0123456789abcdef" {
+			t.Errorf("imported: %+v, %v", d, err)
+		}
+	})
+}
+
+func TestFilesThatCannotBeImported(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"empty", "", "the file is empty"},
+		{"unknown column", "deviceSN,colour\n", `no column "colour"`},
+		{"column twice", "name,Name\n", "is there twice"},
+		{"UTF-16", "\xff\xfed\x00", "UTF-16"},
+		{"no heading", "\"cellar-1\n", "quote that is never closed"},
+	} {
+		if err := fleet.CheckHead([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		}
+	}
+	b := start(t, storetest.SQLite(t))
+	if one, _ := b.importFile("deviceSN,colour\n", false); one.State != job.Failed || !strings.Contains(one.Error, "colour") {
+		t.Errorf("job on a file with an unknown column: %v %s", one.State, one.Error)
+	}
+	if one, result := b.importFile("deviceSN\n", false); one.State != job.Done || len(result) != 0 || one.Total != 0 {
+		t.Errorf("job on a file without rows: %+v", one)
+	}
+}
+
+// TestImportOfManyOverRestarts imports a file with an error in every tenth row while the jobs are stopped again and
+// again: every good row is there once, every bad one is reported once.
+func TestImportOfManyOverRestarts(t *testing.T) {
+	n := 5_000
+	if os.Getenv("HAWSER_TEST_LONG") != "" {
+		n = 100_000
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := start(t, db)
+		one := b.create(job.NewJob{Kind: fleet.KindImport, Input: manyRows(n)})
+		for next := int64(n / 10); ; next += int64(n / 10) {
+			got := one
+			harness.Eventually(t, 5*time.Minute, "progress", func() bool {
+				var err error
+				if got, err = b.jobs.Get(t.Context(), one.ID); err != nil {
+					t.Fatal(err)
+				}
+				return got.Done() >= next || got.State.Ended()
+			})
+			if got.State.Ended() {
+				break
+			}
+			b.stop()
+			b.run()
+		}
+		one = b.ended(one.ID)
+		good := n - n/10
+		if one.State != job.Done || one.Succeeded != int64(good) || one.Failed != int64(n/10) || one.Total != int64(n) {
+			t.Errorf("ended: %+v", one)
+		}
+		if got := b.count(); got != good {
+			t.Errorf("%d devices, want %d", got, good)
+		}
+		seen := map[string]bool{}
+		for _, row := range b.result(one.ID) {
+			if seen[row[1]] {
+				t.Fatalf("line %s is there twice", row[1])
+			}
+			seen[row[1]] = true
+		}
+		if len(seen) != n {
+			t.Errorf("%d lines in the result, want %d", len(seen), n)
+		}
+	})
+}
+
+// manyRows streams a file of n rows; every tenth has an SN that is none, or that of the row before.
+func manyRows(n int) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(w, "deviceSN,name,description\n")
+		for i := range n {
+			sn := fmt.Sprintf("meter-%07d", i)
+			switch i % 20 {
+			case 9:
+				sn = "a/b"
+			case 19:
+				sn = fmt.Sprintf("meter-%07d", i-1)
+			}
+			if _, err := fmt.Fprintf(w, "%s,\"Meter, %d\",in the field\n", sn, i); err != nil {
+				return
+			}
+		}
+		_ = w.Close()
+	}()
+	return r
+}
+
+func TestBulk(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := start(t, db)
+		if one, _ := b.importFile("deviceSN\n"+strings.Repeat(",\n", 0)+lines(600), false); one.Succeeded != 600 {
+			t.Fatalf("import: %+v", one)
+		}
+		bulk := func(action registry.Action, state string, dry bool) (*job.Job, [][]string) {
+			t.Helper()
+			spec, err := fleet.Bulk{Action: action, State: state}.Spec()
+			if err != nil {
+				t.Fatal(err)
+			}
+			one := b.ended(b.create(job.NewJob{Kind: fleet.KindBulk, Spec: spec, DryRun: dry}).ID)
+			return one, b.result(one.ID)
+		}
+		state := func(want registry.State, n int) {
+			t.Helper()
+			if got, err := b.reg.CountDevices(t.Context(), registry.Filter{Product: b.product, State: &want}); err != nil || got != n {
+				t.Errorf("%d devices are %s, want %d (%v)", got, want, n, err)
+			}
+		}
+		if one, rows := bulk(registry.ActionDisable, "", true); one.Succeeded != 600 || len(rows) != 600 || rows[0][3] != "yes" {
+			t.Errorf("dry run: %+v", one)
+		}
+		state(registry.Disabled, 0)
+		if one, _ := bulk(registry.ActionDisable, "inactive", false); one.Succeeded != 600 || one.Total != 600 {
+			t.Errorf("disable: %+v", one)
+		}
+		state(registry.Disabled, 600)
+		if one, rows := bulk(registry.ActionDisable, "", false); one.Succeeded != 600 || rows[599][3] != "no" {
+			t.Errorf("disable again: %+v", one)
+		}
+		if one, _ := bulk(registry.ActionEnable, "", false); one.Succeeded != 600 {
+			t.Errorf("enable: %+v", one)
+		}
+		state(registry.Inactive, 600)
+		_, rows := bulk(registry.ActionResetSecret, "", false)
+		d, err := b.reg.Device(t.Context(), ident.Device{Product: b.product, SN: rows[7][2]})
+		if err != nil || d.Secret.Reveal() != rows[7][4] || len(rows[7][4]) != 16 {
+			t.Errorf("new secret: %q, %v", rows[7], err)
+		}
+		if one, _ := bulk(registry.ActionDelete, "", false); one.Succeeded != 600 || b.count() != 0 {
+			t.Errorf("delete: %+v, %d left", one, b.count())
+		}
+		if _, err := (fleet.Bulk{Action: "paint"}).Spec(); err == nil {
+			t.Error("an unknown action is taken")
+		}
+	})
+}
+
+func lines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "d-%04d\n", i)
+	}
+	return b.String()
+}
+
+// BenchmarkImport imports b.N rows; µs/row is the CPU of this process alone.
+func BenchmarkImport(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) *store.DB{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		b.Run(name, func(b *testing.B) {
+			bench := start(b, open(b))
+			b.ResetTimer()
+			cpu := cpuTime()
+			one := bench.ended(bench.create(job.NewJob{Kind: fleet.KindImport, Input: manyRows(b.N)}).ID)
+			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-µs/row")
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+			if one.State != job.Done || one.Done() != int64(b.N) {
+				b.Fatalf("%+v", one)
+			}
+		})
+	}
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

@@ -1,0 +1,143 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/ident"
+)
+
+// importTries is how often an import is run when other nodes make the same devices meanwhile.
+const importTries = 5
+
+// CheckDevice says what is wrong with n, as *ErrInvalid; whether its product has the SN already is not looked at.
+func CheckDevice(n NewDevice) error {
+	if n.SN != "" {
+		if err := ident.CheckDeviceSN(n.SN); err != nil {
+			return &ErrInvalid{"deviceSN", "is not 4 to 64 of A-Z a-z 0-9 _ @ : -"}
+		}
+	}
+	if n.Secret != "" && !goodSecret(n.Secret.Reveal()) {
+		return &ErrInvalid{"secret", "is not 16 printable ASCII characters without blanks"}
+	}
+	if err := checkText("name", n.Name, 0, MaxName); err != nil {
+		return err
+	}
+	return checkText("description", n.Description, 0, MaxDescription)
+}
+
+// goodSecret takes what stock devices have room for, from whichever cloud it comes.
+func goodSecret(s string) bool {
+	return len(s) == ident.SNLength && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// Existing tells which of sns the product has, at most a few hundred.
+func (r *Registry) Existing(ctx context.Context, product string, sns []string) (map[string]bool, error) {
+	q, args := existingQuery(product, sns)
+	rows, err := r.db.Query(ctx, q, args...)
+	if err != nil {
+		return nil, fmt.Errorf("registry: look for devices: %w", err)
+	}
+	return scanSNs(rows)
+}
+
+func existingQuery(product string, sns []string) (string, []any) {
+	args := make([]any, 0, 1+len(sns))
+	args = append(args, product)
+	for _, sn := range sns {
+		args = append(args, sn)
+	}
+	return `SELECT sn FROM device WHERE product = ? AND sn IN (` + strings.TrimPrefix(strings.Repeat(", ?", len(sns)), ", ") + `)`, args
+}
+
+func scanSNs(rows *store.Rows) (map[string]bool, error) {
+	list, err := collect(rows, func(row scanner) (sn string, err error) {
+		err = row.Scan(&sn)
+		return sn, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registry: look for devices: %w", err)
+	}
+	have := make(map[string]bool, len(list))
+	for _, sn := range list {
+		have[sn] = true
+	}
+	return have, nil
+}
+
+// Import makes those devices of list that the product does not have yet, all with an SN of their own and checked by
+// CheckDevice, in one transaction; a Secret that is not given is generated. made has a device for each of list, nil where
+// the SN was taken. also, if given, runs in the transaction, which may be run again; its error undoes all.
+func (r *Registry) Import(ctx context.Context, product string, list []NewDevice, also func(ctx context.Context, tx *store.Tx, made []*Device) error) (made []*Device, err error) {
+	for range importTries {
+		err = r.db.Update(ctx, func(tx *store.Tx) error {
+			if made, err = r.importAll(ctx, tx, product, list); err != nil || also == nil {
+				return err
+			}
+			return also(ctx, tx, made)
+		})
+		if !store.IsUnique(err) {
+			break // else another node made one of them at the same time, or drew the same ids
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registry: import devices of product %s: %w", product, err)
+	}
+	for _, d := range made {
+		if d != nil {
+			r.Apply(Change{Kind: DeviceCreated, Product: product, Device: d.Identity, DeviceID: d.ID})
+		}
+	}
+	return made, nil
+}
+
+func (r *Registry) importAll(ctx context.Context, tx *store.Tx, product string, list []NewDevice) ([]*Device, error) {
+	var project string
+	err := tx.QueryRow(ctx, `SELECT project FROM product WHERE sn = ?`, product).Scan(&project)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrProductNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	have, err := r.existingIn(ctx, tx, product, list)
+	if err != nil {
+		return nil, err
+	}
+	made := make([]*Device, len(list))
+	fresh := make([]*Device, 0, len(list))
+	now := fromMillis(millis(r.now()))
+	first := r.ids.take(len(list))
+	for i, n := range list {
+		if have[n.SN] {
+			continue
+		}
+		made[i] = &Device{ID: first + int64(len(fresh)), Identity: ident.Device{Product: product, SN: n.SN}, Project: project, Revision: 1,
+			Secret: n.secret(), Name: n.Name, Description: n.Description, Created: now}
+		fresh = append(fresh, made[i])
+	}
+	for chunk := range slices.Chunk(fresh, rowsPerInsert) {
+		if err := insertDevices(ctx, tx, chunk); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+func (r *Registry) existingIn(ctx context.Context, tx *store.Tx, product string, list []NewDevice) (map[string]bool, error) {
+	sns := make([]string, len(list))
+	for i := range list {
+		sns[i] = list[i].SN
+	}
+	q, args := existingQuery(product, sns)
+	rows, err := tx.Query(ctx, q, args...)
+	if err != nil {
+		return nil, err
+	}
+	return scanSNs(rows)
+}

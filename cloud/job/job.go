@@ -157,12 +157,6 @@ type Runner interface {
 	Step(ctx context.Context, save Save) error
 }
 
-// Sealer encrypts what is kept of a job: inputs and results may hold secrets.
-type Sealer interface {
-	Seal(plain []byte, context string) []byte
-	Open(sealed []byte, context string) ([]byte, error)
-}
-
 // Config bounds the jobs.
 type Config struct {
 	Node    string        // this hub's name among others
@@ -187,7 +181,6 @@ func DefaultConfig() Config {
 type Deps struct {
 	Store   *store.DB
 	Kinds   map[string]Kind
-	Sealer  Sealer // nil keeps inputs and results as they are
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // may be nil
 }

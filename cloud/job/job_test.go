@@ -86,30 +86,7 @@ func jobs(t *testing.T, db *store.DB, node string, kind job.Kind, change func(*j
 	if change != nil {
 		change(&cfg)
 	}
-	return job.New(cfg, job.Deps{Store: db, Kinds: map[string]job.Kind{"stamp": kind}, Sealer: xor{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-}
-
-// xor is no encryption, but shows what was not sealed or opened.
-type xor struct{}
-
-func (xor) Seal(plain []byte, context string) []byte {
-	return append([]byte(context+"|"), turn(plain)...)
-}
-
-func (xor) Open(sealed []byte, context string) ([]byte, error) {
-	rest, ok := strings.CutPrefix(string(sealed), context+"|")
-	if !ok {
-		return nil, errors.New("wrong context")
-	}
-	return turn([]byte(rest)), nil
-}
-
-func turn(b []byte) []byte {
-	out := make([]byte, len(b))
-	for i := range b {
-		out[i] = b[i] ^ 0x55
-	}
-	return out
+	return job.New(cfg, job.Deps{Store: db, Kinds: map[string]job.Kind{"stamp": kind}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 }
 
 // run works on jobs until the returned function is called, which waits.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/hawser-iot/hawser/cloud/store"
 )
 
 // Result writes the outcome of each row as CSV, a heading first. The columns that hold secrets are left out unless
@@ -24,7 +26,7 @@ func (j *Jobs) Result(ctx context.Context, id string, secrets bool) (io.Reader, 
 	if kind == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownKind, one.Kind)
 	}
-	r := &result{pieces: pieces{ctx: ctx, jobs: j, table: "job_result", job: id}}
+	r := &result{pieces: pieces{ctx: ctx, jobs: j, column: store.JobResult, job: id}}
 	head := []string{"result"}
 	r.keep = []bool{true}
 	for _, c := range kind.Columns() {

@@ -88,8 +88,7 @@ func (j *Jobs) save(ctx context.Context, tx *store.Tx, next *Job, b Batch) error
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO job_result (job, seq, data) VALUES (?, ?, ?)`, next.ID, next.chunks-1, j.seal(piece, next.ID))
-	return err
+	return j.addPiece(ctx, tx, store.JobResult, next.ID, next.chunks-1, piece)
 }
 
 // encode writes rows as CSV: the code, then the cells.

@@ -126,14 +126,19 @@ func (r *Registry) insertAll(ctx context.Context, product string, list []*Device
 }
 
 func (r *Registry) insertDevices(ctx context.Context, tx *store.Tx, list []*Device) error {
+	q, args := r.insertQuery(list)
+	_, err := tx.Exec(ctx, q, args...)
+	return err
+}
+
+func (r *Registry) insertQuery(list []*Device) (string, []any) {
 	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	args := make([]any, 0, 14*len(list))
 	for _, d := range list {
 		args = append(args, d.ID, d.Identity.Product, d.Identity.SN, r.sealSecret(d.ID, d.Secret), d.Name, d.Description, int64(d.State),
 			millis(d.Created), 0, 0, 0, 0, d.Project, d.Revision)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO device (`+deviceColumns+`) VALUES `+row+strings.Repeat(", "+row, len(list)-1), args...)
-	return err
+	return `INSERT INTO device (` + deviceColumns + `) VALUES ` + row + strings.Repeat(", "+row, len(list)-1), args
 }
 
 // execDevice updates the row of one device.

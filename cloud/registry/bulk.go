@@ -47,7 +47,7 @@ func (r *Registry) Bulk(ctx context.Context, a Action, list []*Device, also func
 	results := make([]BulkResult, len(list))
 	err := r.db.Update(ctx, func(tx *store.Tx) (err error) {
 		for i, d := range list {
-			if results[i], err = bulkOne(ctx, tx, a, d); err != nil {
+			if results[i], err = r.bulkOne(ctx, tx, a, d); err != nil {
 				return err
 			}
 		}
@@ -67,7 +67,7 @@ func (r *Registry) Bulk(ctx context.Context, a Action, list []*Device, also func
 	return nil
 }
 
-func bulkOne(ctx context.Context, tx *store.Tx, a Action, d *Device) (res BulkResult, err error) {
+func (r *Registry) bulkOne(ctx context.Context, tx *store.Tx, a Action, d *Device) (res BulkResult, err error) {
 	// Numbers in the text, because PostgreSQL takes parameters of a CASE for text.
 	var q string
 	args := []any{d.ID}
@@ -78,7 +78,7 @@ func bulkOne(ctx context.Context, tx *store.Tx, a Action, d *Device) (res BulkRe
 		q = fmt.Sprintf(`state = %[1]d WHERE state <> %[1]d`, Disabled)
 	case ActionResetSecret:
 		res.Secret = credential.NewSecret()
-		args = slices.Insert(args, 0, any(res.Secret.Reveal()))
+		args = slices.Insert(args, 0, any(r.sealSecret(d.ID, res.Secret)))
 		q = `secret = ?, ` + resetColumns + ` WHERE 1 = 1`
 	case ActionReset:
 		q = resetColumns + ` WHERE 1 = 1`

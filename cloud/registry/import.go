@@ -38,21 +38,16 @@ func goodSecret(s string) bool {
 
 // Existing tells which of sns the product has, at most a few hundred.
 func (r *Registry) Existing(ctx context.Context, product string, sns []string) (map[string]bool, error) {
-	q, args := existingQuery(product, sns)
-	rows, err := r.db.Query(ctx, q, args...)
-	if err != nil {
-		return nil, fmt.Errorf("registry: look for devices: %w", err)
-	}
-	return scanSNs(rows)
-}
-
-func existingQuery(product string, sns []string) (string, []any) {
 	args := make([]any, 0, 1+len(sns))
 	args = append(args, product)
 	for _, sn := range sns {
 		args = append(args, sn)
 	}
-	return `SELECT sn FROM device WHERE product = ? AND sn IN (` + strings.TrimPrefix(strings.Repeat(", ?", len(sns)), ", ") + `)`, args
+	rows, err := r.db.Query(ctx, `SELECT sn FROM device WHERE product = ? AND sn IN (`+strings.TrimPrefix(strings.Repeat(", ?", len(sns)), ", ")+`)`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("registry: look for devices: %w", err)
+	}
+	return scanSNs(rows)
 }
 
 func scanSNs(rows *store.Rows) (map[string]bool, error) {
@@ -105,39 +100,37 @@ func (r *Registry) importAll(ctx context.Context, tx *store.Tx, product string, 
 	if err != nil {
 		return nil, err
 	}
-	have, err := r.existingIn(ctx, tx, product, list)
-	if err != nil {
-		return nil, err
-	}
 	made := make([]*Device, len(list))
-	fresh := make([]*Device, 0, len(list))
 	now := fromMillis(millis(r.now()))
 	first := r.ids.take(len(list))
 	for i, n := range list {
-		if have[n.SN] {
-			continue
-		}
-		made[i] = &Device{ID: first + int64(len(fresh)), Identity: ident.Device{Product: product, SN: n.SN}, Project: project, Revision: 1,
+		made[i] = &Device{ID: first + int64(i), Identity: ident.Device{Product: product, SN: n.SN}, Project: project, Revision: 1,
 			Secret: n.secret(), Name: n.Name, Description: n.Description, Created: now}
-		fresh = append(fresh, made[i])
 	}
-	for chunk := range slices.Chunk(fresh, rowsPerInsert) {
-		if err := insertDevices(ctx, tx, chunk); err != nil {
+	for chunk := range slices.Chunk(made, rowsPerInsert) {
+		if err := r.insertMissing(ctx, tx, chunk); err != nil {
 			return nil, err
 		}
 	}
 	return made, nil
 }
 
-func (r *Registry) existingIn(ctx context.Context, tx *store.Tx, product string, list []NewDevice) (map[string]bool, error) {
-	sns := make([]string, len(list))
-	for i := range list {
-		sns[i] = list[i].SN
-	}
-	q, args := existingQuery(product, sns)
-	rows, err := tx.Query(ctx, q, args...)
+// insertMissing inserts the devices of list that are not there yet and sets the others to nil.
+func (r *Registry) insertMissing(ctx context.Context, tx *store.Tx, list []*Device) error {
+	// Not a look beforehand: PostgreSQL keeps the plan that it made for it while the table was small.
+	q, args := r.insertQuery(list)
+	rows, err := tx.Query(ctx, q+` ON CONFLICT (product, sn) DO NOTHING RETURNING sn`, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return scanSNs(rows)
+	inserted, err := scanSNs(rows)
+	if err != nil {
+		return err
+	}
+	for i, d := range list {
+		if !inserted[d.Identity.SN] {
+			list[i] = nil
+		}
+	}
+	return nil
 }

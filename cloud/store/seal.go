@@ -22,11 +22,14 @@ var (
 	ActionConfig  = Column{Table: "rule_action", Key: "id", Column: "config"} // headers and connection strings hold passwords
 	TokenKey      = Column{Table: "setting", Key: "key", Column: "value", Only: "ingress.token_key"}
 	AuthorityKey  = Column{Table: "authority", Key: "id", Column: "key"}
+	JobInput      = Column{Table: "job_input", Key: "id", Column: "data"}     // imports bring secrets
+	JobResult     = Column{Table: "job_result", Key: "id", Column: "data"}    // … and make some
+	StoredAnswer  = Column{Table: "idempotency", Key: "id", Column: "answer"} // a new device or key is shown with its secret
 )
 
 // Sealed lists all columns that hold secrets.
 func Sealed() []Column {
-	return []Column{ProductSecret, DeviceSecret, ActionConfig, TokenKey, AuthorityKey}
+	return []Column{ProductSecret, DeviceSecret, ActionConfig, TokenKey, AuthorityKey, JobInput, JobResult, StoredAnswer}
 }
 
 // context names the place of a value: in another row or column it does not open.

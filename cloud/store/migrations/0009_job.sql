@@ -34,34 +34,35 @@ CREATE TABLE job (
 CREATE INDEX job_by_state ON job (state, id);
 CREATE INDEX job_by_project ON job (project, id);
 
--- What was uploaded with a job, in pieces; it goes when the job has ended.
+-- What was uploaded with a job, in sealed pieces; it goes when the job has ended. id is the job's and the piece's number.
 CREATE TABLE job_input (
+    id   TEXT PRIMARY KEY,
     job  TEXT NOT NULL,
-    seq  BIGINT NOT NULL,
-    data {{blob}} NOT NULL,
-    PRIMARY KEY (job, seq)
+    data {{blob}} NOT NULL
 );
+CREATE INDEX job_input_by_job ON job_input (job);
 
--- The outcome of each row, as pieces of CSV, one for each step of the work.
+-- The outcome of each row, as sealed pieces of CSV, one for each step of the work.
 CREATE TABLE job_result (
+    id   TEXT PRIMARY KEY,
     job  TEXT NOT NULL,
-    seq  BIGINT NOT NULL,
-    data {{blob}} NOT NULL,
-    PRIMARY KEY (job, seq)
+    data {{blob}} NOT NULL
 );
+CREATE INDEX job_result_by_job ON job_result (job);
 
--- Answers to requests that carried an Idempotency-Key. status 0 is a request in hand, which holds the key until lease.
+-- Answers to requests that carried an Idempotency-Key; id is the caller and the key. status 0 is a request in hand, which
+-- holds the key until lease. answer is sealed: it may hold a new secret.
 CREATE TABLE idempotency (
+    id         TEXT PRIMARY KEY,
     caller     TEXT NOT NULL,
-    key        TEXT NOT NULL,
     request    {{blob}} NOT NULL,
     status     BIGINT NOT NULL DEFAULT 0,
-    answer     {{blob}},
+    answer     {{blob}} NOT NULL,
     lease      BIGINT NOT NULL DEFAULT 0,
-    created_at BIGINT NOT NULL,
-    PRIMARY KEY (caller, key)
-){{clustered}};
+    created_at BIGINT NOT NULL
+);
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
+CREATE INDEX idempotency_by_caller ON idempotency (caller, created_at);
 
 -- +goose Down
 DROP TABLE idempotency;

@@ -1,5 +1,7 @@
 package server
 
+import "github.com/hawser-iot/hawser/protocol/mqtt/packet"
+
 // Cause says why a connection ended. Causes are counted in Stats.
 type Cause uint8
 
@@ -22,12 +24,44 @@ const (
 	CauseUnavailable                 // a message could not be stored for Config.StoreTimeout
 	CauseOwner                       // the owner returned an error from Subscribe or Unsubscribe
 	CauseShutdown                    // the server is closing
+	CauseDisconnectWill              // the client sent a DISCONNECT of 5.0 that wants its will published, or tells of a fault
+	CauseQuota                       // the client sent more than its Receive Maximum allows (5.0)
+	CauseAuth                        // a reauthentication failed (5.0)
 	causes
 )
 
 var causeNames = [causes]string{
 	"disconnect", "eof", "network", "tls", "connect_timeout", "keep_alive", "malformed", "protocol", "too_large",
-	"refused", "taken_over", "kicked", "deleted", "slow_reader", "unavailable", "owner", "shutdown",
+	"refused", "taken_over", "kicked", "deleted", "slow_reader", "unavailable", "owner", "shutdown", "disconnect_will", "quota", "auth",
+}
+
+// code is the reason code of the DISCONNECT that a client of MQTT 5.0 gets; 0 when it gets none.
+func (c Cause) code() packet.Code {
+	switch c {
+	case CauseKeepAlive:
+		return packet.KeepAliveTimeout
+	case CauseMalformed:
+		return packet.MalformedPacket
+	case CauseProtocol:
+		return packet.ProtocolError
+	case CauseTooLarge:
+		return packet.TooLarge
+	case CauseTakenOver:
+		return packet.TakenOver
+	case CauseKicked, CauseDeleted:
+		return packet.AdministrativeAction
+	case CauseUnavailable:
+		return packet.Busy
+	case CauseOwner:
+		return packet.Unspecified
+	case CauseShutdown:
+		return packet.ShuttingDown
+	case CauseQuota:
+		return packet.ReceiveMaxExceeded
+	case CauseAuth:
+		return packet.Unauthorized
+	}
+	return 0
 }
 
 // String returns the cause as a metric label: lower case, with underscores.
@@ -56,11 +90,12 @@ const (
 	DropQueueFull              // outbound: the oldest waiting message made room
 	DropExpired                // outbound: Message.Expiry passed while it waited
 	DropConnection             // outbound: volatile, QoS 0 or of a clean session, and the connection ended
-	DropTooLarge               // outbound: the packet is larger than MQTT or Config.MaxPacket allows
+	DropTooLarge               // outbound: the packet is larger than MQTT or the client (5.0) allows
+	DropNoMember               // outbound: no member of a shared subscription could take it
 	drops
 )
 
-var dropNames = [drops]string{"refused", "queue_full", "expired", "connection", "too_large"}
+var dropNames = [drops]string{"refused", "queue_full", "expired", "connection", "too_large", "no_member"}
 
 // String returns the reason as a metric label.
 func (d Drop) String() string {

@@ -13,9 +13,11 @@ type Config struct {
 	// ConnectTimeout is the time from accepting a connection to CONNACK, TLS handshake included.
 	ConnectTimeout time.Duration
 	// KeepAliveMin and KeepAliveMax bound the keep-alive of CONNECT in seconds; outside it the connection is refused
-	// with packet.IdentifierRejected. 0 = no bound. With KeepAliveMin other than 0 a keep-alive of 0 is refused too.
+	// with packet.IdentifierRejected, and a client of 5.0 gets the nearer bound as Server Keep Alive. 0 = no bound. With
+	// KeepAliveMin other than 0 a keep-alive of 0 is outside too.
 	KeepAliveMin, KeepAliveMax uint16
-	// Window is how many publishes of a connection may wait for Publish.Done before reading stops.
+	// Window is how many publishes of a connection may wait for Publish.Done before reading stops. It is the Receive Maximum that
+	// a client of 5.0 is told.
 	Window int
 	// OutQueue is how many messages may wait for a session beside those in flight. When it is full the oldest
 	// waiting one is dropped and counted.
@@ -32,6 +34,10 @@ type Config struct {
 	// AckDelay lets acknowledgements that an owner gives from other goroutines gather before they are written,
 	// so that many Done calls of one commit make one write a connection. 0 = written at once.
 	AckDelay time.Duration
+	// TopicAliasMax is how many topic aliases a client of 5.0 may set, and how many are set for it; 0 = none.
+	TopicAliasMax uint16
+	// SessionExpiryMax bounds how many seconds a session outlives its connection; 0 = no bound.
+	SessionExpiryMax uint32
 	// DrainTimeout is how long Close waits for acknowledgements in hand.
 	DrainTimeout time.Duration
 	// StoreTimeout is how long a connection with an unavailable store is held before it is closed.
@@ -51,6 +57,7 @@ func DefaultConfig() Config {
 		InFlight:         32,
 		MaxSubscriptions: 100,
 		AckDelay:         200 * time.Microsecond,
+		TopicAliasMax:    16,
 		DrainTimeout:     10 * time.Second,
 		StoreTimeout:     10 * time.Second,
 		WriteTimeout:     30 * time.Second,

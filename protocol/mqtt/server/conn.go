@@ -21,6 +21,7 @@ type conn struct {
 	try       tryConn // nc's non-blocking side, nil when it has none
 	transport string
 	version   byte
+	five      *five // what only MQTT 5.0 has; nil for others
 
 	// What was read and not handled: in.buf[r:w]. Only the connection's goroutine touches these.
 	in    *chunk
@@ -33,13 +34,18 @@ type conn struct {
 	rate  *rate    // nil without a bound
 	will  *Will
 
+	inbox *inbound // the session's, once a QoS 2 publish has come
+
+	noQoS2, noRetain bool
+	assigned         bool   // the client id is ours
+	keepAlive        uint16 // seconds, as judged
+	expiryMax        uint32 // most seconds of session expiry, 0 = no bound
+	lastHeader       int    // length of the fixed header of the packet that was read last
+
 	lastRead atomic.Int64 // tick of the last byte read
 	silence  int64        // ticks without a byte that end the connection, 0 = none; set before CONNACK
 
-	// The connection's place in the wheel, guarded by wheel.mu.
-	wheelNext, wheelPrev *conn
-	wheelSlot            int32
-	wheelIn, wheelOff    bool
+	timed timed // the connection's place in the wheel
 
 	mu       sync.Mutex // guards the fields below; taken after Session.mu
 	s        *Session   // nil until CONNECT was accepted
@@ -56,7 +62,9 @@ type conn struct {
 	wake     chan struct{}
 	unavail  int64 // tick at which an unavailable store ends the connection, 0 = store available
 	window   int
+	sendMax  int // QoS 1 and 2 messages that may be unacknowledged at once: ours and the client's bound
 	pending  int // publishes with the owner
+	owed1    int // PUBACKs owed
 	acks     ackRing
 	writerFn func() // c.writer, made once: starting it allocates nothing
 }
@@ -73,6 +81,7 @@ type tryConn interface {
 
 func newConn(s *Server, nc net.Conn, transport string) *conn {
 	c := &conn{srv: s, nc: nc, transport: transport, window: s.cfg.Window, corked: true}
+	c.timed.what = c
 	c.try = newTryConn(nc)
 	c.lastRead.Store(s.wheel.now.Load())
 	return c
@@ -110,6 +119,7 @@ func (c *conn) step() error {
 // ending is an error that names the cause of the connection's end.
 type ending struct {
 	cause Cause
+	code  packet.Code // what a client of 5.0 is told; 0 = what the cause says
 	err   error
 }
 
@@ -122,7 +132,9 @@ func (e *ending) Error() string {
 
 func (e *ending) Unwrap() error { return e.err }
 
-func endWith(cause Cause, err error) error { return &ending{cause, err} }
+func endWith(cause Cause, err error) error { return &ending{cause: cause, err: err} }
+
+func endCode(cause Cause, code packet.Code, err error) error { return &ending{cause, code, err} }
 
 // causeOf finds why err ends a connection.
 func causeOf(err error) Cause {
@@ -150,9 +162,16 @@ func (c *conn) closeLocked(cause Cause) {
 	if c.closed {
 		return
 	}
+	c.closeTellingLocked(cause, cause.code())
+}
+
+// closeTellingLocked closes, and tells a client of 5.0 why.
+func (c *conn) closeTellingLocked(cause Cause, code packet.Code) {
 	c.closed, c.cause = true, cause
 	c.signalLocked()
-	abort(c.nc)
+	if !c.partLocked(code) {
+		abort(c.nc)
+	}
 }
 
 // drain asks the connection's goroutine to stop reading, wait for acknowledgements in hand and end.
@@ -173,7 +192,9 @@ func (c *conn) end(err error) {
 	cause := causeOf(err)
 	c.settle(cause)
 	c.mu.Lock()
-	c.closeLocked(cause)
+	if !c.closed {
+		c.closeTellingLocked(cause, codeOf(cause, err))
+	}
 	cause = c.cause
 	s := c.s
 	if c.out != nil && !c.writing {
@@ -181,10 +202,11 @@ func (c *conn) end(err error) {
 		c.out = nil
 	}
 	c.mu.Unlock()
+	c.parted()
 	if t, ok := c.nc.(*tls.Conn); ok {
 		_ = t.Close() // the socket is closed already; this frees what TLS holds
 	}
-	c.srv.wheel.remove(c)
+	c.srv.wheel.remove(&c.timed)
 	if c.in != nil {
 		c.srv.pools.release(c.in)
 		c.in = nil
@@ -206,7 +228,12 @@ func (c *conn) settle(cause Cause) {
 	case CauseShutdown:
 		_ = c.waitUntil(0, func() bool { return c.pending == 0 || c.unavail != 0 })
 	case CauseRefused:
-	case CauseDisconnect:
+	case CauseMalformed, CauseProtocol: // a refusing CONNACK may be in hand; a client that sends such things is not waited for
+		c.mu.Lock()
+		c.flushLocked()
+		c.mu.Unlock()
+		return
+	case CauseDisconnect, CauseDisconnectWill:
 		c.mu.Lock()
 		c.flushLocked() // acknowledgements that the client may still read; nobody waits for it
 		c.mu.Unlock()

@@ -14,19 +14,11 @@ func (c *conn) handle(h packet.Header, body []byte) error {
 	if err := c.heard(); err != nil {
 		return err
 	}
-	if h.Type == packet.AUTH {
-		return packet.BadType
-	}
 	switch h.Type {
 	case packet.PUBLISH:
 		return c.publish(h.Flags, body)
 	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
-		id, err := packet.DecodeID(body)
-		if err != nil {
-			return err
-		}
-		c.acknowledged(h.Type, id)
-		return nil
+		return c.ackOf(h.Type, body)
 	case packet.SUBSCRIBE:
 		return c.subscribe(body)
 	case packet.UNSUBSCRIBE:
@@ -38,10 +30,9 @@ func (c *conn) handle(h packet.Header, body []byte) error {
 		c.ping()
 		return nil
 	case packet.DISCONNECT:
-		if err := packet.DecodeEmpty(body); err != nil {
-			return err
-		}
-		return endWith(CauseDisconnect, nil)
+		return c.disconnect(body)
+	case packet.AUTH:
+		return c.renew(body)
 	}
 	return endWith(CauseProtocol, fmt.Errorf("%s from a client", h.Type))
 }
@@ -60,28 +51,34 @@ func (c *conn) heard() error {
 	return c.waitUntilLocked(never, func() bool { return c.waitingBytesLocked() < highWater })
 }
 
-func (c *conn) acknowledged(t packet.Type, id uint16) {
-	if t == packet.PUBREL {
-		c.s.released(id)
-		c.reply(packet.PUBCOMP, id)
-		return
+// readSubscribe decodes a SUBSCRIBE in the connection's version.
+func (c *conn) readSubscribe(body []byte) (id uint16, all []Subscription, err error) {
+	var filters packet.Filters
+	var p packet.Properties
+	if c.version == packet.V5 {
+		id, p, filters, err = packet.DecodeSubscribe5(body)
+	} else {
+		id, filters, err = packet.DecodeSubscribe(body)
 	}
-	c.s.acknowledged(c, t, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	name, _ := p.Int(packet.SubscriptionID)
+	for {
+		filter, o, ok := filters.Next()
+		if !ok {
+			return id, all, nil
+		}
+		options := packet.Options(o)
+		all = append(all, Subscription{Filter: string(filter), QoS: options.QoS(), Options: options &^ 3, ID: name})
+	}
 }
 
 // subscribe answers a SUBSCRIBE: in force and acknowledged in one step, before the next packet is looked at.
 func (c *conn) subscribe(body []byte) error {
-	id, filters, err := packet.DecodeSubscribe(body)
+	id, all, err := c.readSubscribe(body)
 	if err != nil {
 		return err
-	}
-	var all []Subscription
-	for {
-		name, qos, ok := filters.Next()
-		if !ok {
-			break
-		}
-		all = append(all, Subscription{Filter: string(name), QoS: qos})
 	}
 	c.uncork(false) // the owner may block
 	defer c.uncork(true)
@@ -98,22 +95,37 @@ func (c *conn) subscribe(body []byte) error {
 		spread(codes, all, granted)
 	}
 	for _, code := range codes {
-		if code == packet.SubackFailure {
+		if code >= packet.SubackFailure {
 			c.srv.stats.denied.Add(1)
 		}
 	}
-	c.s.subscribed(c, id, all, codes)
+	c.sendRetained(c.s.subscribed(c, id, all, codes))
 	return nil
+}
+
+// sendRetained sends what the owner has retained for new subscriptions.
+func (c *conn) sendRetained(subs []Subscription) {
+	r, ok := c.srv.owner.(Retainer)
+	if !ok {
+		return
+	}
+	for _, sub := range subs {
+		d := delivery{qos: sub.QoS, retain: true}
+		if sub.ID != 0 {
+			d.ids = []uint32{sub.ID}
+		}
+		r.Retained(c.s, sub.Filter, func(m *Message) { _ = c.s.send(m, &d) })
+	}
 }
 
 // spread puts the owner's answers where codes does not already refuse, never above what was asked.
 func spread(codes []byte, all []Subscription, granted []byte) {
 	for i := range codes {
-		if codes[i] == packet.SubackFailure {
+		if codes[i] >= packet.SubackFailure {
 			continue
 		}
 		codes[i] = granted[0]
-		if codes[i] != packet.SubackFailure {
+		if codes[i] < packet.SubackFailure {
 			codes[i] = min(codes[i], all[i].QoS)
 		}
 		granted = granted[1:]
@@ -121,7 +133,14 @@ func spread(codes []byte, all []Subscription, granted []byte) {
 }
 
 func (c *conn) unsubscribe(body []byte) error {
-	id, filters, err := packet.DecodeUnsubscribe(body)
+	var id uint16
+	var filters packet.Filters
+	var err error
+	if c.version == packet.V5 {
+		id, _, filters, err = packet.DecodeUnsubscribe5(body)
+	} else {
+		id, filters, err = packet.DecodeUnsubscribe(body)
+	}
 	if err != nil {
 		return err
 	}
@@ -138,9 +157,21 @@ func (c *conn) unsubscribe(body []byte) error {
 	if err := c.srv.owner.Unsubscribe(c.s, names); err != nil {
 		return endWith(CauseOwner, fmt.Errorf("unsubscribe: %w", err))
 	}
-	c.s.unsubscribed(names)
-	c.reply(packet.UNSUBACK, id)
+	c.unsuback(id, c.s.unsubscribed(names))
 	return nil
+}
+
+func (c *conn) unsuback(id uint16, codes []byte) {
+	if c.version != packet.V5 {
+		c.reply(packet.UNSUBACK, id)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		o := c.outLocked()
+		o.b = packet.AppendSuback5(o.b, packet.UNSUBACK, id, nil, codes)
+	}
 }
 
 // uncork writes what is in hand, and with cork false lets other goroutines write while this one may be blocked.

@@ -27,13 +27,17 @@ func (c *conn) handshake() error {
 	if err := c.checkConnect(con); err != nil {
 		return err
 	}
+	authData, err := c.authenticate(ctx, con)
+	if err != nil {
+		return err
+	}
 	welcome, err := c.srv.owner.Connect(ctx, con)
 	if err != nil {
 		return c.refused(con, err)
 	}
 	c.srv.stats.connects.Add(1)
 	s, present := c.srv.attach(c, con, &welcome)
-	return s.welcome(c, present && c.version != packet.V31)
+	return s.welcome(c, present && c.version != packet.V31, c.connackProperties(s, con, &welcome, authData))
 }
 
 // readConnect reads the first packet, which must be CONNECT.
@@ -48,15 +52,32 @@ func (c *conn) readConnect() (*Connect, error) {
 	var p packet.Connect
 	err = packet.DecodeConnect(body, &p)
 	c.version = p.Level
-	if err == nil && p.Level == packet.V5 {
-		err = packet.BadProtocolLevel
-	}
-	if errors.Is(err, packet.BadProtocolLevel) {
-		return nil, c.refuse(packet.BadVersion, err)
+	switch {
+	case errors.Is(err, packet.BadProtocolLevel):
+		return nil, c.refuse(packet.BadVersion, packet.UnsupportedVersion, err)
+	case err == nil:
+		err = h.Check(c.lastHeader, p.Level)
 	}
 	if err != nil {
-		return nil, err
+		return nil, c.malformedConnect(err)
 	}
+	return c.said(&p), nil
+}
+
+// malformedConnect tells a client of 5.0 what is wrong; others are just cut off.
+func (c *conn) malformedConnect(err error) error {
+	if c.version == packet.V5 {
+		c.mu.Lock()
+		c.five = &five{}
+		o := c.outLocked()
+		o.b = packet.AppendConnack5(o.b, false, codeOf(CauseMalformed, err), nil)
+		c.mu.Unlock()
+	}
+	return err
+}
+
+// said copies what a CONNECT says.
+func (c *conn) said(p *packet.Connect) *Connect {
 	con := &Connect{
 		ClientID: string(p.ClientID), UserName: string(p.UserName), Clean: p.Clean, KeepAlive: p.KeepAlive,
 		Version: p.Level, Remote: c.remote(), Transport: c.transport, TLS: tlsState(c.nc),
@@ -68,7 +89,40 @@ func (c *conn) readConnect() (*Connect, error) {
 		con.Will = &Will{Topic: string(p.WillTopic), Payload: append([]byte{}, p.WillPayload...), QoS: p.WillQoS, Retain: p.WillRetain}
 		c.will = con.Will
 	}
-	return con, nil
+	if p.Level == packet.V5 {
+		c.said5(con, p)
+	} else if !p.Clean {
+		con.SessionExpiry = NoExpiry
+	}
+	return con
+}
+
+// said5 takes what only MQTT 5.0 says, and sets the connection up for it.
+func (c *conn) said5(con *Connect, p *packet.Connect) {
+	f := &five{}
+	con.Properties = append(packet.Properties(nil), p.Properties...)
+	con.SessionExpiry, _ = p.Properties.Int(packet.SessionExpiry)
+	if method, ok := p.Properties.Bytes(packet.AuthMethod); ok {
+		con.AuthMethod = string(method)
+	}
+	want, _ := p.Properties.Int(packet.RequestResponseInfo)
+	con.WantsResponseInfo = want == 1
+	if problems, ok := p.Properties.Int(packet.RequestProblemInfo); ok {
+		f.quiet = problems == 0
+	}
+	most, _ := p.Properties.Int(packet.MaxPacketSize)
+	f.maxPacket = int(most)
+	aliases, _ := p.Properties.Int(packet.TopicAliasMax)
+	f.aliasMax = min(int(aliases), int(c.srv.cfg.TopicAliasMax))
+	c.sendMax = c.srv.cfg.InFlight
+	if most, ok := p.Properties.Int(packet.ReceiveMax); ok {
+		c.sendMax = min(c.sendMax, int(most))
+	}
+	if con.Will != nil {
+		con.Will.Properties = append(packet.Properties(nil), p.WillProperties...)
+		con.Will.Delay, _ = p.WillProperties.Int(packet.WillDelay)
+	}
+	c.five = f
 }
 
 // tlsState finds the TLS state of a connection, that of the HTTP request for a WebSocket.
@@ -85,38 +139,58 @@ func tlsState(nc any) *tls.ConnectionState {
 
 // checkConnect applies the rules that need no owner.
 func (c *conn) checkConnect(con *Connect) error {
-	cfg := &c.srv.cfg
-	ka := con.KeepAlive
-	switch {
-	case con.ClientID == "" && !con.Clean:
-		return c.refuse(packet.IdentifierRejected, errors.New("empty client id with a persistent session"))
-	case ka < cfg.KeepAliveMin, cfg.KeepAliveMax != 0 && (ka == 0 || ka > cfg.KeepAliveMax):
-		return c.refuse(packet.IdentifierRejected, fmt.Errorf("keep-alive %d s is not in %d..%d", ka, cfg.KeepAliveMin, cfg.KeepAliveMax))
+	if con.ClientID == "" {
+		if con.Version != packet.V5 && !con.Clean {
+			return c.refuse(packet.IdentifierRejected, 0, errors.New("empty client id with a persistent session"))
+		}
+		con.ClientID = "auto-" + rand.Text()
+		c.assigned = true
+	}
+	if con.Version != packet.V5 && c.srv.cfg.clampKeepAlive(con.KeepAlive) != con.KeepAlive {
+		return c.refuse(packet.IdentifierRejected, 0,
+			fmt.Errorf("keep-alive %d s is not in %d..%d", con.KeepAlive, c.srv.cfg.KeepAliveMin, c.srv.cfg.KeepAliveMax))
 	}
 	return nil
+}
+
+// clampKeepAlive is the nearest keep-alive within the bounds.
+func (c *Config) clampKeepAlive(ka uint16) uint16 {
+	switch {
+	case ka == 0 && c.KeepAliveMax != 0:
+		return c.KeepAliveMax
+	case c.KeepAliveMax != 0:
+		ka = min(ka, c.KeepAliveMax)
+	}
+	return max(ka, c.KeepAliveMin)
 }
 
 // refused answers an owner's error.
 func (c *conn) refused(con *Connect, err error) error {
 	var r *Refusal
-	code := packet.ServerUnavailable
-	if errors.As(err, &r) && r.Code != packet.Accepted {
-		code = r.Code
+	code, code5 := packet.ServerUnavailable, packet.Code(0)
+	if errors.As(err, &r) && (r.Code != packet.Accepted || r.Code5.Failed()) {
+		code, code5 = r.Code, r.Code5
+		if code == packet.Accepted {
+			code = code5.Connack()
+		}
 	} else {
 		c.srv.log.Error("connect could not be judged", "client", con.ClientID, "remote", con.Remote, "err", err)
 	}
-	return c.refuse(code, err)
+	return c.refuse(code, code5, err)
 }
 
-// refuse puts a refusing CONNACK into the write buffer; end writes it.
-func (c *conn) refuse(code packet.ConnackCode, err error) error {
+// refuse puts a refusing CONNACK into the write buffer; end writes it. code5 is for clients of 5.0, 0 = what code is there.
+func (c *conn) refuse(code packet.ConnackCode, code5 packet.Code, err error) error {
+	if code5 == 0 {
+		code5 = code.Code()
+	}
 	if int(code) < len(c.srv.stats.refused) {
 		c.srv.stats.refused[code].Add(1)
 	}
 	c.mu.Lock()
 	o := c.outLocked()
 	if c.version == packet.V5 {
-		o.b = packet.AppendConnack5(o.b, false, packet.UnsupportedVersion, nil)
+		o.b = packet.AppendConnack5(o.b, false, code5, nil)
 	} else {
 		o.b = packet.AppendConnack(o.b, false, code)
 	}
@@ -128,39 +202,68 @@ func (c *conn) refuse(code packet.ConnackCode, err error) error {
 // attach makes the session of an accepted CONNECT the one of its identity. A connection that had the identity is ended
 // first, its owner told; what is kept of a persistent session moves over, or is dropped for a clean one.
 func (s *Server) attach(c *conn, con *Connect, w *Welcome) (_ *Session, present bool) {
-	n := &Session{srv: s, identity: w.Identity, data: w.Data, clean: con.Clean, remote: con.Remote, c: c}
+	n := &Session{srv: s, identity: w.Identity, data: w.Data, remote: con.Remote, version: con.Version,
+		routed: w.Routed, queueOffline: w.QueueOffline, c: c}
 	if n.identity == "" {
 		n.identity = con.ClientID
 	}
-	if n.identity == "" {
-		n.identity = "auto-" + rand.Text()
-	}
+	c.prepare(n, con, w)
 	sh := s.shard(n.identity)
+	var old *Session
+	var will *Will
 	for {
 		sh.mu.Lock()
-		old := sh.sessions[n.identity]
-		if old == nil || n.inherit(old, &present) {
+		if old = sh.sessions[n.identity]; old == nil {
+			break
+		}
+		var ok bool
+		if present, will, ok = n.inherit(old, con.Clean); ok {
 			break
 		}
 		sh.mu.Unlock()
 		old.kick(CauseTakenOver)
 		<-old.over()
 	}
-	if !n.clean && w.Present {
+	if w.Present && !con.Clean && !n.Clean() {
 		present = true
-		n.filters = append([]Subscription(nil), w.Subscriptions...)
+		n.restore(w)
 	}
 	sh.sessions[n.identity] = n
 	sh.mu.Unlock()
-	c.prepare(n, con, w)
+	if old != nil {
+		old.publishWill(will)
+	}
 	return n, present
+}
+
+// restore takes what the owner's store has of the session.
+func (s *Session) restore(w *Welcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.filters {
+		s.srv.unindex(s, s.filters[i].Filter)
+	}
+	s.filters = append([]Subscription(nil), w.Subscriptions...)
+	for i := range s.filters {
+		s.srv.index(s, s.filters[i].Filter)
+	}
+	switch {
+	case len(w.Received) == 0:
+	case s.in == nil:
+		s.in = newInbound(w.Received)
+	default:
+		s.in.add(w.Received)
+	}
 }
 
 // prepare sets what an accepted CONNECT says about the connection.
 func (c *conn) prepare(s *Session, con *Connect, w *Welcome) {
-	keepAlive := con.KeepAlive
-	if w.KeepAlive != 0 {
-		keepAlive = w.KeepAlive
+	c.keepAlive = con.KeepAlive
+	switch {
+	case w.KeepAlive != 0:
+		c.keepAlive = w.KeepAlive
+	case con.Version == packet.V5:
+		c.keepAlive = c.srv.cfg.clampKeepAlive(con.KeepAlive)
 	}
 	msgs, bytes := c.srv.cfg.Rate, c.srv.cfg.ByteRate
 	if w.Rate != 0 {
@@ -170,16 +273,63 @@ func (c *conn) prepare(s *Session, con *Connect, w *Welcome) {
 		bytes = w.ByteRate
 	}
 	c.rate = newRate(msgs, bytes)
+	c.noQoS2, c.noRetain = w.NoQoS2, w.NoRetain
+	if c.expiryMax = c.srv.cfg.SessionExpiryMax; w.SessionExpiry != 0 {
+		c.expiryMax = w.SessionExpiry
+	}
+	s.expiry.Store(c.boundExpiry(con.SessionExpiry))
+	if c.five != nil {
+		c.five.expiry = s.expiry.Load()
+	} else {
+		c.sendMax = c.srv.cfg.InFlight
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s = s
 	if w.Window > 0 {
 		c.window = w.Window
 	}
-	if keepAlive > 0 {
+	if c.keepAlive > 0 {
 		// 1.5 times the keep-alive (section 3.1.2.10), in a type that has room for it.
-		c.silence = c.srv.wheel.ticks(time.Duration(keepAlive) * 1500 * time.Millisecond)
+		c.silence = c.srv.wheel.ticks(time.Duration(c.keepAlive) * 1500 * time.Millisecond)
 	}
+}
+
+// connackProperties tells a client of 5.0 what it gets of what it asked for, and what it may do.
+func (c *conn) connackProperties(s *Session, con *Connect, w *Welcome, authData []byte) (p packet.Properties) {
+	if con.Version != packet.V5 {
+		return nil
+	}
+	if expiry := s.Expiry(); expiry != con.SessionExpiry {
+		p = packet.AppendInt(p, packet.SessionExpiry, expiry)
+	}
+	if c.assigned {
+		p = packet.AppendBytes(p, packet.AssignedClientID, con.ClientID)
+	}
+	if c.keepAlive != con.KeepAlive {
+		p = packet.AppendInt(p, packet.ServerKeepAlive, uint32(c.keepAlive))
+	}
+	p = packet.AppendInt(p, packet.ReceiveMax, uint32(min(c.window, 65_535)))
+	p = packet.AppendInt(p, packet.MaxPacketSize, uint32(min(c.srv.cfg.MaxPacket, packet.MaxRemaining+5)))
+	if c.srv.cfg.TopicAliasMax > 0 {
+		p = packet.AppendInt(p, packet.TopicAliasMax, uint32(c.srv.cfg.TopicAliasMax))
+	}
+	if w.NoQoS2 {
+		p = packet.AppendInt(p, packet.MaxQoS, 1)
+	}
+	if w.NoRetain {
+		p = packet.AppendInt(p, packet.RetainAvailable, 0)
+	}
+	if con.AuthMethod != "" {
+		p = packet.AppendBytes(p, packet.AuthMethod, con.AuthMethod)
+		if authData != nil {
+			p = packet.AppendBytes(p, packet.AuthData, authData)
+		}
+	}
+	if con.WantsResponseInfo && w.ResponseInfo != "" {
+		p = packet.AppendBytes(p, packet.ResponseInfo, w.ResponseInfo)
+	}
+	return append(p, w.Properties...)
 }
 
 // attached tells the owner, unless the connection is already over.
@@ -192,7 +342,7 @@ func (c *conn) attached() error {
 		return endWith(cause, nil)
 	}
 	if silence > 0 {
-		c.srv.wheel.add(c, c.srv.wheel.now.Load()+silence+1)
+		c.srv.wheel.add(&c.timed, c.srv.wheel.now.Load()+silence+1)
 	}
 	c.srv.owner.Attached(s)
 	return nil

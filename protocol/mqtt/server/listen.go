@@ -84,7 +84,7 @@ func (s *Server) serveConn(nc net.Conn, transport string) {
 	s.mu.Unlock()
 	s.open.Add(1)
 	s.stats.accepted.Add(1)
-	s.wheel.add(c, s.wheel.after(s.cfg.ConnectTimeout))
+	s.wheel.add(&c.timed, s.wheel.after(s.cfg.ConnectTimeout))
 	go c.run()
 }
 

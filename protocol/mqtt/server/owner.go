@@ -25,8 +25,8 @@ type Owner interface {
 	// come before: an owner that keeps rows for a device and wants their order kept sends to a session only after its Attached.
 	Attached(s *Session)
 
-	// Subscribe judges one SUBSCRIBE: one code a request, the granted QoS or packet.SubackFailure. It may
-	// block for durability: SUBACK is sent when it returns. An error closes the connection.
+	// Subscribe judges one SUBSCRIBE: one code a request, the granted QoS or a packet.Code from 0x80 on, which clients before 5.0
+	// get as packet.SubackFailure. It may block for durability: SUBACK is sent when it returns. An error closes the connection.
 	Subscribe(s *Session, req []Subscription) ([]byte, error)
 
 	// Unsubscribe is told of one UNSUBSCRIBE before its acknowledgement; an error closes the connection.
@@ -40,23 +40,69 @@ type Owner interface {
 	// It comes from the goroutine that found out and must not block.
 	Delivered(s *Session, tag uint64)
 
-	// Disconnect is the last call for a connection, once for each successful Connect.
+	// Disconnect is the last call for a connection, once for each successful Connect. Only a will with a delay may still be
+	// published after it.
 	Disconnect(s *Session, why Cause)
+}
+
+// Retainer is what an owner implements as well that keeps retained messages; RetainedStore is one to embed or ask.
+type Retainer interface {
+	// Retained calls send for each retained message that matches filter. It is called behind SUBACK and may block.
+	Retained(s *Session, filter string, send func(*Message))
+}
+
+// Keeper is what an owner with a store implements as well, so that QoS 2 is exactly once over the end of the process, too.
+type Keeper interface {
+	// Released is told of a PUBREL: the id of an inbound publish is free. PUBCOMP is sent when done is called, which is when a
+	// later Connect would not find the id in Welcome.Received. It must not block.
+	Released(s *Session, id uint16, done func(error))
+	// Received is told of the PUBREC of a message with a Tag. PUBREL is sent when done is called, which is when a later process
+	// would send it with Message.Released. Delivered follows with PUBCOMP. It must not block.
+	Received(s *Session, tag uint64, done func(error))
+}
+
+// Authenticator is what an owner implements as well that knows enhanced authentication (MQTT 5.0, section 4.12). For a
+// CONNECT with a method it is asked before Connect, and again whenever the client wants to authenticate anew.
+type Authenticator interface {
+	// Authenticate takes one step; data is what the client sent. With more, reply goes out in an AUTH and the next step follows;
+	// else the exchange has succeeded, and reply goes out with the answer. An error, as of Connect, refuses.
+	Authenticate(ctx context.Context, x *Exchange, data []byte) (reply []byte, more bool, err error)
+}
+
+// Exchange is one enhanced authentication.
+type Exchange struct {
+	Method  string
+	Connect *Connect // of the connection
+	Session *Session // nil until the CONNECT is accepted
+	State   any      // the owner's own, from step to step
 }
 
 // Connect is what a client said in CONNECT and how it came.
 type Connect struct {
-	ClientID  string
+	ClientID  string // never empty: a client without one has got one
 	UserName  string
 	Password  []byte // valid until Owner.Connect returns; nil when absent
-	Clean     bool
+	Clean     bool   // Clean Start: what is kept of an earlier session is dropped
 	KeepAlive uint16 // seconds, 0 = none
-	Version   byte   // packet.V31 or packet.V311
+	Version   byte   // packet.V31, packet.V311 or packet.V5
 	Remote    string // the peer's address
 	Transport string // what Serve was given: "tcp", "tls", "mem"; "ws" or "wss"
 	TLS       *tls.ConnectionState
 	Will      *Will
+
+	// SessionExpiry is how many seconds the session outlives its connection: 0 = not at all, NoExpiry = for ever. Before MQTT 5.0
+	// it is one of the two, as Clean says.
+	SessionExpiry uint32
+	// AuthMethod is that of an enhanced authentication which has succeeded; Auth is its exchange.
+	AuthMethod string
+	Auth       *Exchange
+	// WantsResponseInfo: the client asked for Welcome.ResponseInfo.
+	WantsResponseInfo bool
+	Properties        packet.Properties // as they came
 }
+
+// NoExpiry is the session expiry of a session that does not end by itself.
+const NoExpiry = 0xffff_ffff
 
 // Will is the message that is published if the connection ends without DISCONNECT.
 type Will struct {
@@ -64,31 +110,52 @@ type Will struct {
 	Payload []byte
 	QoS     byte
 	Retain  bool
+
+	// Delay is how many seconds it waits for the client to come back; it does not outlast the session.
+	Delay      uint32
+	Properties packet.Properties // all of the will's
 }
 
 // Welcome is an owner's answer to an accepted CONNECT.
 type Welcome struct {
-	// Identity is what the session is known by; a second connection of the same identity takes over.
-	// Empty means the client id, or a generated one if that is empty as well.
+	// Identity is what the session is known by; a second connection of the same identity takes over. Empty means the client id.
 	Identity string
 	// Data is the owner's own; Session.Data returns it.
 	Data any
-	// Present says that the owner's store holds this persistent session, and Subscriptions is what it is
-	// subscribed to. With Present false the engine's own memory of the session counts. Both are ignored for a clean session.
+	// Present says that the owner's store holds this persistent session: Subscriptions is what it is subscribed to, Received the ids
+	// of inbound QoS 2 publishes that are not released (Keeper). With Present false the engine's own memory of the session
+	// counts. All are ignored for a clean start.
 	Present       bool
 	Subscriptions []Subscription
-	// KeepAlive, if not 0, replaces the client's for judging silence, in seconds.
+	Received      []uint16
+	// KeepAlive, if not 0, replaces the client's for judging silence, in seconds; a client of 5.0 is told.
 	KeepAlive uint16
 	// Rate and ByteRate, if not 0, replace Config's for this connection; negative means unlimited.
 	Rate, ByteRate float64
 	// Window, if not 0, replaces Config.Window for this connection.
 	Window int
+	// SessionExpiry, if not 0, is the most that the client gets, in seconds.
+	SessionExpiry uint32
+	// NoQoS2 and NoRetain refuse what they say: a client of 5.0 is told and cut off when it does not mind; before, a QoS 2 publish
+	// ends the connection and RETAIN is ignored.
+	NoQoS2, NoRetain bool
+	// Routed puts the session's filters into the tree of Server.Route. Shared subscriptions are in it always.
+	Routed bool
+	// QueueOffline lets messages for a persistent session wait in its queue while it has no connection, instead of ErrOffline.
+	QueueOffline bool
+	// ResponseInfo is sent to a client that asked for it; Properties are user properties, or others that CONNACK may have.
+	ResponseInfo string
+	Properties   packet.Properties
 }
 
-// Subscription is a topic filter with its QoS: asked for in a request, granted in a session.
+// Subscription is a topic filter with its options: asked for in a request, granted in a session.
 type Subscription struct {
 	Filter string
 	QoS    byte
+	// Options of MQTT 5.0 beside the QoS.
+	Options packet.Options
+	// ID is the client's identifier for it; 0 = none.
+	ID uint32
 }
 
 // Message is what an owner sends to a session.
@@ -96,21 +163,40 @@ type Message struct {
 	Topic   string
 	Payload []byte // copied by Send
 	QoS     byte
-	Retain  bool
-	Expiry  time.Time // after it the message is dropped instead of sent; zero: never
+	// Retain says that it was published so. Only subscriptions with Retain As Published are told.
+	Retain bool
+	Expiry time.Time // after it the message is dropped instead of sent; zero: never
 	// Volatile messages are dropped when the connection ends instead of being kept for the next one.
 	Volatile bool
 	// Tag, if not 0, is reported by Owner.Delivered. A tag that is queued or in flight is not sent again.
 	Tag uint64
+	// Properties are those of PUBLISH, for clients of 5.0. Expiry, topic aliases and subscription ids in them are the engine's
+	// business and left out.
+	Properties packet.Properties
+	// From is the publisher, whom a subscription with No Local keeps out. It may be nil.
+	From *Session
+	// PacketID, if not 0, is the id that the message takes at QoS 2: an owner that keeps it in a store gives it the same each
+	// time (Keeper). It waits until the id is free. Released means that PUBREC had come: only PUBREL is sent.
+	PacketID uint16
+	Released bool
 }
 
 // Refusal is the error by which Owner.Connect refuses with a code of its choice.
 type Refusal struct {
 	Code   packet.ConnackCode
-	Reason string // for the log; not sent
+	Code5  packet.Code // what a client of 5.0 is told, 0 = what Code is there
+	Reason string      // for the log; not sent
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("connection refused: %s: %s", r.Code, r.Reason) }
+
+// Rejection is the error by which Publish.Done refuses a message with a code of its choice.
+type Rejection struct {
+	Code   packet.Code // one that PUBACK may carry, from 0x80 on
+	Reason string      // sent to a client of 5.0 that wants to know
+}
+
+func (r *Rejection) Error() string { return fmt.Sprintf("publish refused: %s: %s", r.Code, r.Reason) }
 
 // Errors of Session.Send.
 var (

@@ -19,6 +19,9 @@ func (c *conn) next() (h packet.Header, body []byte, err error) {
 				return h, nil, err
 			}
 			if n > 0 {
+				if err := c.checkHeader(h, n); err != nil {
+					return h, nil, err
+				}
 				total := n + h.Remaining
 				if total > c.srv.cfg.MaxPacket {
 					return h, nil, endWith(CauseTooLarge, nil)
@@ -26,7 +29,7 @@ func (c *conn) next() (h packet.Header, body []byte, err error) {
 				if c.w-c.r >= total {
 					body = c.in.buf[c.r+n : c.r+total : c.r+total]
 					c.r += total
-					c.need = 0
+					c.need, c.lastHeader = 0, n
 					c.ahead = max(0, c.ahead-total)
 					return h, body, nil
 				}
@@ -37,6 +40,14 @@ func (c *conn) next() (h packet.Header, body []byte, err error) {
 			return h, nil, err
 		}
 	}
+}
+
+// checkHeader holds a header against the connection's version, which is not known before CONNECT.
+func (c *conn) checkHeader(h packet.Header, n int) error {
+	if c.version == 0 {
+		return nil
+	}
+	return h.Check(n, c.version)
 }
 
 // fill writes what is in hand and reads at least one byte.

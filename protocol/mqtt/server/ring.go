@@ -12,7 +12,8 @@ type ackRing struct {
 
 type ack struct {
 	id    uint16
-	kind  packet.Type // PUBACK or PUBREC
+	kind  packet.Type // PUBACK, PUBREC or PUBCOMP
+	code  packet.Code // sent to clients of 5.0
 	ready bool
 }
 
@@ -34,7 +35,10 @@ func (r *ackRing) push(a ack) uint32 {
 }
 
 // ready marks acknowledgement number seq as earned.
-func (r *ackRing) ready(seq uint32) { r.slots[seq%uint32(len(r.slots))].ready = true }
+func (r *ackRing) ready(seq uint32, code packet.Code) {
+	a := &r.slots[seq%uint32(len(r.slots))]
+	a.ready, a.code = true, code
+}
 
 // pop returns the oldest acknowledgement if it is earned.
 func (r *ackRing) pop() (a ack, ok bool) {

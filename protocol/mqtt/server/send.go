@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"time"
-	"unsafe"
 
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 )
@@ -14,6 +13,8 @@ var (
 	ErrExpired = errors.New("mqtt server: message has expired")
 	// ErrInvalid: the topic is not a topic name, or the packet is larger than MQTT allows.
 	ErrInvalid = errors.New("mqtt server: message cannot be sent")
+	// ErrTooLarge: the client (5.0) takes no packet of this size.
+	ErrTooLarge = errors.New("mqtt server: message is larger than the client takes")
 )
 
 // sending is the outbound state of a session; it moves to the next Session of a persistent one.
@@ -22,6 +23,8 @@ type sending struct {
 	queue  []outgoing // waiting for room in flight or in the socket, oldest first
 	bytes  int        // of the packets in queue
 	idle0  int        // QoS 0 messages in queue: those behind must not overtake them
+	onWire int        // of flight: sent on this connection, which is what the client's Receive Maximum bounds
+	unsent int        // of flight: not yet sent again on this connection
 	lastID uint16
 }
 
@@ -30,60 +33,163 @@ type outgoing struct {
 	pkt      []byte // the encoded PUBLISH; nil when it need not be sent again
 	tag      uint64
 	expiry   time.Time
+	share    string // the shared subscription that it came by
 	id       uint16
+	fixed    bool // id is the owner's
 	qos      byte
 	volatile bool
+	sent     bool // on this connection
 	pubrel   bool // QoS 2: PUBREC has come, PUBREL is sent
 }
 
 // Send sends m to the client if one of the session's filters matches; QoS is the lower of message and subscription.
 // It never blocks on the network: what the client cannot take now waits in the session's queue, and when
-// that is full the oldest waiting message is dropped and counted. A nil error means sent or waiting.
-func (s *Session) Send(m Message) error {
-	if !packet.ValidTopic(unsafe.Slice(unsafe.StringData(m.Topic), len(m.Topic))) { // only read there
+// that is full the oldest waiting message is dropped and counted. A nil error means sent or waiting. A message with a Tag that the
+// client can never take counts as delivered.
+func (s *Session) Send(m Message) error { return s.send(&m, nil) }
+
+// send is Send; only, if not nil, is the one subscription that counts: it gets a retained message, or is a shared one.
+func (s *Session) send(m *Message, only *delivery) error {
+	if !packet.ValidTopic(bytesOf(m.Topic)) {
 		return ErrInvalid
 	}
 	s.mu.Lock()
-	sent0, err := s.sendLocked(&m)
+	done, err := s.sendLocked(m, only)
 	s.mu.Unlock()
-	if sent0 && m.Tag != 0 {
+	if done && m.Tag != 0 {
 		s.srv.owner.Delivered(s, m.Tag)
 	}
 	return err
 }
 
-// sendLocked reports whether m was written at QoS 0.
-func (s *Session) sendLocked(m *Message) (sent0 bool, err error) {
+// delivery is what the subscriptions of a session make of a message.
+type delivery struct {
+	qos    byte
+	retain bool
+	share  string // the shared subscription
+	ids    []uint32
+}
+
+// deliveryLocked judges m by the session's filters; ids of matching subscriptions are appended to d.ids.
+func (s *Session) deliveryLocked(m *Message, d *delivery) (ok bool) {
+	asPublished := false
+	for i := range s.filters {
+		f := &s.filters[i]
+		if !match(f.Filter, m.Topic) {
+			continue
+		}
+		if f.Options&packet.NoLocal != 0 && m.From != nil && m.From.identity == s.identity {
+			continue
+		}
+		ok = true
+		d.qos = max(d.qos, f.QoS)
+		asPublished = asPublished || f.Options&packet.RetainAsPublished != 0
+		if f.ID != 0 && s.version == packet.V5 {
+			d.ids = append(d.ids, f.ID)
+		}
+	}
+	d.retain = m.Retain && asPublished
+	return ok
+}
+
+// sendLocked reports whether nothing more will be heard of m: it was written at QoS 0, or cannot be delivered ever.
+func (s *Session) sendLocked(m *Message, only *delivery) (done bool, err error) {
 	c := s.c
-	if c == nil || !s.ready {
+	online := c != nil && s.ready
+	if !online && !s.waitsOffline(m) {
 		return false, ErrOffline
 	}
-	granted, ok := s.matchLocked(m.Topic)
-	if !ok {
+	if m.Released {
+		return false, s.releaseLocked(c, m, online)
+	}
+	var d delivery
+	if only != nil {
+		d = *only
+	} else if !s.deliveryLocked(m, &d) {
 		s.srv.stats.unsubscribed.Add(1)
 		return false, ErrNotSubscribed
 	}
-	qos := min(m.QoS, granted)
-	size, remaining := packet.PublishSize(len(m.Topic), len(m.Payload), qos)
+	d.qos = min(d.qos, m.QoS)
 	switch {
-	case len(m.Topic) > packet.MaxString || remaining > packet.MaxRemaining:
-		s.srv.stats.dropped[DropTooLarge].Add(1)
-		return false, ErrInvalid
 	case m.Tag != 0 && s.knowsTagLocked(m.Tag):
 		return false, nil
 	case !m.Expiry.IsZero() && !time.Now().Before(m.Expiry):
 		s.srv.stats.dropped[DropExpired].Add(1)
 		return false, ErrExpired
+	case !online && d.qos == 0:
+		return false, ErrOffline
 	}
-	if s.roomLocked(c, qos) {
-		return s.transmitLocked(c, m, qos, size)
+	if s.version != packet.V5 || len(m.Properties) == 0 && len(d.ids) == 0 && m.Expiry.IsZero() {
+		return s.dispatchLocked(c, m, &d, nil, online)
 	}
-	return false, s.enqueueLocked(m, qos, size)
+	scratch := s.srv.pools.out()
+	scratch.b = properties(scratch.b, m, d.ids)
+	done, err = s.dispatchLocked(c, m, &d, scratch.b, online)
+	s.srv.pools.putOut(scratch)
+	return done, err
+}
+
+// waitsOffline tells whether m may wait for the client to come back.
+func (s *Session) waitsOffline(m *Message) bool {
+	return s.queueOffline && m.QoS > 0 && !m.Volatile && !s.Clean() && s.filters != nil
+}
+
+// properties appends what a subscriber of 5.0 gets.
+func properties(p packet.Properties, m *Message, ids []uint32) packet.Properties {
+	p = forwarded(p, m.Properties)
+	if !m.Expiry.IsZero() {
+		p = packet.AppendInt(p, packet.MessageExpiry, secondsLeft(m.Expiry))
+	}
+	for _, id := range ids {
+		p = packet.AppendInt(p, packet.SubscriptionID, id)
+	}
+	return p
+}
+
+// secondsLeft rounds up, so that a message is not said to be over that is not.
+func secondsLeft(t time.Time) uint32 {
+	return uint32(max(0, min(int64((time.Until(t)+time.Second-1)/time.Second), 0xffff_ffff)))
+}
+
+// dispatchLocked writes m, or lets it wait.
+func (s *Session) dispatchLocked(c *conn, m *Message, d *delivery, p packet.Properties, online bool) (done bool, err error) {
+	size, remaining := packet.PublishSize(len(m.Topic), len(m.Payload), d.qos)
+	if s.version == packet.V5 {
+		size, remaining = packet.PublishSize5(len(m.Topic), len(m.Payload), d.qos, p)
+	}
+	if len(m.Topic) > packet.MaxString || remaining > packet.MaxRemaining {
+		s.srv.stats.dropped[DropTooLarge].Add(1)
+		return false, ErrInvalid
+	}
+	if online && c.tooLarge(size) {
+		s.srv.stats.dropped[DropTooLarge].Add(1)
+		return true, errIfUntagged(m.Tag)
+	}
+	if online && s.roomLocked(c, m, d.qos) {
+		s.transmitLocked(c, m, d, p, size)
+		return d.qos == 0, nil
+	}
+	return false, s.enqueueLocked(m, d, p, size)
+}
+
+func errIfUntagged(tag uint64) error {
+	if tag != 0 {
+		return nil
+	}
+	return ErrTooLarge
+}
+
+// tooLarge tells whether the client takes no packet of this size.
+func (c *conn) tooLarge(size int) bool {
+	return c.five != nil && c.five.maxPacket != 0 && size > c.five.maxPacket
 }
 
 // roomLocked reports whether a new message may go out at once.
-func (s *Session) roomLocked(c *conn, qos byte) bool {
-	if qos == 0 && s.idle0 > 0 || qos > 0 && (len(s.queue) > 0 || len(s.flight) >= s.srv.cfg.InFlight) {
+func (s *Session) roomLocked(c *conn, m *Message, qos byte) bool {
+	switch {
+	case qos == 0 && s.idle0 > 0, qos > 0 && (len(s.queue) > 0 || s.unsent > 0 || s.onWire >= c.sendMax):
+		return false
+	case qos == 2 && m.PacketID != 0 && s.flightLocked(m.PacketID) >= 0:
 		return false
 	}
 	c.mu.Lock()
@@ -91,38 +197,69 @@ func (s *Session) roomLocked(c *conn, qos byte) bool {
 	return !c.closed && c.writableLocked()
 }
 
-// transmitLocked encodes m straight into the write buffer. A copy is kept only for what a later connection may have to send again.
-func (s *Session) transmitLocked(c *conn, m *Message, qos byte, size int) (sent0 bool, err error) {
-	if qos > 0 {
-		o := outgoing{tag: m.Tag, expiry: m.Expiry, qos: qos, volatile: m.Volatile, id: s.nextIDLocked()}
-		if !s.clean && !m.Volatile {
-			o.pkt = packet.AppendPublish(make([]byte, 0, size), m.Topic, m.Payload, qos, o.id, false, m.Retain)
+// transmitLocked encodes m straight into the write buffer. A copy is kept only for what a later connection, or another member of a
+// shared subscription, may have to be sent again.
+func (s *Session) transmitLocked(c *conn, m *Message, d *delivery, p packet.Properties, size int) {
+	id := uint16(0)
+	if d.qos > 0 {
+		o := outgoing{tag: m.Tag, expiry: m.Expiry, share: d.share, qos: d.qos, volatile: m.Volatile, sent: true}
+		if o.id = m.PacketID; o.id == 0 || d.qos == 1 {
+			o.id = s.nextIDLocked()
+		}
+		id = o.id
+		if s.keeps(&o) {
+			o.pkt = appendPublish(make([]byte, 0, size), s.version, m.Topic, m.Payload, d.qos, id, false, d.retain, p)
 		}
 		s.flight = append(s.flight, o)
+		s.onWire++
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.srv.stats.publishOut[qos].Add(1)
-	out := c.outLocked()
-	out.b = packet.AppendPublish(out.b, m.Topic, m.Payload, qos, s.lastID, false, m.Retain)
+	s.srv.stats.publishOut[d.qos].Add(1)
+	c.writePublishLocked(m.Topic, m.Payload, d.qos, id, false, d.retain, p)
 	c.flushUncorkedLocked()
-	return qos == 0, nil
 }
 
+// keeps tells whether a message in flight is kept encoded.
+func (s *Session) keeps(o *outgoing) bool { return o.share != "" || !s.Clean() && !o.volatile }
+
 // enqueueLocked lets m wait, dropping the oldest when there is no room.
-func (s *Session) enqueueLocked(m *Message, qos byte, size int) error {
+func (s *Session) enqueueLocked(m *Message, d *delivery, p packet.Properties, size int) error {
 	if size > s.srv.cfg.OutBytes {
 		return ErrFull
 	}
 	for len(s.queue) >= s.srv.cfg.OutQueue || s.bytes+size > s.srv.cfg.OutBytes {
 		s.dropOldestLocked()
 	}
-	pkt := packet.AppendPublish(make([]byte, 0, size), m.Topic, m.Payload, qos, 1, false, m.Retain)
-	s.queue = append(s.queue, outgoing{pkt: pkt, tag: m.Tag, expiry: m.Expiry, qos: qos, volatile: m.Volatile})
+	pkt := appendPublish(make([]byte, 0, size), s.version, m.Topic, m.Payload, d.qos, 1, false, d.retain, p)
+	o := outgoing{pkt: pkt, tag: m.Tag, expiry: m.Expiry, share: d.share, qos: d.qos, volatile: m.Volatile}
+	if d.qos == 2 && m.PacketID != 0 {
+		o.id, o.fixed = m.PacketID, true
+	}
+	s.queue = append(s.queue, o)
 	s.bytes += size
-	if qos == 0 {
+	if d.qos == 0 {
 		s.idle0++
 	}
+	return nil
+}
+
+// releaseLocked takes up a QoS 2 message whose PUBREC came in an earlier process.
+func (s *Session) releaseLocked(c *conn, m *Message, online bool) error {
+	if m.Tag != 0 && s.knowsTagLocked(m.Tag) || s.flightLocked(m.PacketID) >= 0 {
+		return nil
+	}
+	s.flight = append(s.flight, outgoing{tag: m.Tag, id: m.PacketID, qos: 2, pubrel: true, sent: online})
+	if !online {
+		s.unsent++
+		return nil
+	}
+	s.onWire++
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.outLocked()
+	o.b = packet.AppendID(o.b, packet.PUBREL, m.PacketID)
+	c.flushUncorkedLocked()
 	return nil
 }
 
@@ -171,153 +308,4 @@ func (s *Session) flightLocked(id uint16) int {
 		}
 	}
 	return -1
-}
-
-// acknowledged handles PUBACK, PUBREC and PUBCOMP. One for an unknown id is ignored, but for PUBREC, whose sender waits for PUBREL.
-func (s *Session) acknowledged(c *conn, t packet.Type, id uint16) {
-	s.mu.Lock()
-	tag := uint64(0)
-	if at := s.flightLocked(id); at >= 0 {
-		o := &s.flight[at]
-		switch {
-		case t == packet.PUBACK && o.qos == 1:
-			tag = o.tag
-			s.landedLocked(at)
-		case t == packet.PUBREC && o.qos == 2:
-			tag, o.tag = o.tag, 0
-			o.pkt, o.pubrel = nil, true
-		case t == packet.PUBCOMP && o.pubrel:
-			s.landedLocked(at)
-		}
-	}
-	s.mu.Unlock()
-	if t == packet.PUBREC {
-		c.reply(packet.PUBREL, id)
-	}
-	if tag != 0 {
-		s.srv.owner.Delivered(s, tag)
-	}
-	s.pump(c)
-}
-
-func (s *Session) landedLocked(at int) {
-	s.flight = append(s.flight[:at], s.flight[at+1:]...)
-	s.flight[:len(s.flight)+1][len(s.flight)] = outgoing{} // let go of the packet
-	if len(s.flight) == 0 && cap(s.flight) > 8 {
-		s.flight = nil
-	}
-}
-
-// pump sends what waits and may go now.
-func (s *Session) pump(c *conn) {
-	s.mu.Lock()
-	tags := s.pumpLocked(c)
-	s.mu.Unlock()
-	for _, tag := range tags {
-		s.srv.owner.Delivered(s, tag)
-	}
-}
-
-// pumpLocked returns the tags of what was written at QoS 0. A message that waits for room in flight does not hold up QoS 0 behind it.
-func (s *Session) pumpLocked(c *conn) (tags []uint64) {
-	if len(s.queue) == 0 || s.c != c || !s.ready {
-		return nil
-	}
-	kept := s.queue[:0]
-	for i := range s.queue {
-		o := s.queue[i]
-		switch {
-		case o.expired():
-			s.unqueuedLocked(&o)
-			s.srv.stats.dropped[DropExpired].Add(1)
-		case o.qos > 0 && len(s.flight) >= s.srv.cfg.InFlight || !s.launchLocked(c, &o):
-			kept = append(kept, o)
-		case o.qos == 0 && o.tag != 0:
-			tags = append(tags, o.tag)
-		}
-	}
-	clear(s.queue[len(kept):])
-	s.queue = kept
-	if len(kept) == 0 {
-		s.queue = nil
-	}
-	c.mu.Lock()
-	c.flushUncorkedLocked()
-	c.mu.Unlock()
-	return tags
-}
-
-func (o *outgoing) expired() bool { return !o.expiry.IsZero() && !time.Now().Before(o.expiry) }
-
-// launchLocked writes a waiting message; it returns false when the socket is full.
-func (s *Session) launchLocked(c *conn, o *outgoing) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || !c.writableLocked() {
-		return false
-	}
-	s.unqueuedLocked(o)
-	if o.qos > 0 {
-		o.id = s.nextIDLocked()
-		packet.SetPublishID(o.pkt, o.id, false)
-	}
-	out := c.outLocked()
-	out.b = append(out.b, o.pkt...)
-	s.srv.stats.publishOut[o.qos].Add(1)
-	if o.qos > 0 {
-		if s.clean || o.volatile {
-			o.pkt = nil
-		}
-		s.flight = append(s.flight, *o)
-	}
-	return true
-}
-
-// resendLocked sends again what was in flight on an earlier connection: same order, same ids, DUP set.
-func (s *Session) resendLocked(c *conn) {
-	kept := s.flight[:0]
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := range s.flight {
-		o := s.flight[i]
-		out := c.outLocked()
-		switch {
-		case o.pubrel:
-			out.b = packet.AppendID(out.b, packet.PUBREL, o.id)
-		case o.expired():
-			s.srv.stats.dropped[DropExpired].Add(1)
-			continue
-		default:
-			packet.SetPublishID(o.pkt, o.id, true)
-			out.b = append(out.b, o.pkt...)
-			s.srv.stats.publishOut[o.qos].Add(1)
-			s.srv.stats.redelivered.Add(1)
-		}
-		kept = append(kept, o)
-	}
-	clear(s.flight[len(kept):])
-	s.flight = kept
-}
-
-// dropUnkeptLocked drops, at the end of a connection, what is not for the next one.
-func (s *Session) dropUnkeptLocked() {
-	keep := func(o *outgoing) bool { return !s.clean && !o.volatile && o.qos > 0 && (o.pkt != nil || o.pubrel) }
-	lost := 0
-	filter := func(all []outgoing) []outgoing {
-		var kept []outgoing // a fresh slice: what is kept offline should not hold the capacity of a busy time
-		for i := range all {
-			if keep(&all[i]) {
-				kept = append(kept, all[i])
-			} else {
-				lost++
-			}
-		}
-		return kept
-	}
-	s.flight, s.queue = filter(s.flight), filter(s.queue)
-	s.bytes, s.idle0 = 0, 0
-	for i := range s.queue {
-		s.bytes += len(s.queue[i].pkt)
-	}
-	s.srv.stats.dropped[DropConnection].Add(uint64(lost))
 }

@@ -3,7 +3,9 @@
 // safe, which filters are granted, what is sent to whom.
 //
 // What it promises:
-//   - MQTT 3.1 and 3.1.1 over TCP, TLS, WebSocket and memory; QoS 0, 1 and 2 both ways; clean and persistent sessions; wills.
+//   - MQTT 3.1, 3.1.1 and 5.0 over TCP, TLS, WebSocket and memory; QoS 0, 1 and 2 both ways; sessions that outlive their
+//     connection for as long as they may; wills with delay; shared subscriptions; of 5.0 all but server redirection.
+//   - QoS 2 is exactly once for a persistent session whatever happens to its connections; with a Keeper over the process's end, too.
 //   - A publish is acknowledged when the owner says so (Publish.Done), from any goroutine, and acknowledgements
 //     leave in the order in which the publishes came. Acknowledgements of one commit leave in one write.
 //   - A subscription is in force and its SUBACK written before the connection's next packet is handled, and
@@ -13,9 +15,9 @@
 //   - Every queue is bounded; what closes a connection, refuses a CONNECT or drops a message is counted by cause.
 //   - Costs follow events: an idle connection has one goroutine, no buffer and no timer of its own.
 //
-// What it leaves to the owner: permissions, routing between sessions, retained messages (Publish.Retain is
-// passed on), durable queues, and remembering messages for sessions that are offline: Send fails with ErrOffline.
-// Subscriptions and messages in flight of a persistent session live in memory; the owner restores subscriptions by Welcome.
+// What it leaves to the owner: permissions, who gets a publish (Route and Send), retained messages (Retainer, RetainedStore),
+// durable queues (Message.Tag, Keeper). Subscriptions and messages in flight of a persistent session live in memory; the owner
+// restores them by Welcome and by what it sends in Attached.
 package server
 
 import (
@@ -27,6 +29,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/trie"
 )
 
 // ErrClosed is returned by Serve of a Server that was closed before.
@@ -46,6 +50,7 @@ type Server struct {
 	cancel context.CancelFunc
 	open   atomic.Int64 // connections
 
+	subs   trie.Tree[audience] // filters of Routed sessions, and shared subscriptions
 	shards [shardCount]shard
 	seed   maphash.Seed
 
@@ -133,6 +138,7 @@ func (s *Server) Forget(identity string) {
 	defer found.mu.Unlock()
 	found.forget = true
 	if found.ended {
+		_, _ = found.resumeLocked()
 		delete(sh.sessions, identity)
 		found.dropAllLocked()
 	}

@@ -1,8 +1,8 @@
 package server
 
 import (
-	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 )
@@ -10,20 +10,24 @@ import (
 // Session is what the engine holds for one identity from CONNECT on. A reconnect makes a new Session, to which
 // the state of a persistent one moves. Its methods may be called at any time from any goroutine.
 type Session struct {
-	srv      *Server
-	identity string
-	remote   string
-	data     any
-	clean    bool
+	srv          *Server
+	identity     string
+	remote       string
+	data         any
+	version      byte
+	routed       bool
+	queueOffline bool
+	expiry       atomic.Uint32 // seconds that it outlives its connection
 
-	mu      sync.Mutex // guards the fields below; taken after shard.mu and before conn.mu
+	mu      sync.Mutex // guards the fields below; taken after shard.mu and before inbound.mu and conn.mu
 	c       *conn      // nil once the connection is over
 	ready   bool       // CONNACK is written: messages may follow
 	ended   bool       // the owner got Disconnect
 	forget  bool
 	gone    chan struct{} // closed when ended; made by who waits for it
 	filters []Subscription
-	recv    map[uint16]bool // inbound QoS 2 ids between PUBLISH and PUBREL; true: received, false: with the owner
+	in      *inbound   // nil before the first QoS 2 publish
+	after   *afterlife // of one without a connection
 	sending
 }
 
@@ -33,8 +37,14 @@ func (s *Session) Identity() string { return s.identity }
 // Data is the owner's own, from Welcome.
 func (s *Session) Data() any { return s.data }
 
-// Clean reports whether the session ends with its connection.
-func (s *Session) Clean() bool { return s.clean }
+// Clean reports whether the session ends with its connection. A DISCONNECT of MQTT 5.0 may change it.
+func (s *Session) Clean() bool { return s.expiry.Load() == 0 }
+
+// Expiry is how many seconds the session outlives its connection, NoExpiry for ever.
+func (s *Session) Expiry() uint32 { return s.expiry.Load() }
+
+// Version is the protocol level that the client speaks.
+func (s *Session) Version() byte { return s.version }
 
 // Remote is the peer's address at CONNECT.
 func (s *Session) Remote() string { return s.remote }
@@ -94,44 +104,84 @@ func (s *Session) over() <-chan struct{} {
 	return s.gone
 }
 
-// inherit moves the state of an ended session to n, or drops it when n is clean; present tells whether there was any.
-// It returns false when old still has its connection. The shard's mu is held.
-func (n *Session) inherit(old *Session, present *bool) bool {
+// inherit moves the state of an ended session to n, or drops it for a clean start; present tells whether there was any, and will is
+// one that has to be published because its session is over. It returns false when old still has its connection. The shard's mu is held.
+func (n *Session) inherit(old *Session, clean bool) (present bool, will *Will, ok bool) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	if !old.ended {
-		return false
+		return false, nil, false
 	}
-	if n.clean {
+	will, over := old.resumeLocked()
+	if clean || over {
 		old.dropAllLocked()
-		return true
+		return false, will, true
 	}
-	n.filters, n.recv, n.sending = old.filters, old.recv, old.sending
-	old.filters, old.recv, old.sending = nil, nil, sending{}
-	*present = true
-	return true
+	n.filters, n.in, n.sending = old.filters, old.in, old.sending
+	old.filters, old.in, old.sending = nil, nil, sending{}
+	n.convert(old.version)
+	n.bounce()
+	return true, nil, true
+}
+
+// bounce marks what was in flight as not sent on the new connection.
+func (n *Session) bounce() {
+	n.onWire, n.unsent = 0, len(n.flight)
+	for i := range n.flight {
+		n.flight[i].sent = false
+	}
+}
+
+// convert encodes what is kept anew when the client came back with another version.
+func (n *Session) convert(from byte) {
+	if (from == packet.V5) == (n.version == packet.V5) {
+		return
+	}
+	n.bytes = 0
+	for _, list := range [][]outgoing{n.flight, n.queue} {
+		for i := range list {
+			o := &list[i]
+			if p, ok := decodePublish(o.pkt, from); ok {
+				o.pkt = appendPublish(nil, n.version, p.Topic, p.Payload, p.QoS, max(p.ID, 1), p.Dup, p.Retain, p.Properties)
+			}
+		}
+	}
+	for i := range n.queue {
+		n.bytes += len(n.queue[i].pkt)
+	}
 }
 
 // welcome writes CONNACK, and behind it the messages in flight of an earlier connection and those that waited.
-func (s *Session) welcome(c *conn, present bool) error {
+func (s *Session) welcome(c *conn, present bool, p packet.Properties) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	tags, err := s.welcomeLocked(c, present, p)
+	s.mu.Unlock()
+	for _, tag := range tags {
+		s.srv.owner.Delivered(s, tag)
+	}
+	return err
+}
+
+func (s *Session) welcomeLocked(c *conn, present bool, p packet.Properties) (tags []uint64, err error) {
 	c.mu.Lock()
 	if c.closed {
 		defer c.mu.Unlock()
-		return endWith(c.cause, nil)
+		return nil, endWith(c.cause, nil)
 	}
 	o := c.outLocked()
-	o.b = packet.AppendConnack(o.b, present, packet.Accepted)
+	if c.version == packet.V5 {
+		o.b = packet.AppendConnack5(o.b, present, packet.Success, p)
+	} else {
+		o.b = packet.AppendConnack(o.b, present, packet.Accepted)
+	}
 	c.welcomed = true
 	c.mu.Unlock()
 	s.ready = true
-	s.resendLocked(c)
-	s.pumpLocked(c)
+	tags = s.pumpLocked(c)
 	c.mu.Lock()
 	c.flushLocked()
 	c.mu.Unlock()
-	return nil
+	return tags, nil
 }
 
 // end detaches the session from its connection, publishes the will, tells the owner and wakes a connection that takes over.
@@ -139,14 +189,14 @@ func (s *Session) end(c *conn, cause Cause) {
 	s.mu.Lock()
 	s.c, s.ready = nil, false
 	s.dropUnkeptLocked()
-	for id, received := range s.recv {
-		if !received {
-			delete(s.recv, id)
-		}
-	}
 	s.mu.Unlock()
-	if cause != CauseDisconnect {
-		c.publishWill(s)
+	will := c.will
+	switch {
+	case cause == CauseDisconnect:
+		will = nil
+	case will != nil && min(will.Delay, s.expiry.Load()) == 0:
+		s.publishWill(will)
+		will = nil
 	}
 	s.srv.owner.Disconnect(s, cause)
 
@@ -154,22 +204,32 @@ func (s *Session) end(c *conn, cause Cause) {
 	sh.mu.Lock()
 	s.mu.Lock()
 	s.ended = true
-	if s.clean || s.forget {
+	var orphans []outgoing
+	if s.Clean() || s.forget {
 		delete(sh.sessions, s.identity)
+		orphans = s.orphansLocked()
 		s.dropAllLocked()
+	} else {
+		s.outliveLocked(will)
 	}
 	if s.gone != nil {
 		close(s.gone)
 	}
 	s.mu.Unlock()
 	sh.mu.Unlock()
+	if len(orphans) > 0 {
+		s.srv.reroute(s.version, orphans)
+	}
 }
 
 // dropAllLocked forgets everything that a persistent session would keep.
 func (s *Session) dropAllLocked() {
 	lost := len(s.flight) + len(s.queue)
 	s.srv.stats.dropped[DropConnection].Add(uint64(lost))
-	s.filters, s.recv, s.sending = nil, nil, sending{}
+	for i := range s.filters {
+		s.srv.unindex(s, s.filters[i].Filter)
+	}
+	s.filters, s.in, s.sending = nil, nil, sending{}
 }
 
 // withinLimit returns the requests that fit below limit and marks the others refused in codes.
@@ -177,17 +237,17 @@ func (s *Session) withinLimit(all []Subscription, limit int, codes []byte) []Sub
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have := len(s.filters)
-	if have+len(all) <= limit {
-		return all
-	}
 	asked := make([]Subscription, 0, len(all))
 	for i, req := range all {
 		switch {
+		case !s.indexable(req.Filter):
+			codes[i] = byte(packet.FilterInvalid)
+			continue
 		case s.filterLocked(req.Filter) >= 0:
 		case have < limit:
 			have++
 		default:
-			codes[i] = packet.SubackFailure
+			codes[i] = byte(packet.QuotaExceeded)
 			continue
 		}
 		asked = append(asked, req)
@@ -204,95 +264,74 @@ func (s *Session) filterLocked(filter string) int {
 	return -1
 }
 
-// subscribed puts the granted filters in force and writes SUBACK, so that no message comes between.
-func (s *Session) subscribed(c *conn, id uint16, all []Subscription, codes []byte) {
+// subscribed puts the granted filters in force and writes SUBACK, so that no message comes between. It returns those whose retained
+// messages are to be sent.
+func (s *Session) subscribed(c *conn, id uint16, all []Subscription, codes []byte) (retained []Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, req := range all {
-		if codes[i] == packet.SubackFailure {
+	for i, sub := range all {
+		if codes[i] >= packet.SubackFailure {
 			continue
 		}
-		if at := s.filterLocked(req.Filter); at >= 0 {
-			s.filters[at].QoS = codes[i]
+		sub.QoS = codes[i]
+		at := s.filterLocked(sub.Filter)
+		if sub.wantsRetained(at < 0) {
+			retained = append(retained, sub)
+		}
+		if at >= 0 {
+			s.filters[at] = sub
 			continue
 		}
-		s.filters = append(s.filters, Subscription{Filter: req.Filter, QoS: codes[i]})
+		s.filters = append(s.filters, sub)
+		s.srv.index(s, sub.Filter)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return
+		return nil
 	}
 	o := c.outLocked()
-	o.b = packet.AppendSuback(o.b, id, codes)
+	if c.version == packet.V5 {
+		o.b = packet.AppendSuback5(o.b, packet.SUBACK, id, nil, codes)
+	} else {
+		for i := range codes {
+			if codes[i] >= packet.SubackFailure {
+				codes[i] = packet.SubackFailure
+			}
+		}
+		o.b = packet.AppendSuback(o.b, id, codes)
+	}
 	c.flushLocked()
+	return retained
 }
 
-func (s *Session) unsubscribed(names []string) {
+// wantsRetained tells whether a subscription that is new or not gets what is retained.
+func (sub *Subscription) wantsRetained(isNew bool) bool {
+	if _, _, shared, _ := packet.Share(sub.Filter); shared {
+		return false
+	}
+	switch sub.Options & (packet.RetainIfNew | packet.RetainNever) {
+	case 0:
+		return true
+	case packet.RetainIfNew:
+		return isNew
+	}
+	return false
+}
+
+// unsubscribed takes filters out; codes are those of UNSUBACK in MQTT 5.0.
+func (s *Session) unsubscribed(names []string) (codes []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range names {
-		if at := s.filterLocked(name); at >= 0 {
-			s.filters = append(s.filters[:at], s.filters[at+1:]...)
+	codes = make([]byte, len(names))
+	for i, name := range names {
+		at := s.filterLocked(name)
+		if at < 0 {
+			codes[i] = byte(packet.NoSubscriptionExisted)
+			continue
 		}
+		s.filters = append(s.filters[:at], s.filters[at+1:]...)
+		s.srv.unindex(s, name)
 	}
-}
-
-// idState is what a session knows of an inbound QoS 2 packet id.
-type idState uint8
-
-const (
-	idNew      idState = iota
-	idPending          // with the owner
-	idReceived         // PUBREC was earned, PUBREL has not come
-)
-
-// maxReceived bounds the ids that a client may leave unreleased.
-const maxReceived = 4096
-
-var errUnreleased = errors.New("too many QoS 2 publishes without PUBREL")
-
-// note returns the state of an inbound id and notes a new one as pending.
-func (s *Session) note(id uint16) (idState, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	received, ok := s.recv[id]
-	switch {
-	case ok && received:
-		return idReceived, nil
-	case ok:
-		return idPending, nil
-	case len(s.recv) >= maxReceived:
-		return idNew, endWith(CauseProtocol, errUnreleased)
-	}
-	if s.recv == nil {
-		s.recv = map[uint16]bool{}
-	}
-	s.recv[id] = false
-	return idNew, nil
-}
-
-// received moves an id from pending to received, or forgets it when the owner could not take the message.
-func (s *Session) received(c *conn, id uint16, taken bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.c != c: // the client sends again on its next connection
-	case !taken:
-		delete(s.recv, id)
-	default:
-		if _, ok := s.recv[id]; ok { // not released meanwhile
-			s.recv[id] = true
-		}
-	}
-}
-
-// released forgets an id after PUBREL.
-func (s *Session) released(id uint16) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.recv, id)
-	if len(s.recv) == 0 {
-		s.recv = nil
-	}
+	return codes
 }

@@ -149,11 +149,6 @@ func TestConnectRefusals(t *testing.T) {
 			}
 		})
 	}
-	cl := dial(t, ln)
-	cl.send(packet.AppendConnect(nil, &packet.Connect{Level: packet.V5, ClientID: []byte("a"), KeepAlive: 60}))
-	if _, body := cl.want(packet.CONNACK); !slices.Equal(body, []byte{0, 0x84, 0}) {
-		t.Errorf("CONNACK to a 5.0 client: % x", body)
-	}
 }
 
 // TestSubackFirst: a client that publishes right behind its SUBSCRIBE gets SUBACK, then the answer.

@@ -24,6 +24,8 @@ type Stats struct {
 	Paused       uint64 // times reading stopped for a full window, a rate or a slow reader
 	Unsubscribed uint64 // Send calls that found no filter
 
+	Expired uint64 // sessions that ended by their expiry
+
 	Closed  map[Cause]uint64              // ended connections
 	Refused map[packet.ConnackCode]uint64 // refused CONNECTs
 	Denied  uint64                        // filters answered with packet.SubackFailure
@@ -38,6 +40,7 @@ type counters struct {
 	redelivered                      atomic.Uint64
 	bytesIn, bytesOut, writes        atomic.Uint64
 	paused, unsubscribed, denied     atomic.Uint64
+	expired                          atomic.Uint64
 	closed                           [causes]atomic.Uint64
 	refused                          [6]atomic.Uint64
 	dropped                          [drops]atomic.Uint64
@@ -51,7 +54,7 @@ func (s *Server) Stats() Stats {
 		Connections: s.Connections(), Accepted: n.accepted.Load(), AcceptErrors: n.acceptErrors.Load(),
 		Connects: n.connects.Load(), Redelivered: n.redelivered.Load(), BytesIn: n.bytesIn.Load(),
 		BytesOut: n.bytesOut.Load(), Writes: n.writes.Load(), Paused: n.paused.Load(),
-		Unsubscribed: n.unsubscribed.Load(), Denied: n.denied.Load(),
+		Unsubscribed: n.unsubscribed.Load(), Denied: n.denied.Load(), Expired: n.expired.Load(),
 		Closed: map[Cause]uint64{}, Refused: map[packet.ConnackCode]uint64{}, Dropped: map[Drop]uint64{}, Broken: map[string]uint64{},
 	}
 	for i := range s.shards {

@@ -112,6 +112,16 @@ func openDoors(t *testing.T) *doors {
 	return d
 }
 
+// dialTLS opens a TLS connection to the door.
+func (d *doors) dialTLS(t *testing.T) net.Conn {
+	t.Helper()
+	nc, err := tls.Dial("tcp", d.tls, &tls.Config{RootCAs: d.roots, ServerName: "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc
+}
+
 // certificate makes a self-signed one for 127.0.0.1.
 func (d *doors) certificate(t *testing.T) {
 	t.Helper()

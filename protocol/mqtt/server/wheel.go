@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// wheel is one coarse clock for all connections: time is counted in ticks, and each connection stands in the
+// wheel is one coarse clock for all connections, and for sessions that end some time after theirs: time is counted in ticks, and each stands in the
 // slot of the tick at which its deadline is to be looked at. A packet only stores the current tick in its connection,
 // so a connection costs one look per keep-alive period, and no timer. The wheel turns only while there is something in it.
 type wheel struct {
 	tick    time.Duration
 	now     atomic.Int64 // the current tick; starts at 1, so that 0 can mean "no deadline"
-	mu      sync.Mutex   // guards the fields below and the wheel fields of connections
-	slots   [wheelSlots]*conn
+	mu      sync.Mutex   // guards the fields below and those of what stands in it
+	slots   [wheelSlots]*timed
 	count   int
 	turning bool
 	stopped chan struct{}
@@ -21,6 +21,17 @@ type wheel struct {
 }
 
 const wheelSlots = 256
+
+// timed is a place in the wheel; it is part of what has a deadline.
+type timed struct {
+	what interface {
+		// checkDeadline is called when the deadline could have come; it returns the tick of the next look, 0 for none.
+		checkDeadline(now int64) (next int64)
+	}
+	next, prev *timed
+	slot       int32
+	in, off    bool
+}
 
 // init chooses the tick: a second, or finer when a short time-out needs it.
 func (w *wheel) init(cfg Config) {
@@ -34,24 +45,24 @@ func (w *wheel) after(d time.Duration) int64 { return w.now.Load() + w.ticks(d) 
 
 func (w *wheel) ticks(d time.Duration) int64 { return int64((d + w.tick - 1) / w.tick) }
 
-// add puts c under the given tick; a connection that stands elsewhere is moved. It does nothing for one that was taken off for good.
-func (w *wheel) add(c *conn, at int64) {
+// add puts t under the given tick; one that stands elsewhere is moved. It does nothing for one that was taken off for good.
+func (w *wheel) add(t *timed, at int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.wheelOff {
+	if t.off {
 		return
 	}
-	w.unlinkLocked(c)
+	w.unlinkLocked(t)
 	// A deadline beyond one turn is looked at, too early, after a turn.
 	at = max(min(at, w.now.Load()+wheelSlots-1), w.now.Load()+1)
-	c.wheelSlot = int32(at % wheelSlots)
-	head := &w.slots[c.wheelSlot]
-	c.wheelNext, c.wheelPrev = *head, nil
+	t.slot = int32(at % wheelSlots)
+	head := &w.slots[t.slot]
+	t.next, t.prev = *head, nil
 	if *head != nil {
-		(*head).wheelPrev = c
+		(*head).prev = t
 	}
-	*head = c
-	c.wheelIn = true
+	*head = t
+	t.in = true
 	w.count++
 	if !w.turning {
 		w.turning = true
@@ -60,27 +71,27 @@ func (w *wheel) add(c *conn, at int64) {
 	}
 }
 
-// remove takes c off for good.
-func (w *wheel) remove(c *conn) {
+// remove takes t off for good.
+func (w *wheel) remove(t *timed) {
 	w.mu.Lock()
-	w.unlinkLocked(c)
-	c.wheelOff = true
+	w.unlinkLocked(t)
+	t.off = true
 	w.mu.Unlock()
 }
 
-func (w *wheel) unlinkLocked(c *conn) {
-	if !c.wheelIn {
+func (w *wheel) unlinkLocked(t *timed) {
+	if !t.in {
 		return
 	}
-	if c.wheelPrev != nil {
-		c.wheelPrev.wheelNext = c.wheelNext
+	if t.prev != nil {
+		t.prev.next = t.next
 	} else {
-		w.slots[c.wheelSlot] = c.wheelNext
+		w.slots[t.slot] = t.next
 	}
-	if c.wheelNext != nil {
-		c.wheelNext.wheelPrev = c.wheelPrev
+	if t.next != nil {
+		t.next.prev = t.prev
 	}
-	c.wheelNext, c.wheelPrev, c.wheelIn = nil, nil, false
+	t.next, t.prev, t.in = nil, nil, false
 	w.count--
 }
 
@@ -112,19 +123,19 @@ func (w *wheel) turn(last chan struct{}) {
 	}
 }
 
-// step moves to the next tick and looks at the connections that stand under it.
+// step moves to the next tick and looks at what stands under it.
 func (w *wheel) step() {
 	now := w.now.Add(1)
 	w.mu.Lock()
-	var due []*conn
-	for c := w.slots[now%wheelSlots]; c != nil; c = w.slots[now%wheelSlots] {
-		w.unlinkLocked(c)
-		due = append(due, c)
+	var due []*timed
+	for t := w.slots[now%wheelSlots]; t != nil; t = w.slots[now%wheelSlots] {
+		w.unlinkLocked(t)
+		due = append(due, t)
 	}
 	w.mu.Unlock()
-	for _, c := range due {
-		if next := c.checkDeadline(now); next != 0 {
-			w.add(c, next)
+	for _, t := range due {
+		if next := t.what.checkDeadline(now); next != 0 {
+			w.add(t, next)
 		}
 	}
 }

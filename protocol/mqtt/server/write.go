@@ -40,6 +40,20 @@ func (c *conn) reply(t packet.Type, id uint16) {
 	}
 }
 
+// replyCode is reply with a reason code, which clients before 5.0 do not get.
+func (c *conn) replyCode(t packet.Type, id uint16, code packet.Code) {
+	if c.version != packet.V5 {
+		c.reply(t, id)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		o := c.outLocked()
+		o.b = packet.AppendAck5(o.b, t, id, code, nil)
+	}
+}
+
 // waitingBytesLocked is how much the client has not taken yet.
 func (c *conn) waitingBytesLocked() int {
 	if c.out == nil {
@@ -95,12 +109,16 @@ func (c *conn) flushLocked() {
 // writer writes, blocking, until there is nothing left. It exists only meanwhile.
 func (c *conn) writer() {
 	c.mu.Lock()
-	for c.out != nil && !c.closed {
+	for c.out != nil && (!c.closed || c.partingLocked()) {
 		o := c.out
 		c.out = nil
+		patience := c.srv.cfg.WriteTimeout
+		if c.closed {
+			patience = partWait
+		}
 		c.signalLocked() // there is room again for answers
 		c.mu.Unlock()
-		err := c.writeAll(o.b)
+		err := c.writeAll(o.b, patience)
 		c.srv.pools.putOut(o)
 		c.mu.Lock()
 		switch {
@@ -108,7 +126,7 @@ func (c *conn) writer() {
 			c.closeLocked(CauseSlowReader)
 		case err != nil:
 			c.closeLocked(CauseNetwork)
-		case c.s != nil:
+		case c.s != nil && !c.closed:
 			s := c.s
 			c.mu.Unlock() // Session.mu comes before conn.mu
 			s.pump(c)
@@ -116,6 +134,10 @@ func (c *conn) writer() {
 		}
 	}
 	c.writing = false
+	if c.partingLocked() {
+		abort(c.nc)
+		close(c.five.parted)
+	}
 	if c.closed && c.out != nil {
 		c.srv.pools.putOut(c.out)
 		c.out = nil
@@ -124,10 +146,10 @@ func (c *conn) writer() {
 	c.mu.Unlock()
 }
 
-func (c *conn) writeAll(b []byte) error {
+func (c *conn) writeAll(b []byte, patience time.Duration) error {
 	for len(b) > 0 {
 		n := min(len(b), writeSlice)
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout)); err != nil {
+		if err := c.nc.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
 		n, err := c.nc.Write(b[:n])

@@ -177,6 +177,13 @@ func selectBelow[V any](n *node[V], rest string, more bool, f func(V) bool) bool
 	return !n.set || f(n.value)
 }
 
+// All calls f for every value, in no order, until f returns false. f must not change the tree.
+func (t *Tree[V]) All(f func(V) bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	selectAll(&t.root, false, f)
+}
+
 // selectAll calls f for n and all below it.
 func selectAll[V any](n *node[V], top bool, f func(V) bool) bool {
 	if n.set && !f(n.value) {

@@ -28,12 +28,12 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 	s, kept, err := b.Presence.Connect(ctx, presence.Login{
 		Device: grant.Device, Product: grant.Product, Perms: grant.Perms, Options: grant.Options, Restricted: grant.Restricted,
 		Proof:      presence.Proof{Authority: grant.Proof.Authority, Serial: grant.Proof.Serial},
-		Persistent: !c.Clean, Remote: c.Remote, KeepAlive: c.KeepAlive,
+		Persistent: c.SessionExpiry > 0, Fresh: c.Clean, Remote: c.Remote, KeepAlive: b.keepAlive(c),
 	})
 	if err != nil {
 		return server.Welcome{}, err
 	}
-	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present}
+	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present, KeepAlive: s.KeepAlive}
 	for _, f := range kept.Filters {
 		w.Subscriptions = append(w.Subscriptions, server.Subscription{Filter: f.Filter, QoS: f.QoS})
 	}
@@ -46,10 +46,21 @@ func (b *Broker) login(ctx context.Context, c *server.Connect) (*auth.Grant, err
 	if err != nil {
 		return nil, b.Auth.Refuse(ident.Device{}, c.Remote, packet.BadCredentials, auth.BadUserName)
 	}
-	if c.KeepAlive < b.cfg.KeepAliveMin || c.KeepAlive > b.cfg.KeepAliveMax {
+	if ka := b.keepAlive(c); ka < b.cfg.KeepAliveMin || ka > b.cfg.KeepAliveMax {
 		return nil, b.Auth.Refuse(l.Device, c.Remote, packet.IdentifierRejected, auth.BadKeepAlive)
 	}
 	return b.Auth.Login(ctx, auth.Attempt{Login: l, ClientID: c.ClientID, Password: c.Password, Peer: peer(c), Remote: c.Remote})
+}
+
+// keepAlive is what silence is judged by: what the client says, or with MQTT 5.0, where it can be told, the nearest that is allowed.
+func (b *Broker) keepAlive(c *server.Connect) uint16 {
+	switch {
+	case c.Version != packet.V5:
+		return c.KeepAlive
+	case c.KeepAlive == 0: // none at all
+		return b.cfg.KeepAliveMax
+	}
+	return min(max(c.KeepAlive, b.cfg.KeepAliveMin), b.cfg.KeepAliveMax)
 }
 
 // peer is what the client presented over TLS. The listener asks for certificates and does not verify them: auth does.
@@ -143,7 +154,7 @@ func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byt
 	granted := 0
 	for i, r := range req {
 		codes[i] = b.grant(s, r)
-		if codes[i] == packet.SubackFailure {
+		if codes[i] >= packet.SubackFailure {
 			continue
 		}
 		granted++
@@ -160,7 +171,7 @@ func (b *Broker) grant(s *presence.Session, r server.Subscription) byte {
 	if !s.MaySubscribe(r.Filter) {
 		b.metrics.denied.WithLabelValues("subscribe").Inc()
 		b.Log.Info("subscription refused", "product", s.Device.Identity.Product, "device", s.Device.Identity.SN, "topic", r.Filter)
-		return packet.SubackFailure
+		return byte(packet.Unauthorized)
 	}
 	return r.QoS
 }

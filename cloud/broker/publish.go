@@ -2,18 +2,18 @@ package broker
 
 import (
 	"context"
-	"errors"
 
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
-// Reasons for which a publish is refused before the path; the engine acknowledges and counts it, as MQTT 3.1.1 has no word for it.
+// Reasons for which a publish is refused before the path. Before MQTT 5.0, which has the codes, the engine acknowledges and counts it.
 var (
-	errForeignTopic = errors.New("broker: the device may not publish to this topic")
-	errNoScript     = errors.New("broker: the product has no parse script")
+	errForeignTopic = &server.Rejection{Code: packet.Unauthorized, Reason: "the device may not publish to this topic"}
+	errNoScript     = &server.Rejection{Code: packet.ImplementationSpecific, Reason: "the product has no parse script"}
 )
 
 // Publish implements server.Owner.

@@ -25,6 +25,7 @@ type Login struct {
 	Restricted bool
 	Proof      Proof // zero unless it was by certificate
 	Persistent bool
+	Fresh      bool // nothing of an earlier session is kept
 	Remote     string
 	KeepAlive  uint16
 }
@@ -112,7 +113,7 @@ func (p *Presence) readRow(ctx context.Context, device int64) (row, error) {
 
 func (p *Presence) tryRow(ctx context.Context, s *Session, l Login, old row) (Kept, error) {
 	var kept Kept
-	if s.persistent && s.Gateway == nil && old.present {
+	if s.persistent && !l.Fresh && s.Gateway == nil && old.present {
 		filters, err := downlink.DecodeFilters(old.subs)
 		if err != nil {
 			p.Log.Error("stored subscriptions dropped", "device", s.Device.Identity, "err", err)
@@ -150,7 +151,7 @@ func (p *Presence) loginOps(s *Session, l Login, old row, kept Kept, now time.Ti
 		store.Op{Stmt: takeEpoch, Want: 1, Args: []any{id, s.Epoch, p.cfg.Node, client.String(), flag(s.persistent),
 			downlink.EncodeFilters(kept.Filters), l.Remote, int64(l.KeepAlive), ms, old.epoch, flag(old.online)}},
 		store.Op{Stmt: goOnline, Want: -1, Args: []any{ms, ms, ms, id}})
-	if old.present && !s.persistent {
+	if old.present && (!s.persistent || l.Fresh) {
 		ops = append(ops, store.Op{Stmt: dropQueue, Want: -1, Args: []any{id}})
 	}
 	return ops

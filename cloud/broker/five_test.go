@@ -1,0 +1,115 @@
+package broker_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// five is a client of MQTT 5.0 that reads what it is told to.
+type five struct {
+	t    *testing.T
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func dialFive(t *testing.T, s *brokertest.Stack, d *registry.Device, clean bool, keepAlive uint16, props packet.Properties) (*five, bool, packet.Properties) {
+	t.Helper()
+	conn, err := s.Listener.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	c := &five{t: t, conn: conn, r: bufio.NewReader(conn)}
+	l := brokertest.Of(d)
+	c.send(packet.AppendConnect(nil, &packet.Connect{Level: packet.V5, Clean: clean, KeepAlive: keepAlive, ClientID: []byte(d.Identity.ClientID()),
+		Properties: props, HasUserName: true, UserName: []byte(d.Identity.Product + "|" + d.Identity.SN + "|1"), HasPassword: true, Password: []byte(l.Password)}))
+	present, code, props, err := packet.DecodeConnack5(c.want(packet.CONNACK))
+	if err != nil || code != packet.Success {
+		t.Fatalf("CONNACK %s, %v", code, err)
+	}
+	return c, present, props
+}
+
+func (c *five) send(b []byte) {
+	c.t.Helper()
+	if _, err := c.conn.Write(b); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// want reads packets until one of the type comes, and returns its body. A PUBLISH on the way is left out.
+func (c *five) want(typ packet.Type) []byte {
+	c.t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(brokertest.Wait))
+	for {
+		head, err := c.r.Peek(2)
+		if err == nil && head[1]&0x80 != 0 {
+			head, err = c.r.Peek(3)
+		}
+		if err != nil {
+			c.t.Fatalf("want %s: %v", typ, err)
+		}
+		h, n, err := packet.ParseHeader(head)
+		if err != nil || n == 0 {
+			c.t.Fatalf("header % x: %v", head, err)
+		}
+		b := make([]byte, n+h.Remaining)
+		if _, err := io.ReadFull(c.r, b); err != nil {
+			c.t.Fatal(err)
+		}
+		if h.Type == typ {
+			return b[n:]
+		}
+		if h.Type != packet.PUBLISH {
+			c.t.Fatalf("got %s % x, want %s", h.Type, b[n:], typ)
+		}
+	}
+}
+
+// TestFive: a device of MQTT 5.0 hears what the others cannot be told.
+func TestFive(t *testing.T) {
+	s := stack(t, brokertest.Config{})
+	d, other := s.New(t), s.New(t)
+	expiry := packet.AppendInt(nil, packet.SessionExpiry, 1000)
+	c, present, props := dialFive(t, s, d, false, 5, expiry)
+	if ka, _ := props.Int(packet.ServerKeepAlive); ka != 30 || present {
+		t.Errorf("server keep alive %d, present %v", ka, present)
+	}
+	name, foreign := topic.Name(d.Identity, "upload"), topic.Name(other.Identity, "upload")
+	for _, p := range []struct {
+		topic string
+		want  packet.Code
+	}{{name, packet.Success}, {foreign, packet.Unauthorized}, {name + "?parse=true", packet.ImplementationSpecific}} {
+		c.send(packet.AppendPublish5(nil, p.topic, []byte(`{}`), 1, 3, false, false, nil))
+		if _, code, _, err := packet.DecodeAck5(packet.PUBACK, c.want(packet.PUBACK)); err != nil || code != p.want {
+			t.Errorf("%s: PUBACK %s, %v, want %s", p.topic, code, err, p.want)
+		}
+	}
+	set := topic.Name(d.Identity, "set")
+	c.send(packet.AppendSubscribe5(nil, 1, packet.AppendInt(nil, packet.SubscriptionID, 300), []packet.Filter{{Filter: set, QoS: 1}, {Filter: foreign, QoS: 1}}))
+	if _, _, codes, err := packet.DecodeSuback5(packet.SUBACK, c.want(packet.SUBACK)); err != nil || !slices.Equal(codes, []byte{1, 0x87}) {
+		t.Errorf("SUBACK %v, %v", codes, err)
+	}
+	send(t, s, d, "live")
+	var p packet.Publish
+	if err := packet.DecodePublish5(2, c.want(packet.PUBLISH), &p); err != nil || string(p.Payload) != "live" {
+		t.Errorf("%q, %v", p.Payload, err)
+	}
+	second, present, _ := dialFive(t, s, d, false, 60, expiry)
+	if code, _, err := packet.DecodeReason5(packet.DISCONNECT, c.want(packet.DISCONNECT)); err != nil || code != packet.TakenOver || !present {
+		t.Errorf("DISCONNECT %s, %v; present %v", code, err, present)
+	}
+	_ = second
+	if _, present, _ = dialFive(t, s, d, true, 60, expiry); present {
+		t.Error("a clean start found a session")
+	}
+}

@@ -27,12 +27,16 @@ var document []byte
 type Config struct {
 	// MaxBody is the longest request body in bytes; a longer one is refused with 413.
 	MaxBody int64
+	// MaxImport is the same for a file to import, which is stored as it comes in.
+	MaxImport int64
 	// Heartbeat is how often an idle event stream says that it lives. Proxies give up after 30 s or more.
 	Heartbeat time.Duration
 }
 
 // DefaultConfig takes bodies of 4 MiB, which 10,000 deviceSNs of 64 characters fit in, and beats every 15 s.
-func DefaultConfig() Config { return Config{MaxBody: 4 << 20, Heartbeat: 15 * time.Second} }
+func DefaultConfig() Config {
+	return Config{MaxBody: 4 << 20, MaxImport: 256 << 20, Heartbeat: 15 * time.Second}
+}
 
 // Validate names the field that is wrong.
 func (c Config) Validate() error {

@@ -15,6 +15,8 @@ import (
 // Feed is what the API needs of the monitor. Its channel drops the oldest event when the reader is slow.
 type Feed interface {
 	Subscribe(f monitor.Filter) (<-chan monitor.Event, func())
+	// Done is closed when the hub stops: streams end then.
+	Done() <-chan struct{}
 }
 
 // eventWriteTimeout is how long one event may take to leave: a reader that does not read for so long is gone.
@@ -60,11 +62,7 @@ type eventStream struct {
 func (e *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 	events, cancel := e.feed.Subscribe(e.filter)
 	defer cancel()
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	w.WriteHeader(http.StatusOK)
+	streamHead(w)
 	beat := time.NewTicker(e.heartbeat)
 	defer beat.Stop()
 	// Tells the client at once that it is connected: events may be long in coming.
@@ -83,6 +81,15 @@ func (e *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 		}
 	}
 	return nil // the client has gone; there is nobody to tell
+}
+
+// streamHead begins a stream of server-sent events.
+func streamHead(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	w.WriteHeader(http.StatusOK)
 }
 
 func sendEvent(w http.ResponseWriter, ev *monitor.Event) error {

@@ -134,7 +134,11 @@ func seesSecrets(ctx context.Context) bool { return account.From(ctx).May(accoun
 // withLimit bounds the body; reading past the bound becomes 413.
 func (s *server) withLimit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
+		limit := s.cfg.MaxBody
+		if strings.HasSuffix(r.URL.Path, ":import") {
+			limit = s.cfg.MaxImport
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)
 	})
 }

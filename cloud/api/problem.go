@@ -11,6 +11,8 @@ import (
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/cloud/fleet"
+	"github.com/hawser-iot/hawser/cloud/job"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/cloud/shadow"
@@ -63,6 +65,11 @@ var problems = []struct {
 	{thingmodel.ErrTooLargeForDevice, problem{status: http.StatusUnprocessableEntity, code: "too_large_for_device", detail: "the message is too large for the device"}},
 	{rules.ErrNotFound, problem{status: http.StatusNotFound, code: "rule_not_found"}},
 	{rules.ErrExists, problem{status: http.StatusConflict, code: "rule_exists"}},
+	{job.ErrNotFound, problem{status: http.StatusNotFound, code: "job_not_found"}},
+	{job.ErrNotFinished, problem{status: http.StatusConflict, code: "job_not_finished"}},
+	{job.ErrFinished, problem{status: http.StatusConflict, code: "job_finished"}},
+	{job.ErrTooMany, problem{status: http.StatusServiceUnavailable, code: "too_many_jobs"}},
+	{job.ErrInputTooLarge, problem{status: http.StatusRequestEntityTooLarge, code: "too_large"}},
 	{downlink.ErrOffline, problem{status: http.StatusConflict, code: "device_offline", retCode: message.CodeNotOnline}},
 	{downlink.ErrNoAnswer, problem{status: http.StatusGatewayTimeout, code: "device_timeout", retCode: message.CodeCommandTimeout}},
 	{downlink.ErrNotSubscribed, problem{status: http.StatusConflict, code: "not_subscribed"}},
@@ -116,6 +123,11 @@ func invalidOf(err error) (problem, bool) {
 		}
 		return p, true
 	}
+	if e, ok := errors.AsType[*fleet.ErrFile](err); ok {
+		p := invalid("body", "%s", e.Reason)
+		p.code = "invalid_file"
+		return p, true
+	}
 	if e, ok := errors.AsType[*account.ErrInvalid](err); ok {
 		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
 	}
@@ -128,7 +140,7 @@ func invalidOf(err error) (problem, bool) {
 }
 
 // packages are the prefixes that our errors begin with; they mean nothing to a reader of the API.
-var packages = strings.NewReplacer("registry: ", "", "account: ", "", "downlink: ", "", "shadow: ", "", "thingmodel: ", "",
+var packages = strings.NewReplacer("registry: ", "", "job: ", "", "account: ", "", "downlink: ", "", "shadow: ", "", "thingmodel: ", "",
 	"rules: ", "", "rulesql: ", "", "thing: ", "", "topic: ", "", "ident: ", "", "shadowdoc: ", "", "codec: ", "")
 
 func plain(text string) string { return packages.Replace(text) }

@@ -60,9 +60,9 @@ func TestProblemCodesAreStable(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{"api_key_not_found", "busy", "device_exists", "device_not_found", "device_offline", "device_queue_full",
-		"device_timeout", "last_owner_key", "limit_exceeded", "no_thing_model", "not_subscribed", "product_has_devices",
+		"device_timeout", "job_finished", "job_not_finished", "job_not_found", "last_owner_key", "limit_exceeded", "no_thing_model", "not_subscribed", "product_has_devices",
 		"product_not_found", "product_published", "revision_mismatch", "rule_exists", "rule_not_found", "shadow_disabled",
-		"timeout", "too_large", "too_large_for_device", "unauthorized", "unavailable"}
+		"timeout", "too_large", "too_large_for_device", "too_many_jobs", "unauthorized", "unavailable"}
 	if got = slices.Compact(got); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

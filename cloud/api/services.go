@@ -16,6 +16,7 @@ type Services struct {
 	Sender   Sender
 	Rules    Rules
 	Feed     Feed
+	Jobs     Jobs
 	// Info says what this hub is.
 	Info func(context.Context) apitype.Info
 }

@@ -20,25 +20,52 @@ import (
 
 // Defines values for CommandRecordStatus.
 const (
-	Bad     CommandRecordStatus = "bad"
-	Done    CommandRecordStatus = "done"
-	Failed  CommandRecordStatus = "failed"
-	Sent    CommandRecordStatus = "sent"
-	Timeout CommandRecordStatus = "timeout"
+	CommandRecordStatusBad     CommandRecordStatus = "bad"
+	CommandRecordStatusDone    CommandRecordStatus = "done"
+	CommandRecordStatusFailed  CommandRecordStatus = "failed"
+	CommandRecordStatusSent    CommandRecordStatus = "sent"
+	CommandRecordStatusTimeout CommandRecordStatus = "timeout"
 )
 
 // Valid indicates whether the value is a known member of the CommandRecordStatus enum.
 func (e CommandRecordStatus) Valid() bool {
 	switch e {
-	case Bad:
+	case CommandRecordStatusBad:
 		return true
-	case Done:
+	case CommandRecordStatusDone:
 		return true
-	case Failed:
+	case CommandRecordStatusFailed:
 		return true
-	case Sent:
+	case CommandRecordStatusSent:
 		return true
-	case Timeout:
+	case CommandRecordStatusTimeout:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeviceBulkAction.
+const (
+	Delete      DeviceBulkAction = "delete"
+	Disable     DeviceBulkAction = "disable"
+	Enable      DeviceBulkAction = "enable"
+	Reset       DeviceBulkAction = "reset"
+	ResetSecret DeviceBulkAction = "reset-secret"
+)
+
+// Valid indicates whether the value is a known member of the DeviceBulkAction enum.
+func (e DeviceBulkAction) Valid() bool {
+	switch e {
+	case Delete:
+		return true
+	case Disable:
+		return true
+	case Enable:
+		return true
+	case Reset:
+		return true
+	case ResetSecret:
 		return true
 	default:
 		return false
@@ -102,6 +129,33 @@ func (e EventType) Valid() bool {
 	}
 }
 
+// Defines values for JobState.
+const (
+	JobStateCancelled JobState = "cancelled"
+	JobStateDone      JobState = "done"
+	JobStateFailed    JobState = "failed"
+	JobStateQueued    JobState = "queued"
+	JobStateRunning   JobState = "running"
+)
+
+// Valid indicates whether the value is a known member of the JobState enum.
+func (e JobState) Valid() bool {
+	switch e {
+	case JobStateCancelled:
+		return true
+	case JobStateDone:
+		return true
+	case JobStateFailed:
+		return true
+	case JobStateQueued:
+		return true
+	case JobStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProductKind.
 const (
 	ProductKindDevice    ProductKind = "device"
@@ -125,16 +179,16 @@ func (e ProductKind) Valid() bool {
 
 // Defines values for PublicationResultOutcome.
 const (
-	Delivered PublicationResultOutcome = "delivered"
-	Queued    PublicationResultOutcome = "queued"
+	PublicationResultOutcomeDelivered PublicationResultOutcome = "delivered"
+	PublicationResultOutcomeQueued    PublicationResultOutcome = "queued"
 )
 
 // Valid indicates whether the value is a known member of the PublicationResultOutcome enum.
 func (e PublicationResultOutcome) Valid() bool {
 	switch e {
-	case Delivered:
+	case PublicationResultOutcomeDelivered:
 		return true
-	case Queued:
+	case PublicationResultOutcomeQueued:
 		return true
 	default:
 		return false
@@ -310,6 +364,16 @@ type Device struct {
 	State        DeviceState `json:"state"`
 }
 
+// DeviceBulk defines model for DeviceBulk.
+type DeviceBulk struct {
+	// Action reset-secret is reset with a new deviceSecret, which is in the result.
+	Action DeviceBulkAction `json:"action"`
+	State  DeviceState      `json:"state,omitempty,omitzero"`
+}
+
+// DeviceBulkAction reset-secret is reset with a new deviceSecret, which is in the result.
+type DeviceBulkAction string
+
 // DeviceList defines model for DeviceList.
 type DeviceList struct {
 	Items      []Device `json:"items"`
@@ -374,6 +438,62 @@ type JSONObject = json.RawMessage
 
 // JSONValue Any JSON value.
 type JSONValue = json.RawMessage
+
+// Job defines model for Job.
+type Job struct {
+	// Cancelling It ends after its present step.
+	Cancelling bool      `json:"cancelling,omitempty,omitzero"`
+	CreatedAt  time.Time `json:"createdAt"`
+	DryRun     bool      `json:"dryRun"`
+
+	// Error Why the job as a whole failed.
+	Error string `json:"error,omitempty,omitzero"`
+
+	// Errors How many failed with which code.
+	Errors map[string]int64 `json:"errors,omitempty,omitzero"`
+
+	// Failed Rows that did not; done so far is succeeded + failed.
+	Failed     int64     `json:"failed"`
+	FinishedAt time.Time `json:"finishedAt,omitempty,omitzero"`
+	ID         string    `json:"id"`
+
+	// Kind What it does: device-import, device-bulk.
+	Kind string `json:"kind"`
+
+	// Node The hub of a cluster that works on it.
+	Node string `json:"node,omitempty,omitzero"`
+
+	// Owner Who started it: key:<id> or user:<id>.
+	Owner     string `json:"owner"`
+	ProductSN string `json:"productSN,omitempty,omitzero"`
+
+	// RatePerSecond Rows a second while it was worked on.
+	RatePerSecond float64 `json:"ratePerSecond,omitempty,omitzero"`
+
+	// RemainingSeconds How long the rest takes at that rate.
+	RemainingSeconds *float64 `json:"remainingSeconds,omitempty"`
+
+	// Spec What was asked for, by kind.
+	Spec      JSONValue `json:"spec,omitempty,omitzero"`
+	StartedAt time.Time `json:"startedAt,omitempty,omitzero"`
+	State     JobState  `json:"state"`
+
+	// Succeeded Rows that went well so far.
+	Succeeded int64 `json:"succeeded"`
+
+	// Total Rows; absent while that is not known.
+	Total     *int64    `json:"total,omitempty"`
+	UpdatedAt time.Time `json:"updatedAt,omitempty,omitzero"`
+}
+
+// JobList defines model for JobList.
+type JobList struct {
+	Items      []Job  `json:"items"`
+	NextCursor string `json:"nextCursor,omitempty,omitzero"`
+}
+
+// JobState defines model for JobState.
+type JobState string
 
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
@@ -650,6 +770,12 @@ type Cursor = string
 // DeviceSN defines model for DeviceSN.
 type DeviceSN = string
 
+// DryRun defines model for DryRun.
+type DryRun = bool
+
+// JobID defines model for JobID.
+type JobID = string
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -672,6 +798,21 @@ type StreamEventsParams struct {
 
 	// LastEventID The `id` of the last event that the client has seen.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListJobsParams defines parameters for ListJobs.
+type ListJobsParams struct {
+	// State Only jobs in this state.
+	State *JobState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Kind Only jobs of this kind.
+	Kind *string `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListProductsParams defines parameters for ListProducts.
@@ -708,6 +849,18 @@ type ListCommandsParams struct {
 type UpdateShadowParams struct {
 	// IfMatch Change only if the shadow still has this ETag; otherwise the answer is 412.
 	IfMatch *string `json:"If-Match,omitempty"`
+}
+
+// BulkDevicesParams defines parameters for BulkDevices.
+type BulkDevicesParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+}
+
+// ImportDevicesParams defines parameters for ImportDevices.
+type ImportDevicesParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
 }
 
 // ListRulesParams defines parameters for ListRules.
@@ -752,6 +905,9 @@ type UpdateShadowJSONRequestBody = ShadowPatch
 // CreateDevicesJSONRequestBody defines body for CreateDevices for application/json ContentType.
 type CreateDevicesJSONRequestBody = NewDevices
 
+// BulkDevicesJSONRequestBody defines body for BulkDevices for application/json ContentType.
+type BulkDevicesJSONRequestBody = DeviceBulk
+
 // SetThingModelJSONRequestBody defines body for SetThingModel for application/json ContentType.
 type SetThingModelJSONRequestBody = ThingModel
 
@@ -784,6 +940,21 @@ type ServerInterface interface {
 	// GetInfo Version, addresses and a few counts
 	// (GET /v1/info)
 	GetInfo(w http.ResponseWriter, r *http.Request)
+	// ListJobs List jobs
+	// (GET /v1/jobs)
+	ListJobs(w http.ResponseWriter, r *http.Request, params ListJobsParams)
+	// GetJob Get a job with its progress
+	// (GET /v1/jobs/{jobID})
+	GetJob(w http.ResponseWriter, r *http.Request, jobID JobID)
+	// CancelJob End a job; what it has done stays done
+	// (POST /v1/jobs/{jobID}/cancel)
+	CancelJob(w http.ResponseWriter, r *http.Request, jobID JobID)
+	// StreamJob Follow a job's progress, as server-sent events
+	// (GET /v1/jobs/{jobID}/events)
+	StreamJob(w http.ResponseWriter, r *http.Request, jobID JobID)
+	// GetJobResult Download what became of each row
+	// (GET /v1/jobs/{jobID}/result)
+	GetJobResult(w http.ResponseWriter, r *http.Request, jobID JobID)
 	// ListProducts List products
 	// (GET /v1/products)
 	ListProducts(w http.ResponseWriter, r *http.Request, params ListProductsParams)
@@ -847,6 +1018,12 @@ type ServerInterface interface {
 	// CreateDevices Create many devices, all or none
 	// (POST /v1/products/{productSN}/devices:batch)
 	CreateDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// BulkDevices Do something to every device that a filter takes, as a job
+	// (POST /v1/products/{productSN}/devices:bulk)
+	BulkDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params BulkDevicesParams)
+	// ImportDevices Create devices from a CSV file, as a job
+	// (POST /v1/products/{productSN}/devices:import)
+	ImportDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ImportDevicesParams)
 	// GetThingModel Get the thing model
 	// (GET /v1/products/{productSN}/thing-model)
 	GetThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN)
@@ -1047,6 +1224,182 @@ func (siw *ServerInterfaceWrapper) GetInfo(w http.ResponseWriter, r *http.Reques
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInfo(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListJobs operation middleware
+func (siw *ServerInterfaceWrapper) ListJobs(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListJobsParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListJobs(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetJob operation middleware
+func (siw *ServerInterfaceWrapper) GetJob(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "jobID" -------------
+	var jobID JobID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobID", r.PathValue("jobID"), &jobID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "jobID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetJob(w, r, jobID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelJob operation middleware
+func (siw *ServerInterfaceWrapper) CancelJob(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "jobID" -------------
+	var jobID JobID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobID", r.PathValue("jobID"), &jobID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "jobID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelJob(w, r, jobID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// StreamJob operation middleware
+func (siw *ServerInterfaceWrapper) StreamJob(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "jobID" -------------
+	var jobID JobID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobID", r.PathValue("jobID"), &jobID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "jobID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StreamJob(w, r, jobID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetJobResult operation middleware
+func (siw *ServerInterfaceWrapper) GetJobResult(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "jobID" -------------
+	var jobID JobID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "jobID", r.PathValue("jobID"), &jobID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "jobID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetJobResult(w, r, jobID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1822,6 +2175,90 @@ func (siw *ServerInterfaceWrapper) CreateDevices(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// BulkDevices operation middleware
+func (siw *ServerInterfaceWrapper) BulkDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BulkDevicesParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BulkDevices(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ImportDevices operation middleware
+func (siw *ServerInterfaceWrapper) ImportDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportDevicesParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ImportDevices(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetThingModel operation middleware
 func (siw *ServerInterfaceWrapper) GetThingModel(w http.ResponseWriter, r *http.Request) {
 
@@ -2301,6 +2738,13 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/api-keys", wrapper.ListAPIKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/api-keys", wrapper.CreateAPIKey)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/api-keys/{keyID}", wrapper.DeleteAPIKey)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/jobs", wrapper.ListJobs)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/jobs/{jobID}", wrapper.GetJob)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/jobs/{jobID}/cancel", wrapper.CancelJob)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/jobs/{jobID}/result", wrapper.GetJobResult)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/jobs/{jobID}/events", wrapper.StreamJob)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:import", wrapper.ImportDevices)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:bulk", wrapper.BulkDevices)
 
 	return m
 }
@@ -2556,6 +3000,236 @@ type GetInfodefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetInfodefaultApplicationProblemPlusJSONResponse) VisitGetInfoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobsRequestObject struct {
+	Params ListJobsParams
+}
+
+type ListJobsResponseObject interface {
+	VisitListJobsResponse(w http.ResponseWriter) error
+}
+
+type ListJobs200JSONResponse JobList
+
+func (response ListJobs200JSONResponse) VisitListJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListJobsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListJobsdefaultApplicationProblemPlusJSONResponse) VisitListJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJobRequestObject struct {
+	JobID JobID `json:"jobID"`
+}
+
+type GetJobResponseObject interface {
+	VisitGetJobResponse(w http.ResponseWriter) error
+}
+
+type GetJob200JSONResponse Job
+
+func (response GetJob200JSONResponse) VisitGetJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetJobdefaultApplicationProblemPlusJSONResponse) VisitGetJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelJobRequestObject struct {
+	JobID JobID `json:"jobID"`
+}
+
+type CancelJobResponseObject interface {
+	VisitCancelJobResponse(w http.ResponseWriter) error
+}
+
+type CancelJob202JSONResponse Job
+
+func (response CancelJob202JSONResponse) VisitCancelJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelJobdefaultApplicationProblemPlusJSONResponse) VisitCancelJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamJobRequestObject struct {
+	JobID JobID `json:"jobID"`
+}
+
+type StreamJobResponseObject interface {
+	VisitStreamJobResponse(w http.ResponseWriter) error
+}
+
+type StreamJob200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response StreamJob200TextEventStreamResponse) VisitStreamJobResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StreamJobdefaultApplicationProblemPlusJSONResponse) VisitStreamJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJobResultRequestObject struct {
+	JobID JobID `json:"jobID"`
+}
+
+type GetJobResultResponseObject interface {
+	VisitGetJobResultResponse(w http.ResponseWriter) error
+}
+
+type GetJobResult200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetJobResult200TextCsvResponse) VisitGetJobResultResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetJobResultdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetJobResultdefaultApplicationProblemPlusJSONResponse) VisitGetJobResultResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3415,6 +4089,88 @@ func (response CreateDevicesdefaultApplicationProblemPlusJSONResponse) VisitCrea
 	return err
 }
 
+type BulkDevicesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    BulkDevicesParams
+	Body      *BulkDevicesJSONRequestBody
+}
+
+type BulkDevicesResponseObject interface {
+	VisitBulkDevicesResponse(w http.ResponseWriter) error
+}
+
+type BulkDevices202JSONResponse Job
+
+func (response BulkDevices202JSONResponse) VisitBulkDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BulkDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BulkDevicesdefaultApplicationProblemPlusJSONResponse) VisitBulkDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportDevicesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ImportDevicesParams
+	Body      io.Reader
+}
+
+type ImportDevicesResponseObject interface {
+	VisitImportDevicesResponse(w http.ResponseWriter) error
+}
+
+type ImportDevices202JSONResponse Job
+
+func (response ImportDevices202JSONResponse) VisitImportDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportDevicesdefaultApplicationProblemPlusJSONResponse) VisitImportDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetThingModelRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 }
@@ -3900,6 +4656,21 @@ type StrictServerInterface interface {
 	// GetInfo Version, addresses and a few counts
 	// (GET /v1/info)
 	GetInfo(ctx context.Context, request GetInfoRequestObject) (GetInfoResponseObject, error)
+	// ListJobs List jobs
+	// (GET /v1/jobs)
+	ListJobs(ctx context.Context, request ListJobsRequestObject) (ListJobsResponseObject, error)
+	// GetJob Get a job with its progress
+	// (GET /v1/jobs/{jobID})
+	GetJob(ctx context.Context, request GetJobRequestObject) (GetJobResponseObject, error)
+	// CancelJob End a job; what it has done stays done
+	// (POST /v1/jobs/{jobID}/cancel)
+	CancelJob(ctx context.Context, request CancelJobRequestObject) (CancelJobResponseObject, error)
+	// StreamJob Follow a job's progress, as server-sent events
+	// (GET /v1/jobs/{jobID}/events)
+	StreamJob(ctx context.Context, request StreamJobRequestObject) (StreamJobResponseObject, error)
+	// GetJobResult Download what became of each row
+	// (GET /v1/jobs/{jobID}/result)
+	GetJobResult(ctx context.Context, request GetJobResultRequestObject) (GetJobResultResponseObject, error)
 	// ListProducts List products
 	// (GET /v1/products)
 	ListProducts(ctx context.Context, request ListProductsRequestObject) (ListProductsResponseObject, error)
@@ -3963,6 +4734,12 @@ type StrictServerInterface interface {
 	// CreateDevices Create many devices, all or none
 	// (POST /v1/products/{productSN}/devices:batch)
 	CreateDevices(ctx context.Context, request CreateDevicesRequestObject) (CreateDevicesResponseObject, error)
+	// BulkDevices Do something to every device that a filter takes, as a job
+	// (POST /v1/products/{productSN}/devices:bulk)
+	BulkDevices(ctx context.Context, request BulkDevicesRequestObject) (BulkDevicesResponseObject, error)
+	// ImportDevices Create devices from a CSV file, as a job
+	// (POST /v1/products/{productSN}/devices:import)
+	ImportDevices(ctx context.Context, request ImportDevicesRequestObject) (ImportDevicesResponseObject, error)
 	// GetThingModel Get the thing model
 	// (GET /v1/products/{productSN}/thing-model)
 	GetThingModel(ctx context.Context, request GetThingModelRequestObject) (GetThingModelResponseObject, error)
@@ -4188,6 +4965,136 @@ func (sh *strictHandler) GetInfo(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetInfoResponseObject); ok {
 		if err := validResponse.VisitGetInfoResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListJobs operation middleware
+func (sh *strictHandler) ListJobs(w http.ResponseWriter, r *http.Request, params ListJobsParams) {
+	var request ListJobsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListJobs(ctx, request.(ListJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListJobs")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListJobsResponseObject); ok {
+		if err := validResponse.VisitListJobsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetJob operation middleware
+func (sh *strictHandler) GetJob(w http.ResponseWriter, r *http.Request, jobID JobID) {
+	var request GetJobRequestObject
+
+	request.JobID = jobID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetJob(ctx, request.(GetJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetJob")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetJobResponseObject); ok {
+		if err := validResponse.VisitGetJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelJob operation middleware
+func (sh *strictHandler) CancelJob(w http.ResponseWriter, r *http.Request, jobID JobID) {
+	var request CancelJobRequestObject
+
+	request.JobID = jobID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelJob(ctx, request.(CancelJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelJob")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelJobResponseObject); ok {
+		if err := validResponse.VisitCancelJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StreamJob operation middleware
+func (sh *strictHandler) StreamJob(w http.ResponseWriter, r *http.Request, jobID JobID) {
+	var request StreamJobRequestObject
+
+	request.JobID = jobID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamJob(ctx, request.(StreamJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamJob")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StreamJobResponseObject); ok {
+		if err := validResponse.VisitStreamJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetJobResult operation middleware
+func (sh *strictHandler) GetJobResult(w http.ResponseWriter, r *http.Request, jobID JobID) {
+	var request GetJobResultRequestObject
+
+	request.JobID = jobID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetJobResult(ctx, request.(GetJobResultRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetJobResult")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetJobResultResponseObject); ok {
+		if err := validResponse.VisitGetJobResultResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -4821,6 +5728,69 @@ func (sh *strictHandler) CreateDevices(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CreateDevicesResponseObject); ok {
 		if err := validResponse.VisitCreateDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// BulkDevices operation middleware
+func (sh *strictHandler) BulkDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params BulkDevicesParams) {
+	var request BulkDevicesRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	var body BulkDevicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.BulkDevices(ctx, request.(BulkDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BulkDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BulkDevicesResponseObject); ok {
+		if err := validResponse.VisitBulkDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ImportDevices operation middleware
+func (sh *strictHandler) ImportDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ImportDevicesParams) {
+	var request ImportDevicesRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportDevices(ctx, request.(ImportDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ImportDevicesResponseObject); ok {
+		if err := validResponse.VisitImportDevicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

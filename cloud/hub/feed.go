@@ -50,6 +50,9 @@ func (f watchFeed) Subscribe(filter monitor.Filter) (<-chan monitor.Event, func(
 	}
 }
 
+// Done is closed when the hub stops.
+func (f watchFeed) Done() <-chan struct{} { return f.stopped.Done() }
+
 // Watched tells whether somebody watches or did so a moment ago.
 func (f watchFeed) Watched() bool {
 	if f.Feed.Watched() {

@@ -36,7 +36,9 @@ import (
 	"github.com/hawser-iot/hawser/cloud/broker"
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/cloud/fleet"
 	"github.com/hawser-iot/hawser/cloud/ingress"
+	"github.com/hawser-iot/hawser/cloud/job"
 	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/monitor"
 	"github.com/hawser-iot/hawser/cloud/presence"
@@ -87,6 +89,7 @@ type Hub struct {
 	shadows  *shadow.Shadows
 	things   *thingmodel.Things
 	broker   *broker.Broker
+	jobs     *job.Jobs
 
 	// Who may connect.
 	tls         *tlsWatch
@@ -188,6 +191,10 @@ func (h *Hub) openPaths(ctx context.Context) (err error) {
 	births := provision.New(provision.DefaultConfig(), provision.Deps{Store: h.db, Registry: h.registry, Presence: h.presence,
 		Downlink: h.downlink, Log: h.log.With("part", "provision"), Metrics: h.metrics})
 
+	work := job.DefaultConfig()
+	work.Node = h.node()
+	h.jobs = job.New(work, job.Deps{Store: h.db, Kinds: fleet.New(h.db, h.registry).Kinds(), Log: h.log.With("part", "jobs"), Metrics: h.metrics})
+
 	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Rules: h.rules, Feed: h.feed,
 		Sender: h.downlink, Log: h.log.With("part", "uplink"), Metrics: h.metrics})
 	return nil
@@ -242,7 +249,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
 	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Keys: h.keys, Shadows: h.shadows,
-		Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Info: h.info}, h.log.With("part", "api"))
+		Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, Info: h.info}, h.log.With("part", "api"))
 	if err != nil {
 		return err
 	}

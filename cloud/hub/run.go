@@ -70,6 +70,8 @@ func (h *Hub) parts() []part {
 		{"presence", h.presence.Run},
 		{"broker", h.broker.Run},
 		{"rules", h.rules.Run},
+		{"jobs", h.jobs.Run},
+		{"retention", h.retention().run},
 		{"certificate", h.tls.Run},
 		{"trust", h.trust.Run},
 		{"nonces", h.trimNonces},

@@ -1,0 +1,52 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// trimEvery is how often what is kept by age and count is looked through.
+const trimEvery = 10 * time.Minute
+
+// retention removes what was kept for long enough, of everybody who keeps something. Several nodes may do so at once.
+type retention struct {
+	keepers []keeper
+	log     *slog.Logger
+}
+
+// keeper is somebody who keeps something by age and count.
+type keeper struct {
+	what string
+	trim func(ctx context.Context, now time.Time) (removed int, err error)
+}
+
+// retention lists all who keep something.
+func (h *Hub) retention() *retention {
+	return &retention{log: h.log.With("part", "retention"), keepers: []keeper{
+		{"jobs", h.jobs.Trim},
+	}}
+}
+
+// run trims now and then until ctx ends.
+func (r *retention) run(ctx context.Context) error {
+	for {
+		for _, k := range r.keepers {
+			removed, err := k.trim(ctx, time.Now())
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				r.log.Warn("not trimmed, it is tried again", "what", k.what, "err", err)
+			case removed > 0:
+				r.log.Info("trimmed", "what", k.what, "removed", removed)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(trimEvery - rand.N(trimEvery/10)):
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 	s, kept, err := b.Presence.Connect(ctx, presence.Login{
 		Device: grant.Device, Product: grant.Product, Perms: grant.Perms, Options: grant.Options, Restricted: grant.Restricted,
 		Proof:      presence.Proof{Authority: grant.Proof.Authority, Serial: grant.Proof.Serial},
-		Persistent: c.SessionExpiry > 0, Fresh: c.Clean, Remote: c.Remote, KeepAlive: b.keepAlive(c),
+		Persistent: c.SessionExpiry > 0, Fresh: c.Clean, Remote: c.Remote, Transport: c.Transport, Protocol: protocol(c.Version), KeepAlive: b.keepAlive(c),
 	})
 	if err != nil {
 		return server.Welcome{}, err
@@ -38,6 +38,19 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 		w.Subscriptions = append(w.Subscriptions, server.Subscription{Filter: f.Filter, QoS: f.QoS})
 	}
 	return w, nil
+}
+
+// protocol names a version of MQTT as people know it.
+func protocol(version byte) string {
+	switch version {
+	case packet.V31:
+		return "MQTT 3.1"
+	case packet.V311:
+		return "MQTT 3.1.1"
+	case packet.V5:
+		return "MQTT 5.0"
+	}
+	return fmt.Sprintf("MQTT %d", version)
 }
 
 // login parses and judges what CONNECT says of the device.

@@ -60,11 +60,11 @@ func (k bulkKind) Open(ctx context.Context, t *job.Task) (job.Runner, error) {
 		return nil, &job.Fatal{Reason: err.Error()}
 	}
 	if r.total < 0 {
-		n, err := k.registry.CountDevices(ctx, r.filter)
+		n, err := k.registry.CountDevices(ctx, r.filter, false)
 		if err != nil {
 			return nil, err
 		}
-		r.total = int64(n)
+		r.total = int64(n.Total)
 	}
 	return r, nil
 }

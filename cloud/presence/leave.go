@@ -30,11 +30,18 @@ func (p *Presence) Disconnect(s *Session, why server.Cause) {
 		return
 	}
 	for _, sub := range subs {
-		p.Disconnect(sub, server.CauseEOF)
+		p.leave(sub, registry.ReasonGateway)
 	}
 	if why != server.CauseTakenOver {
-		p.offline(&gone{device: s.Device.Identity, id: s.Device.ID, epoch: s.Epoch, session: s})
+		p.leave(s, why.String())
 	}
+}
+
+// leave takes one session off this node; it has no sub-devices, or none any longer.
+func (p *Presence) leave(s *Session, reason string) {
+	p.local.remove(s)
+	s.end()
+	p.offline(&gone{device: s.Device.Identity, id: s.Device.ID, epoch: s.Epoch, session: s, reason: reason})
 }
 
 // gone is a session that has ended.
@@ -43,6 +50,8 @@ type gone struct {
 	id      int64
 	epoch   int64
 	session *Session // nil for one of a dead process
+	reason  string
+	remote  string // of one of a dead process
 	at      time.Time
 	due     time.Time // for one of a dead process
 }
@@ -65,6 +74,7 @@ func (p *Presence) offline(g *gone) {
 	p.Store.Submit(&store.Unit{Device: g.id, Out: note.out, Ops: []store.Op{
 		{Stmt: leaveRow, Want: 1, Args: []any{g.id, g.epoch}},
 		{Stmt: goOffline, Want: -1, Args: []any{ms, ms, g.id}},
+		s.history(registry.EventOffline, g.at, g.reason),
 	}, Done: func(err error) { p.left(g, note, err) }})
 }
 
@@ -100,7 +110,9 @@ func (p *Presence) revive(g *gone) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSession(Login{Device: dev, Product: product}, nil), nil
+	s := newSession(Login{Device: dev, Product: product, Remote: g.remote}, nil)
+	s.Epoch = g.epoch
+	return s, nil
 }
 
 // lateMax bounds what waits for the store; more is left to the next start, which finds the rows online.
@@ -135,7 +147,7 @@ func (l *late) take() []*gone {
 
 // leftOnline lists the sessions that a dead process of this node's name left online, by the time at which they count as gone.
 func (p *Presence) leftOnline(ctx context.Context) ([]*gone, error) {
-	rows, err := p.Store.Query(ctx, `SELECT s.device, s.epoch, s.keep_alive, d.product, d.sn FROM session s JOIN device d ON d.id = s.device
+	rows, err := p.Store.Query(ctx, `SELECT s.device, s.epoch, s.keep_alive, s.remote, d.product, d.sn FROM session s JOIN device d ON d.id = s.device
 WHERE s.online = 1 AND s.node = ? ORDER BY s.keep_alive, s.device`, p.cfg.Node)
 	if err != nil {
 		return nil, fmt.Errorf("find sessions of a dead process: %w", err)
@@ -144,9 +156,9 @@ WHERE s.online = 1 AND s.node = ? ORDER BY s.keep_alive, s.device`, p.cfg.Node)
 	now := p.now()
 	var list []*gone
 	for rows.Next() {
-		g := &gone{}
+		g := &gone{reason: registry.ReasonLost}
 		var keepAlive int64
-		if err := rows.Scan(&g.id, &g.epoch, &keepAlive, &g.device.Product, &g.device.SN); err != nil {
+		if err := rows.Scan(&g.id, &g.epoch, &keepAlive, &g.remote, &g.device.Product, &g.device.SN); err != nil {
 			return nil, fmt.Errorf("find sessions of a dead process: %w", err)
 		}
 		g.due = now.Add(time.Duration(keepAlive) * time.Second * 3 / 2)

@@ -27,6 +27,8 @@ type Login struct {
 	Persistent bool
 	Fresh      bool // nothing of an earlier session is kept
 	Remote     string
+	Transport  string // tcp, tls, ws, wss
+	Protocol   string // MQTT 3.1.1
 	KeepAlive  uint16
 }
 
@@ -60,6 +62,9 @@ subs = excluded.subs, remote = excluded.remote, keep_alive = excluded.keep_alive
 WHERE session.epoch = ? AND session.online = ?`)
 	goOnline = store.NewStmt(`UPDATE device SET state = 1, online_at = ?, last_seen = ?,
 activated_at = CASE WHEN activated_at = 0 THEN ? ELSE activated_at END WHERE id = ? AND state <> 3`)
+	// insertHistory may find the row there: an end that the store took before its answer was lost is told again.
+	insertHistory = store.NewStmt(`INSERT INTO device_history (device, epoch, event, at, reason, remote, transport, protocol)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
 	dropQueue = store.NewStmt(`DELETE FROM queue WHERE device = ?`)
 	saveSubs  = store.NewStmt(`UPDATE session SET subs = ? WHERE device = ? AND epoch = ?`)
 )
@@ -77,7 +82,7 @@ func (p *Presence) Connect(ctx context.Context, l Login) (*Session, Kept, error)
 
 func newSession(l Login, gateway *Session) *Session {
 	s := &Session{Device: l.Device, Options: l.Options, Restricted: l.Restricted, Proof: l.Proof, Gateway: gateway, KeepAlive: l.KeepAlive,
-		persistent: l.Persistent && !l.Restricted}
+		persistent: l.Persistent && !l.Restricted, remote: l.Remote, transport: l.Transport, protocol: l.Protocol}
 	s.waiting = s.persistent
 	s.SetProduct(l.Product, l.Perms)
 	return s
@@ -147,14 +152,24 @@ func (p *Presence) loginOps(s *Session, l Login, old row, kept Kept, now time.Ti
 	if s.Gateway != nil {
 		client.Via = s.Gateway.Device.ID
 	}
-	ops := append(make([]store.Op, 0, 3),
+	reason := registry.ReasonLogin
+	if old.online {
+		reason = registry.ReasonTakeOver
+	}
+	ops := append(make([]store.Op, 0, 4),
 		store.Op{Stmt: takeEpoch, Want: 1, Args: []any{id, s.Epoch, p.cfg.Node, client.String(), flag(s.persistent),
 			downlink.EncodeFilters(kept.Filters), l.Remote, int64(l.KeepAlive), ms, old.epoch, flag(old.online)}},
-		store.Op{Stmt: goOnline, Want: -1, Args: []any{ms, ms, ms, id}})
+		store.Op{Stmt: goOnline, Want: -1, Args: []any{ms, ms, ms, id}},
+		s.history(registry.EventOnline, now, reason))
 	if old.present && (!s.persistent || l.Fresh) {
 		ops = append(ops, store.Op{Stmt: dropQueue, Want: -1, Args: []any{id}})
 	}
 	return ops
+}
+
+// history is the entry for the session's begin or end.
+func (s *Session) history(event registry.Event, at time.Time, reason string) store.Op {
+	return store.Op{Stmt: insertHistory, Want: -1, Args: []any{s.Device.ID, s.Epoch, int64(event), at.UnixMilli(), reason, s.remote, s.transport, s.protocol}}
 }
 
 // online changes the cached snapshot as goOnline changes the row.
@@ -209,6 +224,7 @@ func (p *Presence) LoginSub(ctx context.Context, gateway *Session, l Login) (*Se
 		return sub, nil
 	}
 	l.Persistent, l.KeepAlive = gateway.persistent, gateway.KeepAlive
+	l.Remote, l.Transport, l.Protocol = gateway.remote, registry.TransportGateway, gateway.protocol
 	s := newSession(l, gateway)
 	if _, err := p.takeRow(ctx, s, l); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ type fixture struct {
 	product *registry.Product
 }
 
-func newFixture(t *testing.T, db *store.DB) *fixture {
+func newFixture(t testing.TB, db *store.DB) *fixture {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	reg, err := registry.New(t.Context(), db, log)

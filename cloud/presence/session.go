@@ -32,6 +32,9 @@ type Session struct {
 	Gateway    *Session // whose connection carries it; nil: its own
 	KeepAlive  uint16   // seconds
 
+	// What the history says of the connection.
+	remote, transport, protocol string
+
 	persistent bool
 	link       Link // set by Attach, before anybody can find the session
 	product    atomic.Pointer[registry.Product]

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
-// rowsPerInsert bounds the parameters of one statement: 14 a row, and
+// rowsPerInsert bounds the parameters of one statement: 15 a row, and
 // PostgreSQL takes 65,535.
 const rowsPerInsert = 100
 
@@ -33,18 +34,34 @@ func (r *Registry) CreateDevices(ctx context.Context, product string, n int, sns
 			sns[i] = ident.NewDeviceSN()
 		}
 	}
-	return r.create(ctx, product, sns, NewDevice{})
+	list := make([]NewDevice, len(sns))
+	for i, sn := range sns {
+		list[i].SN = sn
+	}
+	return r.CreateEach(ctx, product, list)
 }
 
-func (r *Registry) create(ctx context.Context, product string, sns []string, n NewDevice) ([]*Device, error) {
-	if err := checkSNs(sns); err != nil {
-		return nil, err
+// CreateEach makes the devices of a list, each with its own name and tags; their Product is not looked at. It makes all of
+// them or, on an error, none. A device without an SN gets one.
+func (r *Registry) CreateEach(ctx context.Context, product string, news []NewDevice) ([]*Device, error) {
+	if len(news) > MaxBatch {
+		return nil, &LimitError{"devices in one call", MaxBatch}
 	}
-	list := make([]*Device, len(sns))
-	now := fromMillis(millis(r.now()))
-	for i, sn := range sns {
-		list[i] = &Device{Identity: ident.Device{Product: product, SN: sn}, Secret: n.secret(),
-			Name: n.Name, Description: n.Description, Created: now}
+	list := make([]*Device, len(news))
+	sns := make(map[string]bool, len(news))
+	for i, n := range news {
+		if n.SN == "" {
+			n.SN = ident.NewDeviceSN()
+		}
+		if err := CheckDevice(n); err != nil {
+			return nil, err
+		}
+		if sns[n.SN] {
+			return nil, &ErrInvalid{"deviceSNs", fmt.Sprintf("%q is there twice", n.SN)}
+		}
+		sns[n.SN] = true
+		list[i] = &Device{Identity: ident.Device{Product: product, SN: n.SN}, Secret: n.secret(),
+			Name: n.Name, Description: n.Description, Tags: maps.Clone(n.Tags)}
 	}
 	err := r.insertAll(ctx, product, list)
 	if store.IsUnique(err) {
@@ -54,7 +71,7 @@ func (r *Registry) create(ctx context.Context, product string, sns []string, n N
 	}
 	switch {
 	case store.IsUnique(err):
-		return nil, r.taken(ctx, product, sns)
+		return nil, r.taken(ctx, list)
 	case err != nil:
 		return nil, fmt.Errorf("registry: create devices of product %s: %w", product, err)
 	}
@@ -72,28 +89,11 @@ func (n NewDevice) secret() credential.Secret {
 	return credential.NewSecret()
 }
 
-func checkSNs(sns []string) error {
-	if len(sns) > MaxBatch {
-		return &LimitError{"devices in one call", MaxBatch}
-	}
-	seen := make(map[string]bool, len(sns))
-	for _, sn := range sns {
-		if err := ident.CheckDeviceSN(sn); err != nil {
-			return &ErrInvalid{"deviceSN", err.Error()}
-		}
-		if seen[sn] {
-			return &ErrInvalid{"deviceSNs", fmt.Sprintf("%q is there twice", sn)}
-		}
-		seen[sn] = true
-	}
-	return nil
-}
-
-// taken says which of sns exists already.
-func (r *Registry) taken(ctx context.Context, product string, sns []string) error {
-	for _, sn := range sns {
-		if _, err := r.Device(ctx, ident.Device{Product: product, SN: sn}); err == nil {
-			return fmt.Errorf("%s: %w", sn, ErrExists)
+// taken says which of list exists already.
+func (r *Registry) taken(ctx context.Context, list []*Device) error {
+	for _, d := range list {
+		if _, err := r.Device(ctx, d.Identity); err == nil {
+			return fmt.Errorf("%s: %w", d.Identity.SN, ErrExists)
 		}
 	}
 	return ErrExists
@@ -102,7 +102,9 @@ func (r *Registry) taken(ctx context.Context, product string, sns []string) erro
 func (r *Registry) insertAll(ctx context.Context, product string, list []*Device) error {
 	first := r.ids.take(len(list))
 	for i, d := range list {
+		// Created is what the id says, so that devices created in a span of time are those of a span of ids.
 		d.ID = first + int64(i)
+		d.Created = timeOfID(d.ID)
 	}
 	return r.db.Update(ctx, func(tx *store.Tx) error {
 		var project string
@@ -127,16 +129,18 @@ func (r *Registry) insertAll(ctx context.Context, product string, list []*Device
 
 func (r *Registry) insertDevices(ctx context.Context, tx *store.Tx, list []*Device) error {
 	q, args := r.insertQuery(list)
-	_, err := tx.Exec(ctx, q, args...)
-	return err
+	if _, err := tx.Exec(ctx, q, args...); err != nil {
+		return err
+	}
+	return insertTerms(ctx, tx, list)
 }
 
 func (r *Registry) insertQuery(list []*Device) (string, []any) {
-	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	args := make([]any, 0, 14*len(list))
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := make([]any, 0, 15*len(list))
 	for _, d := range list {
 		args = append(args, d.ID, d.Identity.Product, d.Identity.SN, r.sealSecret(d.ID, d.Secret), d.Name, d.Description, int64(d.State),
-			millis(d.Created), 0, 0, 0, 0, d.Project, d.Revision)
+			millis(d.Created), 0, 0, 0, 0, d.Project, d.Revision, d.Tags.encode())
 	}
 	return `INSERT INTO device (` + deviceColumns + `) VALUES ` + row + strings.Repeat(", "+row, len(list)-1), args
 }

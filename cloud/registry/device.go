@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -50,6 +52,7 @@ type Device struct {
 	Revision          int64  // rises with every change that the API shows, not with presence
 	Secret            credential.Secret
 	Name, Description string
+	Tags              Tags // nil without any
 	State             State
 	// The zero time means never.
 	Created, Activated, OnlineAt, OfflineAt, LastSeen time.Time
@@ -61,17 +64,30 @@ type NewDevice struct {
 	SN                string // "" has one generated
 	Name, Description string
 	Secret            credential.Secret // "" has one generated; else it is of another cloud's making
+	Tags              Tags
 }
 
 // DeviceUpdate changes the fields that are not nil.
 type DeviceUpdate struct {
 	Name, Description *string
+	Tags              Tags     // added, or replaced where the device has the name already
+	DropTags          []string // names of tags to take away
+	AllTags           *Tags    // replaces all tags; then Tags and DropTags are empty
 	// IfRevision, when not nil, must be the device's revision, else the answer is ErrRevision.
 	IfRevision *int64
 }
 
 const deviceColumns = `id, product, sn, secret, name, description, state, created_at, activated_at, online_at, offline_at, last_seen,
-	project, revision`
+	project, revision, tags`
+
+// deviceColumnsOf names the columns of the table that is called alias.
+func deviceColumnsOf(alias string) string {
+	columns := strings.Split(deviceColumns, ",")
+	for i, c := range columns {
+		columns[i] = alias + "." + strings.TrimSpace(c)
+	}
+	return strings.Join(columns, ", ")
+}
 
 // Device returns the device with that identity, from memory when it is there.
 func (r *Registry) Device(ctx context.Context, id ident.Device) (*Device, error) {
@@ -116,11 +132,12 @@ func (r *Registry) scanDevice(row scanner) (*Device, error) {
 	var (
 		d                                           Device
 		sealed                                      []byte
+		tags                                        string
 		state                                       int64
 		created, activated, online, offline, lastAt int64
 	)
 	err := row.Scan(&d.ID, &d.Identity.Product, &d.Identity.SN, &sealed, &d.Name, &d.Description, &state,
-		&created, &activated, &online, &offline, &lastAt, &d.Project, &d.Revision)
+		&created, &activated, &online, &offline, &lastAt, &d.Project, &d.Revision, &tags)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +148,7 @@ func (r *Registry) scanDevice(row scanner) (*Device, error) {
 	d.Secret, d.State = credential.Secret(secret), State(state)
 	d.Created, d.Activated, d.OnlineAt = fromMillis(created), fromMillis(activated), fromMillis(online)
 	d.OfflineAt, d.LastSeen = fromMillis(offline), fromMillis(lastAt)
+	d.Tags = decodeTags(tags)
 	return &d, nil
 }
 
@@ -141,13 +159,7 @@ func (r *Registry) sealSecret(deviceID int64, s credential.Secret) []byte {
 
 // CreateDevice makes a device with a generated secret.
 func (r *Registry) CreateDevice(ctx context.Context, n NewDevice) (*Device, error) {
-	if err := CheckDevice(n); err != nil {
-		return nil, err
-	}
-	if n.SN == "" {
-		n.SN = ident.NewDeviceSN()
-	}
-	list, err := r.create(ctx, n.Product, []string{n.SN}, n)
+	list, err := r.CreateEach(ctx, n.Product, []NewDevice{n})
 	if err != nil {
 		return nil, err
 	}
@@ -156,20 +168,86 @@ func (r *Registry) CreateDevice(ctx context.Context, n NewDevice) (*Device, erro
 
 // UpdateDevice changes what u names.
 func (r *Registry) UpdateDevice(ctx context.Context, id ident.Device, u DeviceUpdate) (*Device, error) {
-	var set setList
+	if err := u.validate(); err != nil {
+		return nil, err
+	}
+	err := r.db.Update(ctx, func(tx *store.Tx) error {
+		if err := checkRevision(ctx, tx, u.IfRevision, ErrDeviceNotFound, `device WHERE product = ? AND sn = ?`, id.Product, id.SN); err != nil {
+			return err
+		}
+		before, err := r.lockDevice(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		after, err := u.apply(before)
+		if err != nil {
+			return err
+		}
+		if err := replaceTerms(ctx, tx, before.ID, before.Project, before.terms(), after.terms()); err != nil {
+			return err
+		}
+		var set setList
+		set.add("name", after.Name)
+		set.add("description", after.Description)
+		set.add("tags", after.Tags.encode())
+		return set.execDevice(ctx, tx, id)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registry: device %s: %w", id, err)
+	}
+	return r.changed(ctx, id, DeviceUpdated)
+}
+
+func (u *DeviceUpdate) validate() error {
 	if u.Name != nil {
 		if err := checkText("name", *u.Name, 0, MaxName); err != nil {
-			return nil, err
+			return err
 		}
-		set.add("name", *u.Name)
 	}
 	if u.Description != nil {
 		if err := checkText("description", *u.Description, 0, MaxDescription); err != nil {
-			return nil, err
+			return err
 		}
-		set.add("description", *u.Description)
 	}
-	return r.changeDevice(ctx, id, DeviceUpdated, u.IfRevision, set)
+	if u.AllTags != nil {
+		if len(u.Tags) > 0 || len(u.DropTags) > 0 {
+			return &ErrInvalid{"tags", "either all are replaced or some are changed"}
+		}
+		return checkTags(*u.AllTags)
+	}
+	return checkTags(u.Tags)
+}
+
+// apply returns a changed copy of d.
+func (u *DeviceUpdate) apply(d *Device) (*Device, error) {
+	after := *d
+	if u.Name != nil {
+		after.Name = *u.Name
+	}
+	if u.Description != nil {
+		after.Description = *u.Description
+	}
+	switch {
+	case u.AllTags != nil:
+		after.Tags = *u.AllTags
+	case len(u.Tags) > 0 || len(u.DropTags) > 0:
+		after.Tags = make(Tags, len(d.Tags)+len(u.Tags))
+		maps.Copy(after.Tags, d.Tags)
+		for _, name := range u.DropTags {
+			delete(after.Tags, name)
+		}
+		maps.Copy(after.Tags, u.Tags)
+	}
+	return &after, checkTags(after.Tags)
+}
+
+// lockDevice reads a device's row inside a transaction and keeps it from others until the end.
+func (r *Registry) lockDevice(ctx context.Context, tx *store.Tx, id ident.Device) (*Device, error) {
+	err := execOne(ctx, tx, ErrDeviceNotFound, `UPDATE device SET revision = revision WHERE product = ? AND sn = ?`, id.Product, id.SN)
+	if err != nil {
+		return nil, err
+	}
+	return r.scanDevice(tx.QueryRow(ctx, `SELECT `+deviceColumns+` FROM device WHERE product = ? AND sn = ?`, id.Product, id.SN))
 }
 
 // SetEnabled switches a device on or off. A device that is switched on again is
@@ -187,13 +265,13 @@ func (r *Registry) SetEnabled(ctx context.Context, id ident.Device, enabled bool
 	switch {
 	case !enabled:
 		set.add("state", int64(Disabled))
-		return r.changeDevice(ctx, id, DeviceDisabled, nil, set)
+		return r.changeDevice(ctx, id, DeviceDisabled, set)
 	case d.Activated.IsZero():
 		set.add("state", int64(Inactive))
 	default:
 		set.add("state", int64(Offline))
 	}
-	return r.changeDevice(ctx, id, DeviceEnabled, nil, set)
+	return r.changeDevice(ctx, id, DeviceEnabled, set)
 }
 
 // resetColumns are the assignments of a reset. There are numbers in the text because PostgreSQL takes parameters of a CASE
@@ -212,22 +290,20 @@ func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (
 		}
 		set.add("secret", r.sealSecret(d.ID, credential.NewSecret()))
 	}
-	return r.changeDevice(ctx, id, DeviceReset, nil, set)
+	return r.changeDevice(ctx, id, DeviceReset, set)
 }
 
-func (r *Registry) changeDevice(ctx context.Context, id ident.Device, kind ChangeKind, ifRevision *int64, set setList) (*Device, error) {
-	if len(set.columns) > 0 || ifRevision != nil {
-		err := r.db.Update(ctx, func(tx *store.Tx) error {
-			if err := checkRevision(ctx, tx, ifRevision, ErrDeviceNotFound, `device WHERE product = ? AND sn = ?`, id.Product, id.SN); err != nil {
-				return err
-			}
-			return set.execDevice(ctx, tx, id)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("registry: device %s: %w", id, err)
-		}
-		r.devices.remove(id)
+func (r *Registry) changeDevice(ctx context.Context, id ident.Device, kind ChangeKind, set setList) (*Device, error) {
+	err := r.db.Update(ctx, func(tx *store.Tx) error { return set.execDevice(ctx, tx, id) })
+	if err != nil {
+		return nil, fmt.Errorf("registry: device %s: %w", id, err)
 	}
+	return r.changed(ctx, id, kind)
+}
+
+// changed reads a device again and tells the watchers.
+func (r *Registry) changed(ctx context.Context, id ident.Device, kind ChangeKind) (*Device, error) {
+	r.devices.remove(id)
 	d, err := r.Device(ctx, id)
 	if err != nil {
 		return nil, err
@@ -239,11 +315,14 @@ func (r *Registry) changeDevice(ctx context.Context, id ident.Device, kind Chang
 // deviceTables hold rows of one device, by the column that names it.
 var deviceTables = [...][2]string{
 	{"queue", "device"}, {"session", "device"}, {"shadow", "device"}, {"latest", "device"}, {"desired", "device"},
-	{"command_log", "device"}, {"topology", "subdevice"}, {"topology", "gateway"},
+	{"command_log", "device"}, {"topology", "subdevice"}, {"topology", "gateway"}, {"device_group_member", "device"}, {"device_history", "device"},
 }
 
 // deleteDevice deletes the rows of a device.
 func deleteDevice(ctx context.Context, tx *store.Tx, id int64) error {
+	if err := deleteTerms(ctx, tx, id); err != nil {
+		return err
+	}
 	for _, t := range deviceTables {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+t[0]+` WHERE `+t[1]+` = ?`, id); err != nil {
 			return err
@@ -254,77 +333,16 @@ func deleteDevice(ctx context.Context, tx *store.Tx, id int64) error {
 
 // DeleteDevice deletes a device and everything that is kept of it.
 func (r *Registry) DeleteDevice(ctx context.Context, id ident.Device) error {
-	d, err := r.readDevice(ctx, `product = ? AND sn = ?`, id.Product, id.SN)
-	if err != nil {
-		return err
-	}
-	err = r.db.Update(ctx, func(tx *store.Tx) error { return deleteDevice(ctx, tx, d.ID) })
+	var d *Device
+	err := r.db.Update(ctx, func(tx *store.Tx) (err error) {
+		if d, err = r.lockDevice(ctx, tx, id); err != nil {
+			return err
+		}
+		return deleteDevice(ctx, tx, d.ID)
+	})
 	if err != nil {
 		return fmt.Errorf("registry: delete device %s: %w", id, err)
 	}
 	r.Apply(Change{Kind: DeviceDeleted, Product: id.Product, Device: id, DeviceID: d.ID})
 	return nil
-}
-
-// Filter narrows a list of devices; the zero Filter takes all.
-type Filter struct {
-	Project    string
-	Product    string // ProductSN
-	State      *State
-	SNPrefix   string // case-sensitive
-	NamePrefix string // case-sensitive
-}
-
-func (f Filter) where() (string, []any) {
-	q, args := `1 = 1`, []any(nil)
-	add := func(cond string, a ...any) { q, args = q+` AND `+cond, append(args, a...) }
-	if f.Project != "" {
-		add(`project = ?`, f.Project)
-	}
-	if f.Product != "" {
-		add(`product = ?`, f.Product)
-	}
-	if f.State != nil {
-		add(`state = ?`, int64(*f.State))
-	}
-	if f.SNPrefix != "" {
-		add(`substr(sn, 1, length(?)) = ?`, f.SNPrefix, f.SNPrefix)
-	}
-	if f.NamePrefix != "" {
-		add(`substr(name, 1, length(?)) = ?`, f.NamePrefix, f.NamePrefix)
-	}
-	return q, args
-}
-
-// Devices lists devices in the order of their creation; next is "" on the last page.
-func (r *Registry) Devices(ctx context.Context, f Filter, page Page) (list []*Device, next string, err error) {
-	limit, after, err := page.open()
-	if err != nil {
-		return nil, "", err
-	}
-	where, args := f.where()
-	rows, err := r.db.Query(ctx, `SELECT `+deviceColumns+` FROM device WHERE `+where+` AND id > ? ORDER BY id LIMIT ?`,
-		append(args, after.number, limit+1)...)
-	if err != nil {
-		return nil, "", fmt.Errorf("registry: list devices: %w", err)
-	}
-	list, err = collect(rows, r.scanDevice)
-	if err != nil {
-		return nil, "", fmt.Errorf("registry: list devices: %w", err)
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		next = cursor{number: list[limit-1].ID}.String()
-	}
-	return list, next, nil
-}
-
-// CountDevices counts the devices that f takes.
-func (r *Registry) CountDevices(ctx context.Context, f Filter) (int, error) {
-	where, args := f.where()
-	var n int
-	if err := r.db.QueryRow(ctx, `SELECT COUNT(*) FROM device WHERE `+where, args...).Scan(&n); err != nil {
-		return 0, fmt.Errorf("registry: count devices: %w", err)
-	}
-	return n, nil
 }

@@ -10,7 +10,12 @@ var (
 	ErrProductNotFound = errors.New("registry: no such product")
 	ErrDeviceNotFound  = errors.New("registry: no such device")
 	// ErrExists is returned for a DeviceSN that the product has already.
-	ErrExists = errors.New("registry: device exists already")
+	ErrExists        = errors.New("registry: device exists already")
+	ErrGroupNotFound = errors.New("registry: no such group")
+	// ErrGroupExists is returned for a name that another group of the project has.
+	ErrGroupExists = errors.New("registry: group exists already")
+	// ErrGroupByFilter is returned for a change of the members of a group that has a filter.
+	ErrGroupByFilter = errors.New("registry: the group's members are what its filter takes: change the filter")
 	// ErrPublished is returned for a change of the thing model of a published product.
 	ErrPublished = errors.New("registry: the product is published, its thing model is frozen: unpublish it first")
 	// ErrRevision is returned for a change under the condition of a revision that has passed.

@@ -3,6 +3,7 @@ package registry
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"math"
 	"sync"
 	"time"
 )
@@ -39,4 +40,19 @@ func (s *idSource) take(n int) int64 {
 	first = max(first, s.last+1)
 	s.last = first + int64(n) - 1
 	return first
+}
+
+// timeOfID is the moment at which a device's id was drawn, to the millisecond.
+func timeOfID(id int64) time.Time {
+	return epoch.Add(time.Duration(id>>idRandomBits) * time.Millisecond)
+}
+
+// firstID is the lowest id of a device created at t or later.
+func firstID(t time.Time) int64 {
+	since := t.Sub(epoch)
+	ms := int64(since / time.Millisecond)
+	if since%time.Millisecond > 0 {
+		ms++
+	}
+	return min(max(0, ms), math.MaxInt64>>idRandomBits) << idRandomBits
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,7 +29,10 @@ func CheckDevice(n NewDevice) error {
 	if err := checkText("name", n.Name, 0, MaxName); err != nil {
 		return err
 	}
-	return checkText("description", n.Description, 0, MaxDescription)
+	if err := checkText("description", n.Description, 0, MaxDescription); err != nil {
+		return err
+	}
+	return checkTags(n.Tags)
 }
 
 // goodSecret takes what stock devices have room for, from whichever cloud it comes.
@@ -101,11 +105,10 @@ func (r *Registry) importAll(ctx context.Context, tx *store.Tx, product string, 
 		return nil, err
 	}
 	made := make([]*Device, len(list))
-	now := fromMillis(millis(r.now()))
 	first := r.ids.take(len(list))
 	for i, n := range list {
 		made[i] = &Device{ID: first + int64(i), Identity: ident.Device{Product: product, SN: n.SN}, Project: project, Revision: 1,
-			Secret: n.secret(), Name: n.Name, Description: n.Description, Created: now}
+			Secret: n.secret(), Name: n.Name, Description: n.Description, Tags: maps.Clone(n.Tags), Created: timeOfID(first + int64(i))}
 	}
 	for chunk := range slices.Chunk(made, rowsPerInsert) {
 		if err := r.insertMissing(ctx, tx, chunk); err != nil {
@@ -127,10 +130,13 @@ func (r *Registry) insertMissing(ctx context.Context, tx *store.Tx, list []*Devi
 	if err != nil {
 		return err
 	}
+	var fresh []*Device
 	for i, d := range list {
 		if !inserted[d.Identity.SN] {
 			list[i] = nil
+			continue
 		}
+		fresh = append(fresh, d)
 	}
-	return nil
+	return insertTerms(ctx, tx, fresh)
 }

@@ -16,6 +16,7 @@ const (
 type Page struct {
 	Limit  int    // 0 is DefaultLimit; above MaxLimit is MaxLimit
 	Cursor string // what the page before returned; opaque to callers
+	Sort   string // of devices, see SortCreated; "" is the order of creation unless the filter has a quicker one
 }
 
 // cursor is the sort key of the last item of a page.

@@ -29,8 +29,8 @@ func TestProjects(t *testing.T) {
 			}
 		}
 		for project, want := range map[string]int{"other": 1, DefaultProject: 0, "": 1} {
-			if got, err := r.CountDevices(ctx, Filter{Project: project}); err != nil || got != want {
-				t.Errorf("devices of %q: %d, %v, want %d", project, got, err, want)
+			if got, err := r.CountDevices(ctx, Filter{Project: project}, false); err != nil || got.Total != want {
+				t.Errorf("devices of %q: %v, %v, want %d", project, got, err, want)
 			}
 		}
 	})

@@ -49,6 +49,8 @@ type Registry struct {
 	now func() time.Time
 	ids *idSource
 
+	gather int // gatherMax
+
 	products *lru.Cache[string, *Product]
 	devices  *deviceCache
 
@@ -62,6 +64,7 @@ func New(ctx context.Context, db *store.DB, log *slog.Logger) (*Registry, error)
 		db:       db,
 		log:      log,
 		now:      time.Now,
+		gather:   gatherMax,
 		products: lru.New[string, *Product](cachedProducts),
 		devices:  newDeviceCache(cachedDevices),
 	}

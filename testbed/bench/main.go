@@ -27,6 +27,7 @@ var benchmarks = []benchmark{
 	{"uplink_qos1", "CPU a QoS 1 property post from 500 devices, everything on, beside mosquitto forwarding", func(e *env) { uplink(e, 1) }},
 	{"uplink_qos0", "the same at QoS 0", func(e *env) { uplink(e, 0) }},
 	{"footprint", "start to ready, memory idle and with 5,000 devices, binary sizes", footprint},
+	{"fleet_query", "lists, filters and counts over a large fleet, in the process, on both engines", fleetQuery},
 	{"idle_mem", "memory an idle connection, plain and TLS, beside mosquitto", idleMemory},
 }
 

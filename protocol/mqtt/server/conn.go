@@ -18,7 +18,8 @@ import (
 type conn struct {
 	srv       *Server
 	nc        net.Conn
-	try       tryConn // nc's non-blocking side, nil when it has none
+	try       tryConn  // nc's non-blocking side, nil when it has none
+	addr      net.Addr // the client's as a proxy says, nil without
 	transport string
 	version   byte
 	five      *five // what only MQTT 5.0 has; nil for others
@@ -82,7 +83,9 @@ type tryConn interface {
 func newConn(s *Server, nc net.Conn, transport string) *conn {
 	c := &conn{srv: s, nc: nc, transport: transport, window: s.cfg.Window, corked: true}
 	c.timed.what = c
-	c.try = newTryConn(nc)
+	if _, ok := nc.(*proxyConn); !ok { // else when its header is read
+		c.try = newTryConn(nc)
+	}
 	c.lastRead.Store(s.wheel.now.Load())
 	return c
 }
@@ -262,7 +265,11 @@ func (c *conn) count(cause Cause, err error) {
 }
 
 func (c *conn) remote() string {
-	if a := c.nc.RemoteAddr(); a != nil {
+	a := c.addr
+	if a == nil {
+		a = c.nc.RemoteAddr()
+	}
+	if a != nil {
 		return a.String()
 	}
 	return ""

@@ -15,6 +15,11 @@ import (
 func (c *conn) handshake() error {
 	ctx, cancel := context.WithTimeout(c.srv.base, c.srv.cfg.ConnectTimeout)
 	defer cancel()
+	if p, ok := c.nc.(*proxyConn); ok {
+		if err := c.unwrap(p); err != nil {
+			return err
+		}
+	}
 	if t, ok := c.nc.(*tls.Conn); ok {
 		if err := t.HandshakeContext(ctx); err != nil {
 			return endWith(CauseTLS, err)
@@ -38,6 +43,21 @@ func (c *conn) handshake() error {
 	c.srv.stats.connects.Add(1)
 	s, present := c.srv.attach(c, con, &welcome)
 	return s.welcome(c, present && c.version != packet.V31, c.connackProperties(s, con, &welcome, authData))
+}
+
+// unwrap reads a proxy's header and goes on with the bare connection, so that it waits as cheaply as any.
+func (c *conn) unwrap(p *proxyConn) error {
+	if err := p.header(); err != nil {
+		return endWith(CauseProtocol, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return endWith(c.cause, nil)
+	}
+	c.nc, c.addr = p.Conn, p.addr
+	c.try = newTryConn(c.nc)
+	return nil
 }
 
 // readConnect reads the first packet, which must be CONNECT.

@@ -224,7 +224,7 @@ func (c *client) want(typ packet.Type) (packet.Header, []byte) {
 		c.t.Fatalf("want %s: %v", typ, err)
 	}
 	if h.Type != typ {
-		c.t.Fatalf("got %s % x, want %s", h.Type, body, typ)
+		c.t.Fatalf("got %s % x, want %s", h.Type, body[:min(len(body), 64)], typ)
 	}
 	return h, body
 }

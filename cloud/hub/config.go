@@ -34,6 +34,10 @@ type Config struct {
 	// use another certificate put it into Data/tls/hub.pem, its key first.
 	TLSHosts []string
 
+	// ProxyProtocol are networks of load balancers: their connections to the doors that ProxyDoors names begin with a PROXY
+	// protocol header, version 1 or 2, that tells the client's address. Empty: nobody is believed.
+	ProxyProtocol, ProxyDoors []string
+
 	// KeyringFile holds the keys that secrets in the store are sealed with; "" is Data/keyring, made at the first start. Keyring
 	// are the keys themselves, and wins; only the environment has it.
 	KeyringFile string
@@ -86,6 +90,7 @@ func DefaultConfig() Config {
 		HTTPAddr:         ":8080",
 		HTTPSAddr:        ":8443",
 		PprofAddr:        Off,
+		ProxyDoors:       []string{"mqtt", "mqtts", "http", "https"},
 		Durability:       store.DurabilityPower,
 		CommitEvery:      10 * time.Millisecond,
 		MaxPacket:        mqtt.MaxPacket,
@@ -105,6 +110,9 @@ func DefaultConfig() Config {
 func (c *Config) Validate() error {
 	if c.Data == "" {
 		return errors.New("--data: must name a folder")
+	}
+	if err := c.validateProxies(); err != nil {
+		return err
 	}
 	for _, a := range []struct{ flag, addr string }{
 		{"mqtt-addr", c.MQTTAddr}, {"mqtts-addr", c.MQTTSAddr}, {"http-addr", c.HTTPAddr}, {"https-addr", c.HTTPSAddr},

@@ -6,7 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"syscall"
+	"time"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
 // listeners are the doors' sockets; nil is a door that is off.
@@ -35,7 +40,46 @@ func listen(ctx context.Context, c *Config) (ls listeners, err error) {
 			return ls, listenError(d.flag, d.addr, err)
 		}
 	}
+	ls.wrapProxies(c)
 	return ls, nil
+}
+
+// proxyWait is how long a load balancer may take for its header.
+const proxyWait = 10 * time.Second
+
+// proxies are the networks that are believed.
+func (c *Config) proxies() (list []netip.Prefix, err error) {
+	for _, text := range c.ProxyProtocol {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--proxy-protocol %q: must be a network such as 10.0.0.0/8 or fd00::/8", text)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}
+
+func (c *Config) validateProxies() error {
+	for _, door := range c.ProxyDoors {
+		if !slices.Contains([]string{"mqtt", "mqtts", "http", "https"}, door) {
+			return fmt.Errorf("--proxy-doors %q: must be mqtt, mqtts, http or https", door)
+		}
+	}
+	_, err := c.proxies()
+	return err
+}
+
+// wrapProxies lets load balancers say who the client is, below TLS.
+func (ls *listeners) wrapProxies(c *Config) {
+	trusted, err := c.proxies()
+	if err != nil || len(trusted) == 0 { // Validate has told of an error
+		return
+	}
+	for name, ln := range map[string]*net.Listener{"mqtt": &ls.mqtt, "mqtts": &ls.mqtts, "http": &ls.http, "https": &ls.https} {
+		if *ln != nil && slices.Contains(c.ProxyDoors, name) {
+			*ln = server.Proxied(*ln, trusted, proxyWait)
+		}
+	}
 }
 
 func listenError(flag, addr string, err error) error {

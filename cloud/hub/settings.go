@@ -91,6 +91,8 @@ func (c *Config) Settings() []Setting {
 		{Flag: "https-addr", Usage: "HTTPS address, likewise", field: &c.HTTPSAddr},
 		{Flag: "device-base-url", Usage: "public base of URLs that devices are given", field: &c.DeviceBaseURL},
 		{Flag: "tls-hosts", Usage: "further names and addresses in the generated certificate, with commas", field: &c.TLSHosts},
+		{Flag: "proxy-protocol", Usage: "networks of load balancers whose connections begin with a PROXY protocol header, with commas", field: &c.ProxyProtocol},
+		{Flag: "proxy-doors", Usage: "doors that proxy-protocol is for", field: &c.ProxyDoors},
 		{Flag: "keyring-file", Usage: "keys for the secrets in the store; empty is the file keyring in the data folder", field: &c.KeyringFile},
 		{Flag: "store-dsn", Usage: "postgres://… ; empty is SQLite in the data folder", Secret: true, field: &c.StoreDSN},
 		{Flag: "nats-url", Usage: "nats://… ; empty is a bus in this process", Secret: true, field: &c.NATSURL},

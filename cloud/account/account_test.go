@@ -1,9 +1,8 @@
 package account
 
 import (
+	"context"
 	"errors"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -11,121 +10,115 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 )
 
-func TestKeys(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		ctx := t.Context()
-		k := New(db)
-		owner, created, err := k.Bootstrap(ctx)
-		if err != nil || !created || !regexp.MustCompile(`^hwk_[a-z2-7]{8}_[A-Za-z0-9_-]{43}$`).MatchString(owner) {
-			t.Fatalf("Bootstrap = %q, %v, %v", owner, created, err)
-		}
-		if again, created, err := k.Bootstrap(ctx); err != nil || created || again != "" {
-			t.Errorf("second Bootstrap = %q, %v, %v", again, created, err)
-		}
-		got, err := k.Verify(ctx, owner)
-		if err != nil || got.Role != RoleOwner || !got.Role.Covers(RoleViewer) {
-			t.Fatalf("Verify(owner) = %+v, %v", got, err)
-		}
-		text, key, err := k.Create(ctx, NewKey{Name: "ci", Role: RoleViewer})
-		if err != nil {
-			t.Fatalf("Create: %v", err)
-		}
-		if got, err := New(db).Verify(ctx, text); err != nil || got.ID != key.ID || got.Role.Covers(RoleAdmin) {
-			t.Errorf("Verify on another node = %+v, %v", got, err)
-		}
-		list, err := k.List(ctx)
-		if err != nil || len(list) != 2 || list[0].LastUsed.IsZero() || list[1].LastUsed.IsZero() {
-			t.Errorf("List = %+v, %v", list, err)
-		}
-		var stored string
-		if err := db.QueryRow(ctx, `SELECT COUNT(*) FROM api_key WHERE name LIKE ?`, "%"+text+"%").Scan(&stored); err != nil || stored != "0" {
-			t.Errorf("the text is stored: %v, %v", stored, err)
-		}
-		if err := k.Delete(ctx, got.ID); !errors.Is(err, ErrLastOwner) {
-			t.Errorf("Delete of the last owner key: %v, want ErrLastOwner", err)
-		}
-		if err := k.Delete(ctx, key.ID); err != nil {
-			t.Errorf("Delete: %v", err)
-		}
-		if _, err := k.Verify(ctx, text); !errors.Is(err, ErrBadKey) {
-			t.Errorf("deleted key: %v, want ErrBadKey", err)
-		}
-		if err := k.Delete(ctx, key.ID); !errors.Is(err, ErrNotFound) {
-			t.Errorf("Delete again: %v, want ErrNotFound", err)
-		}
-	})
+// cheap is a configuration whose hashes take no time.
+func cheap() Config {
+	c := DefaultConfig()
+	c.Hash.Memory, c.Hash.Time = 64, 1
+	return c
 }
 
-func TestBadKeys(t *testing.T) {
-	k := New(storetest.SQLite(t))
-	text, key, err := k.Create(t.Context(), NewKey{Name: "a", Role: RoleAdmin, Expires: time.Now().Add(time.Hour)})
+// bench is accounts with a clock and the owner's key.
+type bench struct {
+	*Accounts
+	t     testing.TB
+	db    *store.DB
+	clock time.Time
+	owner *Caller
+}
+
+func newBench(t testing.TB, db *store.DB) *bench {
+	t.Helper()
+	b := &bench{Accounts: New(db, cheap()), t: t, db: db, clock: time.UnixMilli(1_800_000_000_000).UTC()}
+	b.now = func() time.Time { return b.clock }
+	text, _, err := b.Bootstrap(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := text[len(text)-1]
-	for _, bad := range []string{
-		"", "hwk_", text[1:], text + "x", text[:len(text)-1], strings.ToUpper(text),
-		text[:len(text)-1] + string(last^1), strings.Replace(text, key.ID, "aaaaaaaa", 1),
-	} {
-		if _, err := k.Verify(t.Context(), bad); !errors.Is(err, ErrBadKey) {
-			t.Errorf("Verify(%q): %v, want ErrBadKey", bad, err)
-		}
+	b.owner = b.caller(text)
+	return b
+}
+
+// each runs test on both engines.
+func each(t *testing.T, test func(t *testing.T, b *bench)) {
+	t.Helper()
+	storetest.Each(t, func(t *testing.T, db *store.DB) { test(t, newBench(t, db)) })
+}
+
+// other is another node on the same store, which hears of nothing.
+func (b *bench) other() *Accounts {
+	a := New(b.db, cheap())
+	a.now = b.now
+	return a
+}
+
+func (b *bench) caller(token string) *Caller {
+	b.t.Helper()
+	c, err := b.Authenticate(b.ctx(), token)
+	if err != nil {
+		b.t.Fatalf("Authenticate: %v", err)
 	}
-	if _, err := k.Verify(t.Context(), text); err != nil {
-		t.Errorf("the right key: %v", err)
-	}
-	k.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
-	if _, err := k.Verify(t.Context(), text); !errors.Is(err, ErrBadKey) {
-		t.Errorf("expired key: %v, want ErrBadKey", err)
-	}
-	for _, n := range []NewKey{{Role: RoleAdmin}, {Name: "a", Role: "king"}, {Name: "a", Role: RoleOwner, Expires: time.Unix(1, 0)}} {
-		if _, _, err := k.Create(t.Context(), n); err == nil {
-			t.Errorf("Create(%+v) succeeded", n)
-		}
+	return c
+}
+
+func (b *bench) ctx() context.Context { return b.t.Context() }
+
+func (b *bench) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }
 
-func TestLastUsedIsCoarse(t *testing.T) {
-	db := storetest.SQLite(t)
-	k := New(db)
-	now := time.UnixMilli(1_800_000_000_000).UTC()
-	k.now = func() time.Time { return now }
-	text, _, err := k.Create(t.Context(), NewKey{Name: "a", Role: RoleAdmin})
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := func() time.Time {
-		t.Helper()
-		if _, err := k.Verify(t.Context(), text); err != nil {
-			t.Fatal(err)
-		}
-		list, err := k.List(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return list[0].LastUsed
-	}
-	first := used()
-	now = now.Add(30 * time.Second)
-	if got := used(); got != first {
-		t.Errorf("written again after 30 s: %v", got)
-	}
-	now = now.Add(40 * time.Second)
-	if got := used(); got != now {
-		t.Errorf("after 70 s it is %v, want %v", got, now)
+func (b *bench) want(what string, err, want error) {
+	b.t.Helper()
+	if !errors.Is(err, want) {
+		b.t.Errorf("%s: %v, want %v", what, err, want)
 	}
 }
 
-func BenchmarkVerify(b *testing.B) {
-	k := New(storetest.SQLite(b))
-	text, _, err := k.Create(b.Context(), NewKey{Name: "a", Role: RoleAdmin})
-	if err != nil {
-		b.Fatal(err)
+// hub is the owner for the hub as a whole.
+func (b *bench) hub() *Principal { return b.owner.In(HubProject) }
+
+// product makes a product's row, which is the registry's business.
+func (b *bench) product(sn, project string) {
+	b.t.Helper()
+	b.must(b.db.Update(b.ctx(), func(tx *store.Tx) error {
+		_, err := tx.Exec(b.ctx(), `INSERT INTO product (sn, secret, name, created_at, updated_at, project) VALUES (?, ?, '', 0, 0, ?)`, sn, []byte("s"), project)
+		return err
+	}))
+}
+
+func (b *bench) project(id string, q Quota) {
+	b.t.Helper()
+	_, err := b.CreateProject(b.ctx(), NewProject{ID: id, Quota: q})
+	b.must(err)
+}
+
+const password = "correct horse"
+
+// user makes a user who is a member of a project with a role.
+func (b *bench) user(login, project string, role Role) *User {
+	b.t.Helper()
+	u, err := b.CreateUser(b.ctx(), NewUser{Login: login, Password: password})
+	b.must(err)
+	if role != "" {
+		_, err = b.AddMember(b.ctx(), b.owner.In(project), u.ID, role, nil)
+		b.must(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := k.Verify(b.Context(), text); err != nil {
-			b.Fatal(err)
-		}
-	}
+	return u
+}
+
+var home = Origin{Address: "192.0.2.1:1000", Agent: "test"}
+
+func (b *bench) login(name string) (token string, c *Caller) {
+	b.t.Helper()
+	token, _, err := b.Login(b.ctx(), Credentials{Login: name, Password: password}, home)
+	b.must(err)
+	return token, b.caller(token)
+}
+
+func (b *bench) count(q string, args ...any) (n int) {
+	b.t.Helper()
+	b.must(b.db.QueryRow(b.ctx(), q, args...).Scan(&n))
+	return n
 }

@@ -80,7 +80,7 @@ type Role string
 // The roles, each with the permissions of those below it.
 const (
 	RoleOwner    Role = "owner"    // everything
-	RoleAdmin    Role = "admin"    // … and users, certificates and the audit log
+	RoleAdmin    Role = "admin"    // … and users, API keys, certificates and the audit log
 	RoleOperator Role = "operator" // … and products, rules and secrets
 	RoleEngineer Role = "engineer" // … and devices: creates, changes and controls them
 	RoleViewer   Role = "viewer"   // reads, and sees no secrets
@@ -90,7 +90,7 @@ const (
 	viewer   = ProductRead | DeviceRead | GroupRead | RuleRead | ProjectRead | CARead | JobRead | HubRead
 	engineer = viewer | DeviceWrite | DeviceControl | GroupWrite | JobWrite
 	operator = engineer | ProductWrite | RuleWrite | DeviceSecret
-	admin    = operator | UserRead | UserWrite | AuditRead | CAWrite
+	admin    = operator | KeyRead | KeyWrite | UserRead | UserWrite | AuditRead | CAWrite
 )
 
 var roles = map[Role]Permission{RoleViewer: viewer, RoleEngineer: engineer, RoleOperator: operator, RoleAdmin: admin, RoleOwner: All}

@@ -21,6 +21,7 @@ var (
 	DeviceSecret  = Column{Table: "device", Key: "id", Column: "secret"}
 	ActionConfig  = Column{Table: "rule_action", Key: "id", Column: "config"} // headers and connection strings hold passwords
 	TokenKey      = Column{Table: "setting", Key: "key", Column: "value", Only: "ingress.token_key"}
+	TOTPSecret    = Column{Table: "account_totp", Key: "account", Column: "secret"}
 	AuthorityKey  = Column{Table: "authority", Key: "id", Column: "key"}
 	JobInput      = Column{Table: "job_input", Key: "id", Column: "data"}     // imports bring secrets
 	JobResult     = Column{Table: "job_result", Key: "id", Column: "data"}    // … and make some
@@ -29,7 +30,7 @@ var (
 
 // Sealed lists all columns that hold secrets.
 func Sealed() []Column {
-	return []Column{ProductSecret, DeviceSecret, ActionConfig, TokenKey, AuthorityKey, JobInput, JobResult, StoredAnswer}
+	return []Column{ProductSecret, DeviceSecret, ActionConfig, TokenKey, AuthorityKey, JobInput, JobResult, StoredAnswer, TOTPSecret}
 }
 
 // context names the place of a value: in another row or column it does not open.

@@ -51,6 +51,7 @@ var floors = []floor{
 
 	// registry and account, above the contracts only
 	{"cloud/registry", []string{"protocol", "cloud/store", "cloud/bus"}, true, "the registry knows only the store"},
+	{"cloud/account/oidc", []string{"cloud/account"}, true, "an identity provider makes claims, accounts judge them"},
 	{"cloud/account", []string{"protocol", "cloud/store", "cloud/bus"}, true, "accounts know only the store"},
 	{"cloud/fleet", append(ground, "cloud/job"), true, "bulk work knows jobs and the registry"},
 	{"cloud/job", []string{"protocol", "cloud/store", "cloud/bus"}, true, "jobs know only the store; hub hands the kinds in"},
@@ -88,6 +89,10 @@ var drivers = map[string][]string{
 	"github.com/fxamacker/cbor":           {"protocol/codec"},
 	"github.com/gorilla/websocket":        {"protocol/mqtt/server"},
 	"github.com/minio/minio-go":           {"cloud/blob/s3blob"},
+	"github.com/coreos/go-oidc":           {"cloud/account/oidc"},
+	"golang.org/x/oauth2":                 {"cloud/account/oidc"},
+	"github.com/pquerna/otp":              {"cloud/account"},
+	"golang.org/x/crypto/argon2":          {"cloud/account"},
 	"github.com/spf13/cobra":              {"cmd/hub", "cmd/hawserctl"},
 }
 

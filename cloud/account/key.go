@@ -1,0 +1,374 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/store"
+)
+
+const (
+	keyPrefix   = "hwk_"
+	keyIDLen    = 8 // characters, 40 random bits
+	secretLen   = 32
+	maxName     = 128
+	maxProducts = 1000
+	usedStep    = time.Minute // last_used_at is written at most this often
+)
+
+// Key is an API key without its secret.
+type Key struct {
+	ID      string
+	Name    string
+	Project string // HubProject: the hub as a whole
+	// Role is what the key may do; "" when Permissions were chosen one by one.
+	Role        Role
+	Permissions Permission
+	Products    []string // only these products; nil is all of the project
+	CreatedBy   string   // id of the user or key
+	Created     time.Time
+	LastUsed    time.Time // within a minute; zero: never
+	Expires     time.Time // zero: never
+}
+
+// grant is what the key has.
+func (k *Key) grant() Grant {
+	g := Grant{Project: k.Project, Permissions: k.Permissions}
+	if len(k.Products) == 0 {
+		return g
+	}
+	g.Products = make(map[string]Permission, len(k.Products))
+	for _, sn := range k.Products {
+		g.Products[sn] = k.Permissions
+	}
+	return g
+}
+
+// keyRecord is a key as it is verified.
+type keyRecord struct {
+	key      Key
+	hash     [sha256.Size]byte
+	identity *Identity
+	read     time.Time
+}
+
+// NewKey is what CreateKey needs.
+type NewKey struct {
+	Name        string
+	Project     string // "" is that of the caller's request, and HubProject for the hub's own keys
+	Role        Role   // or Permissions
+	Permissions Permission
+	Products    []string
+	Expires     time.Time // zero: never
+}
+
+// CreateKey makes a key and returns its text, which cannot be had again. It never has more than by, nor lives longer.
+func (a *Accounts) CreateKey(ctx context.Context, by *Caller, p *Principal, n NewKey) (text string, key *Key, err error) {
+	switch {
+	case n.Project != "":
+	case p.Everywhere:
+		n.Project = HubProject
+	default:
+		n.Project = p.Project
+	}
+	if err := n.validate(a.now()); err != nil {
+		return "", nil, err
+	}
+	text, rec := a.drawKey(n)
+	rec.key.CreatedBy = p.ID
+	switch {
+	case !p.covers(rec.key.grant()):
+		return "", nil, ErrExceeds
+	case by.Kind == KindKey && !by.Identity.Expires.IsZero() && (n.Expires.IsZero() || n.Expires.After(by.Identity.Expires)):
+		return "", nil, fmt.Errorf("%w: a key that ends at %s cannot make one that lasts longer", ErrExceeds, by.Identity.Expires.Format(time.RFC3339))
+	}
+	err = a.update(ctx, "create key", func(tx *store.Tx) error {
+		if err := a.checkKeyProducts(ctx, tx, rec.key.Project, rec.key.Products); err != nil {
+			return err
+		}
+		if err := a.Reserve(ctx, tx, n.Project, QuotaKeys, 1); err != nil {
+			return err
+		}
+		return insertKey(ctx, tx, rec)
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return text, &rec.key, nil
+}
+
+func (n *NewKey) validate(now time.Time) error {
+	switch {
+	case n.Name == "" || len(n.Name) > maxName:
+		return &ErrInvalid{"name", fmt.Sprintf("must have 1 to %d bytes", maxName)}
+	case n.Role == "" && n.Permissions == 0:
+		return &ErrInvalid{"role", "give a role or permissions"}
+	case n.Role != "" && n.Permissions != 0:
+		return &ErrInvalid{"permissions", "give a role or permissions, not both"}
+	case n.Role != "" && !n.Role.Valid():
+		return errRole("role")
+	case len(n.Products) > 0 && n.Project == HubProject:
+		return &ErrInvalid{"products", "a key for the hub as a whole cannot be limited to products: give it a project"}
+	case len(n.Products) > maxProducts:
+		return &ErrInvalid{"products", fmt.Sprintf("at most %d", maxProducts)}
+	case !n.Expires.IsZero() && !n.Expires.After(now):
+		return &ErrInvalid{"expiresAt", "is in the past"}
+	}
+	return nil
+}
+
+func errRole(field string) error {
+	return &ErrInvalid{field, `is none of "owner", "admin", "operator", "engineer", "viewer"`}
+}
+
+// checkKeyProducts holds that the project exists and the products are its own: those of others are not told from none.
+func (a *Accounts) checkKeyProducts(ctx context.Context, tx *store.Tx, project string, products []string) error {
+	if project == HubProject {
+		return nil
+	}
+	if err := projectExists(ctx, tx, project); err != nil {
+		return err
+	}
+	for _, sn := range products {
+		if err := a.productIn(ctx, tx, project, sn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drawKey draws a key: hwk_<id>_<43 characters of base64url>.
+func (a *Accounts) drawKey(n NewKey) (text string, rec *keyRecord) {
+	id := strings.ToLower(rand.Text()[:keyIDLen])
+	text = keyPrefix + id + "_" + drawSecret()
+	perms := n.Permissions
+	if n.Role != "" {
+		perms = n.Role.Permissions()
+	}
+	products := slices.Clone(n.Products)
+	slices.Sort(products)
+	return text, &keyRecord{
+		key: Key{ID: id, Name: n.Name, Project: n.Project, Role: n.Role, Permissions: perms, Products: slices.Compact(products),
+			Created: fromMillis(a.now().UnixMilli()), Expires: n.Expires},
+		hash: sha256.Sum256([]byte(text)),
+	}
+}
+
+func drawSecret() string {
+	var secret [secretLen]byte
+	_, _ = rand.Read(secret[:]) // never fails: crypto/rand crashes the program instead
+	return base64.RawURLEncoding.EncodeToString(secret[:])
+}
+
+const keyColumns = `id, name, hash, project, role, permissions, products, created_by, created_at, last_used_at, expires_at`
+
+func insertKey(ctx context.Context, tx *store.Tx, rec *keyRecord) error {
+	k := &rec.key
+	names := ""
+	if k.Role == "" {
+		names = k.Permissions.String()
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO api_key (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`,
+		k.ID, k.Name, rec.hash[:], k.Project, string(k.Role), names, join(k.Products), k.CreatedBy, k.Created.UnixMilli(), millis(k.Expires))
+	return err
+}
+
+func scanKey(row scanner) (*keyRecord, error) {
+	var (
+		rec                    keyRecord
+		hash                   []byte
+		role, perms, products  string
+		created, used, expires int64
+	)
+	k := &rec.key
+	if err := row.Scan(&k.ID, &k.Name, &hash, &k.Project, &role, &perms, &products, &k.CreatedBy, &created, &used, &expires); err != nil {
+		return nil, err
+	}
+	copy(rec.hash[:], hash)
+	k.Role, k.Products = Role(role), split(products)
+	k.Permissions = k.Role.Permissions()
+	for _, name := range split(perms) { // one that this version does not know gives nothing
+		p, _ := ParsePermission(name)
+		k.Permissions |= p
+	}
+	k.Created, k.LastUsed, k.Expires = fromMillis(created), fromMillis(used), fromMillis(expires)
+	return &rec, nil
+}
+
+// Bootstrap makes the first owner key if there is no key at all; created tells.
+func (a *Accounts) Bootstrap(ctx context.Context) (ownerKey string, created bool, err error) {
+	text, rec := a.drawKey(NewKey{Name: "bootstrap", Project: HubProject, Role: RoleOwner})
+	err = a.update(ctx, "create the owner's key", func(tx *store.Tx) error {
+		var n int64
+		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM api_key`).Scan(&n); err != nil {
+			return err
+		}
+		created = n == 0
+		if !created {
+			return nil
+		}
+		return insertKey(ctx, tx, rec)
+	})
+	if err != nil || !created {
+		return "", false, err
+	}
+	return text, true, nil
+}
+
+// verifyKey returns the key whose text it is given, or ErrBadKey.
+func (a *Accounts) verifyKey(ctx context.Context, text string) (*Caller, error) {
+	id, ok := parseToken(text, keyPrefix, keyIDLen)
+	if !ok {
+		return nil, ErrBadKey
+	}
+	now := a.now()
+	rec, err := a.lookupKey(ctx, id, now)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256([]byte(text))
+	if rec == nil {
+		// Takes as long as a wrong secret would.
+		subtle.ConstantTimeCompare(hash[:], make([]byte, len(hash)))
+		return nil, ErrBadKey
+	}
+	if subtle.ConstantTimeCompare(hash[:], rec.hash[:]) != 1 || !rec.key.Expires.IsZero() && !now.Before(rec.key.Expires) {
+		return nil, ErrBadKey
+	}
+	if now.Sub(rec.key.LastUsed) >= usedStep {
+		a.keyUsed(ctx, rec, now)
+	}
+	return &Caller{Identity: rec.identity, Expires: rec.key.Expires}, nil
+}
+
+// parseToken takes the id out of a token's text.
+func parseToken(text, prefix string, idLen int) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(text, prefix)
+	if !ok || len(rest) != idLen+1+base64.RawURLEncoding.EncodedLen(secretLen) || rest[idLen] != '_' {
+		return "", false
+	}
+	return rest[:idLen], true
+}
+
+// lookupKey returns nil for an unknown id. Unknown ids are not remembered, so that guesses cannot push real keys out of
+// the cache.
+func (a *Accounts) lookupKey(ctx context.Context, id string, now time.Time) (*keyRecord, error) {
+	if rec, ok := a.keys.Get(id); ok && a.fresh(rec.read, now) {
+		return rec, nil
+	}
+	ticket := a.keys.Ticket(id)
+	rec, err := a.readKey(ctx, a.db, id)
+	if errors.Is(err, ErrNotFound) {
+		a.keys.Remove(id)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("account: read key %s: %w", id, err)
+	}
+	rec.read = now
+	rec.identity = newIdentity(KindKey, rec.key.ID, rec.key.Name, []Grant{rec.key.grant()})
+	rec.identity.Expires = rec.key.Expires
+	a.keys.Fill(id, ticket, rec)
+	return rec, nil
+}
+
+func (a *Accounts) readKey(ctx context.Context, on querier, id string) (*keyRecord, error) {
+	rec, err := scanKey(on.QueryRow(ctx, `SELECT `+keyColumns+` FROM api_key WHERE id = ?`, id))
+	if errors.Is(err, store.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	return rec, err
+}
+
+// keyUsed notes that a key was used. That it cannot be stored just now does not make the key worse: the next use tries
+// again.
+func (a *Accounts) keyUsed(ctx context.Context, rec *keyRecord, now time.Time) {
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE api_key SET last_used_at = ? WHERE id = ?`, now.UnixMilli(), rec.key.ID)
+		return err
+	})
+	if err != nil {
+		return
+	}
+	a.keys.Update(rec.key.ID, func(old *keyRecord) (*keyRecord, bool) {
+		next := *old
+		next.key.LastUsed = now
+		return &next, true
+	})
+}
+
+// visibleKey tells whether p may know of a key: one of the request's project, or with a right on the hub any.
+func visibleKey(p *Principal, k *Key) bool { return k.Project == p.Project || p.Everywhere }
+
+// ListKeys returns the keys of p's project, or those of all projects and the hub when p has the right to; oldest first.
+func (a *Accounts) ListKeys(ctx context.Context, p *Principal) ([]*Key, error) {
+	list, err := collect(ctx, a.db, scanKey, `SELECT `+keyColumns+` FROM api_key ORDER BY created_at, id`)
+	if err != nil {
+		return nil, fmt.Errorf("account: list keys: %w", err)
+	}
+	var keys []*Key
+	for _, rec := range list {
+		if visibleKey(p, &rec.key) {
+			keys = append(keys, &rec.key)
+		}
+	}
+	return keys, nil
+}
+
+// Key returns a key that p may know of.
+func (a *Accounts) Key(ctx context.Context, p *Principal, id string) (*Key, error) {
+	rec, err := a.readKey(ctx, a.db, id)
+	if err != nil {
+		return nil, err
+	}
+	if !visibleKey(p, &rec.key) {
+		return nil, ErrNotFound
+	}
+	return &rec.key, nil
+}
+
+// DeleteKey ends a key at once, everywhere. The hub's last owner key that does not expire stays.
+func (a *Accounts) DeleteKey(ctx context.Context, p *Principal, id string) error {
+	err := a.update(ctx, "delete key "+id, func(tx *store.Tx) error {
+		rec, err := a.readKey(ctx, tx, id)
+		switch {
+		case err != nil:
+			return err
+		case !visibleKey(p, &rec.key):
+			return ErrNotFound
+		case !p.covers(rec.key.grant()):
+			return ErrExceeds
+		}
+		if rec.key.Project == HubProject && rec.key.Role == RoleOwner {
+			if err := otherOwnerKey(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM api_key WHERE id = ?`, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	a.changed(KeyChanged, id)
+	return nil
+}
+
+// otherOwnerKey holds that there is an owner key of the hub beside id.
+func otherOwnerKey(ctx context.Context, tx *store.Tx, id string) error {
+	var others int64
+	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM api_key WHERE role = ? AND project = ? AND expires_at = 0 AND id <> ?`,
+		string(RoleOwner), HubProject, id).Scan(&others)
+	if err == nil && others == 0 {
+		return ErrLastOwner
+	}
+	return err
+}

@@ -66,7 +66,7 @@ func New(cfg Config, services Services, log *slog.Logger) (http.Handler, error) 
 		return nil, err
 	}
 	s := &server{Services: services, cfg: cfg, log: log}
-	mux := &guarded{ServeMux: http.NewServeMux(), s: s, ops: ops}
+	mux := &guarded{ServeMux: http.NewServeMux(), s: s, ops: ops, bare: map[string]http.HandlerFunc{}}
 	s.routes(mux)
 	if len(mux.missing) > 0 {
 		return nil, fmt.Errorf("api: not in the OpenAPI document: %s", strings.Join(mux.missing, ", "))

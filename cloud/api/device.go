@@ -150,7 +150,7 @@ func deviceOf(ctx context.Context, d *registry.Device) apitype.Device {
 	out := apitype.Device{ProductSN: d.Identity.Product, DeviceSN: d.Identity.SN, Name: d.Name, Description: d.Description,
 		State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: stored(d.Activated),
 		OnlineAt: stored(d.OnlineAt), OfflineAt: stored(d.OfflineAt), LastSeen: stored(d.LastSeen)}
-	if seesSecrets(ctx) {
+	if seesSecrets(ctx, d.Identity.Product) {
 		out.DeviceSecret = d.Secret.Reveal()
 	}
 	return out

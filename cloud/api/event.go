@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/monitor"
 )
@@ -48,7 +49,19 @@ func (s *server) StreamEvents(ctx context.Context, r apitype.StreamEventsRequest
 		}
 		f.After = id
 	}
-	return &eventStream{ctx: ctx, feed: s.Feed, filter: f, heartbeat: s.cfg.Heartbeat}, nil
+	return &eventStream{ctx: ctx, feed: s.Feed, filter: f, visible: s.visible(ctx), heartbeat: s.cfg.Heartbeat}, nil
+}
+
+// visible tells which events the caller may see: those of the products that they may read the devices of.
+func (s *server) visible(ctx context.Context) func(*monitor.Event) bool {
+	p := account.From(ctx)
+	if p.Everywhere {
+		return func(*monitor.Event) bool { return true }
+	}
+	return func(ev *monitor.Event) bool {
+		product, err := s.Products.Product(ctx, ev.Product)
+		return err == nil && p.Sees(product.Project, product.SN, account.DeviceRead)
+	}
 }
 
 // eventStream is an answer that lasts until the client goes or the hub stops; both end ctx.
@@ -56,6 +69,7 @@ type eventStream struct {
 	ctx       context.Context
 	feed      Feed
 	filter    monitor.Filter
+	visible   func(*monitor.Event) bool
 	heartbeat time.Duration
 }
 
@@ -77,7 +91,9 @@ func (e *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 			if !ok {
 				return nil
 			}
-			err = sendEvent(w, &ev)
+			if e.visible(&ev) {
+				err = sendEvent(w, &ev)
+			}
 		}
 	}
 	return nil // the client has gone; there is nobody to tell

@@ -2,37 +2,48 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 )
 
-// Keys is what the API needs of the accounts.
+// Keys is what the API needs of the API keys.
 type Keys interface {
-	Verify(ctx context.Context, text string) (*account.Key, error)
-	Create(ctx context.Context, n account.NewKey) (text string, key *account.Key, err error)
-	List(ctx context.Context) ([]*account.Key, error)
-	Delete(ctx context.Context, id string) error
+	CreateKey(ctx context.Context, by *account.Caller, p *account.Principal, n account.NewKey) (text string, key *account.Key, err error)
+	ListKeys(ctx context.Context, p *account.Principal) ([]*account.Key, error)
+	Key(ctx context.Context, p *account.Principal, id string) (*account.Key, error)
+	DeleteKey(ctx context.Context, p *account.Principal, id string) error
 }
 
 func (s *server) ListAPIKeys(ctx context.Context, _ apitype.ListAPIKeysRequestObject) (apitype.ListAPIKeysResponseObject, error) {
-	list, err := s.Keys.List(ctx)
+	list, err := s.Accounts.ListKeys(ctx, account.From(ctx))
 	if err != nil {
 		return nil, err
 	}
-	items := make([]apitype.APIKey, len(list))
-	for i, k := range list {
-		items[i] = keyOf(k)
-	}
-	return apitype.ListAPIKeys200JSONResponse{Items: items}, nil
+	return apitype.ListAPIKeys200JSONResponse{Items: each(list, keyOf)}, nil
 }
 
 func (s *server) CreateAPIKey(ctx context.Context, r apitype.CreateAPIKeyRequestObject) (apitype.CreateAPIKeyResponseObject, error) {
-	n := account.NewKey{Name: r.Body.Name, Role: account.Role(r.Body.Role), Expires: r.Body.ExpiresAt}
-	if n.Role == "" {
+	b := r.Body
+	n := account.NewKey{Name: b.Name, Project: b.Project, Role: account.Role(b.Role), Products: b.Products, Expires: b.ExpiresAt}
+	for _, name := range b.Permissions {
+		p, ok := account.ParsePermission(name)
+		if !ok {
+			return nil, invalid("permissions", "permissions: there is no %q", name)
+		}
+		n.Permissions |= p
+	}
+	if n.Role == "" && n.Permissions == 0 {
 		n.Role = account.RoleOwner
 	}
-	text, k, err := s.Keys.Create(ctx, n)
+	p := account.From(ctx)
+	if n.Project != "" && n.Project != p.Project { // the body's project is a place like the header's: the caller must have it
+		if p = requestOf(ctx).caller.In(n.Project); p == nil {
+			return nil, account.ErrProjectNotFound
+		}
+	}
+	text, k, err := s.Accounts.CreateKey(ctx, requestOf(ctx).caller, p, n)
 	if err != nil {
 		return nil, err
 	}
@@ -41,13 +52,31 @@ func (s *server) CreateAPIKey(ctx context.Context, r apitype.CreateAPIKeyRequest
 	return apitype.CreateAPIKey201JSONResponse(out), nil
 }
 
+func (s *server) GetAPIKey(ctx context.Context, r apitype.GetAPIKeyRequestObject) (apitype.GetAPIKeyResponseObject, error) {
+	k, err := s.Accounts.Key(ctx, account.From(ctx), r.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.GetAPIKey200JSONResponse(keyOf(k)), nil
+}
+
 func (s *server) DeleteAPIKey(ctx context.Context, r apitype.DeleteAPIKeyRequestObject) (apitype.DeleteAPIKeyResponseObject, error) {
-	if err := s.Keys.Delete(ctx, r.KeyID); err != nil {
+	if err := s.Accounts.DeleteKey(ctx, account.From(ctx), r.KeyID); err != nil {
 		return nil, err
 	}
 	return apitype.DeleteAPIKey204Response{}, nil
 }
 
 func keyOf(k *account.Key) apitype.APIKey {
-	return apitype.APIKey{ID: k.ID, Name: k.Name, Role: apitype.Role(k.Role), CreatedAt: k.Created, LastUsedAt: k.LastUsed, ExpiresAt: k.Expires}
+	return apitype.APIKey{ID: k.ID, Name: k.Name, Project: k.Project, Role: string(k.Role), Permissions: k.Permissions.Names(), Products: slices.Clone(k.Products),
+		CreatedBy: k.CreatedBy, CreatedAt: k.Created, LastUsedAt: k.LastUsed, ExpiresAt: k.Expires}
+}
+
+// each translates a list; an empty one is no null.
+func each[T, U any](list []T, f func(T) U) []U {
+	out := make([]U, len(list))
+	for i, v := range list {
+		out[i] = f(v)
+	}
+	return out
 }

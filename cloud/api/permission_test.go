@@ -14,10 +14,17 @@ func TestOperationsOfTheDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	for route, want := range map[string]operation{
-		"GET /openapi.yaml": {"getOpenAPI", true, 0},
-		"GET /v1/products":  {"listProducts", false, account.ProductRead},
-		"POST /v1/products/{productSN}/devices/{deviceSN}/commands": {"callCommand", false, account.DeviceControl},
-		"DELETE /v1/api-keys/{keyID}":                               {"deleteAPIKey", false, account.KeyWrite},
+		"GET /openapi.yaml":              {id: "getOpenAPI", open: true},
+		"POST /v1/login":                 {id: "login", open: true, audited: true},
+		"GET /v1/me":                     {id: "getMe"},
+		"GET /v1/products":               {id: "listProducts", need: account.ProductRead, filtered: true},
+		"GET /v1/events":                 {id: "streamEvents", need: account.DeviceRead, filtered: true, long: true},
+		"POST /v1/products":              {id: "createProduct", need: account.ProductWrite, audited: true, made: "productSN"},
+		"POST /v1/projects":              {id: "createProject", need: account.ProjectWrite, hub: true, audited: true, made: "projectID"},
+		"PUT /v1/rules/{ruleID}":         {id: "updateRule", need: account.RuleWrite, audited: true, object: "GET /v1/rules/{ruleID}"},
+		"POST /v1/rules/{ruleID}/enable": {id: "enableRule", need: account.RuleWrite, audited: true, object: "GET /v1/rules/{ruleID}"},
+		"POST /v1/products/{productSN}/devices/{deviceSN}/commands": {id: "callCommand", need: account.DeviceControl, audited: true},
+		"DELETE /v1/api-keys/{keyID}":                               {id: "deleteAPIKey", need: account.KeyWrite, audited: true, object: "GET /v1/api-keys/{keyID}"},
 	} {
 		if got := ops[route]; got != want {
 			t.Errorf("%s: %+v, want %+v", route, got, want)
@@ -35,6 +42,9 @@ func TestOperationsRefuse(t *testing.T) {
 		{"unknown", "x-permission: device.eat", `there is no permission "device.eat"`},
 		{"a list", "x-permission: [device.read]", "cannot unmarshal"},
 		{"without a caller", "{security: [], x-permission: device.read}", "x-permission on an operation without a caller"},
+		{"scope", "x-permission: device.read, x-scope: galaxy", `there is no scope "galaxy"`},
+		{"self on the hub", "x-permission: self, x-scope: hub", `there is no permission "self"`},
+		{"products", "x-permission: device.read, x-products: all", `"all" means nothing`},
 		{"another security", "security: [{bearer: []}]", "x-permission is missing"},
 	}
 	for _, tt := range tests {

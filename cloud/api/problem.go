@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
@@ -44,7 +46,26 @@ var problems = []struct {
 	err error
 	problem
 }{
-	{account.ErrBadKey, problem{status: http.StatusUnauthorized, code: "unauthorized", detail: "the API key is not valid"}},
+	{account.ErrBadKey, problem{status: http.StatusUnauthorized, code: "unauthorized", detail: "the API key or session is not valid"}},
+	{account.ErrWrongLogin, problem{status: http.StatusUnauthorized, code: "wrong_login"}},
+	{account.ErrTOTPRequired, problem{status: http.StatusUnauthorized, code: "totp_required"}},
+	{account.ErrWrongTOTP, problem{status: http.StatusUnauthorized, code: "wrong_code"}},
+	{account.ErrTOTPOn, problem{status: http.StatusConflict, code: "totp_on"}},
+	{account.ErrTOTPOff, problem{status: http.StatusConflict, code: "totp_off"}},
+	{account.ErrNotUser, problem{status: http.StatusForbidden, code: "not_a_user"}},
+	{account.ErrFlow, problem{status: http.StatusBadRequest, code: "login_over"}},
+	{account.ErrUnknownSubject, problem{status: http.StatusForbidden, code: "unknown_user"}},
+	{account.ErrBusy, problem{status: http.StatusServiceUnavailable, code: "busy"}},
+	{account.ErrThrottled, problem{status: http.StatusTooManyRequests, code: "throttled"}},
+	{account.ErrUserNotFound, problem{status: http.StatusNotFound, code: "user_not_found"}},
+	{account.ErrProjectNotFound, problem{status: http.StatusNotFound, code: "project_not_found"}},
+	{account.ErrMemberNotFound, problem{status: http.StatusNotFound, code: "member_not_found"}},
+	{account.ErrSessionNotFound, problem{status: http.StatusNotFound, code: "session_not_found"}},
+	{account.ErrExceeds, problem{status: http.StatusForbidden, code: "exceeds_own"}},
+	{account.ErrExists, problem{status: http.StatusConflict, code: "exists"}},
+	{account.ErrNotEmpty, problem{status: http.StatusConflict, code: "project_not_empty"}},
+	{account.ErrLastOwnerUser, problem{status: http.StatusConflict, code: "last_owner"}},
+	{account.ErrQuota, problem{status: http.StatusUnprocessableEntity, code: "quota_exceeded"}},
 	{account.ErrNotFound, problem{status: http.StatusNotFound, code: "api_key_not_found"}},
 	{account.ErrLastOwner, problem{status: http.StatusConflict, code: "last_owner_key"}},
 	{registry.ErrProductNotFound, problem{status: http.StatusNotFound, code: "product_not_found", retCode: message.CodeNoSuchProduct}},
@@ -160,6 +181,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if p.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "2")
+	}
+	if e, ok := errors.AsType[*account.ThrottledError](err); ok {
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(e.After.Round(time.Second)/time.Second))))
 	}
 	s.write(w, r, p)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/protocol/thing"
@@ -27,13 +28,15 @@ func (s *server) ListProducts(ctx context.Context, r apitype.ListProductsRequest
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := s.Products.Products(ctx, registry.Filter{}, page)
+	list, next, err := s.Products.Products(ctx, registry.Filter{Project: account.From(ctx).Within()}, page)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]apitype.Product, len(list))
-	for i, p := range list {
-		items[i] = productOf(ctx, p)
+	items := make([]apitype.Product, 0, len(list))
+	for _, p := range list {
+		if account.From(ctx).On(p.SN).Has(account.ProductRead) { // a page of who is limited to some may be short
+			items = append(items, productOf(ctx, p))
+		}
 	}
 	return apitype.ListProducts200JSONResponse{Items: items, NextCursor: next}, nil
 }
@@ -57,7 +60,7 @@ func (s *server) CreateProduct(ctx context.Context, r apitype.CreateProductReque
 	b := r.Body
 	p, err := s.Products.CreateProduct(ctx, registry.NewProduct{
 		Name: b.Name, Description: b.Description, Kind: registry.Kind(b.Kind),
-		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, NoShadow: b.Shadow != nil && !*b.Shadow,
+		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, NoShadow: b.Shadow != nil && !*b.Shadow, Project: account.From(ctx).Project,
 	})
 	if err != nil {
 		return nil, err
@@ -94,7 +97,7 @@ func productOf(ctx context.Context, p *registry.Product) apitype.Product {
 	out := apitype.Product{ProductSN: p.SN, Name: p.Name, Description: p.Description, Kind: apitype.ProductKind(p.Kind),
 		DynamicRegister: p.DynamicRegister, PreRegister: p.PreRegister, Shadow: p.Shadow, Published: p.Published,
 		CreatedAt: p.Created, UpdatedAt: p.Updated}
-	if seesSecrets(ctx) {
+	if seesSecrets(ctx, p.SN) {
 		out.ProductSecret = p.Secret.Reveal()
 	}
 	return out

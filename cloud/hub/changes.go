@@ -6,13 +6,17 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
-const changeSubject = "hawser.registry.change"
+const (
+	changeSubject  = "hawser.registry.change"
+	accountSubject = "hawser.account.change"
+)
 
 // changes tells the other nodes what was changed on this one, and this one what was changed on others, so that caches
 // are dropped and sessions cut off everywhere. A node that misses one is set right by the next read of the store.
@@ -21,6 +25,8 @@ type changes struct {
 	bus  *bus.Bus
 	reg  *registry.Registry
 	log  *slog.Logger
+	// accounts' changes are small, and applied without telling their own watchers.
+	accounts *account.Accounts
 
 	// applying holds what is being applied for another node: it must not go round again.
 	applying sync.Map
@@ -35,7 +41,45 @@ type nodeChange struct {
 // start begins to listen; it returns what ends that.
 func (c *changes) start() (stop func(), err error) {
 	c.reg.Watch(c.local)
-	return c.bus.Subscribe(changeSubject, c.remote)
+	c.accounts.Watch(c.localAccount)
+	stopRegistry, err := c.bus.Subscribe(changeSubject, c.remote)
+	if err != nil {
+		return nil, err
+	}
+	stopAccounts, err := c.bus.Subscribe(accountSubject, c.remoteAccount)
+	if err != nil {
+		stopRegistry()
+		return nil, err
+	}
+	return func() { stopAccounts(); stopRegistry() }, nil
+}
+
+// accountChange is a change of keys, sessions, users or projects on the bus.
+type accountChange struct {
+	Node   string
+	Change account.Change
+}
+
+func (c *changes) localAccount(ch account.Change) {
+	b, err := json.Marshal(accountChange{c.node, ch})
+	if err == nil {
+		err = c.bus.Publish(accountSubject, b)
+	}
+	if err != nil {
+		c.log.Warn("other nodes not told of a change; they see it with their next read of the store", "change", string(ch.Kind), "id", ch.ID, "err", err)
+	}
+}
+
+func (c *changes) remoteAccount(_ string, b []byte) []byte {
+	var ch accountChange
+	if err := json.Unmarshal(b, &ch); err != nil {
+		c.log.Warn("change of another node not understood", "err", err)
+		return nil
+	}
+	if ch.Node != c.node {
+		c.accounts.Apply(ch.Change)
+	}
+	return nil
 }
 
 func (c *changes) local(ch registry.Change) {

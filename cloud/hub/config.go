@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/broker"
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -75,6 +76,15 @@ type Config struct {
 	// holds, so only a loopback address is taken.
 	PprofAddr string
 
+	// SessionIdle and SessionLife end the sessions of users, AuditAge and AuditRows bound the audit log, see
+	// account.Config.
+	SessionIdle, SessionLife, AuditAge time.Duration
+	AuditRows                          int
+	// OIDC… are the provider that users may log in through, "" for none. Somebody whom the hub does not know becomes a
+	// member of OIDCProject with OIDCRole; without a role they are refused.
+	OIDCIssuer, OIDCClientID, OIDCClientSecret, OIDCRedirect string
+	OIDCProject, OIDCRole                                    string
+
 	LogLevel, LogFormat string
 	// StopTimeout bounds the graceful stop; what is not finished by then is cut off.
 	StopTimeout time.Duration
@@ -83,6 +93,7 @@ type Config struct {
 // DefaultConfig is a hub that runs alone on this machine's standard ports, with the protocol's limits.
 func DefaultConfig() Config {
 	mqtt := server.DefaultConfig()
+	accounts := account.DefaultConfig()
 	return Config{
 		Data:             "hawser-data",
 		MQTTAddr:         ":1883",
@@ -100,6 +111,11 @@ func DefaultConfig() Config {
 		PublishRate:      30,
 		PublishByteRate:  1 << 20,
 		MaxBody:          int(api.DefaultConfig().MaxBody),
+		SessionIdle:      accounts.SessionIdle,
+		SessionLife:      accounts.SessionLife,
+		AuditAge:         accounts.AuditAge,
+		AuditRows:        int(accounts.AuditRows),
+		OIDCProject:      account.DefaultProject,
 		LogLevel:         "info",
 		LogFormat:        "text",
 		StopTimeout:      20 * time.Second,
@@ -128,7 +144,7 @@ func (c *Config) Validate() error {
 	if host, _, _ := net.SplitHostPort(c.PprofAddr); !isOff(c.PprofAddr) && host != "localhost" && !net.ParseIP(host).IsLoopback() {
 		return fmt.Errorf("--pprof-addr %q: must be a loopback address, such as 127.0.0.1:6060: profiles show what a hub holds", c.PprofAddr)
 	}
-	for _, check := range []func() error{c.validateURLs, c.validateStore, c.validateLimits, c.validateLog} {
+	for _, check := range []func() error{c.validateURLs, c.validateStore, c.validateLimits, c.validateAccounts, c.validateLog} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -76,7 +76,7 @@ type Hub struct {
 	blobs   blob.Store // opened so that a folder that cannot be used is told at the start, not at the first file
 
 	registry *registry.Registry
-	keys     *account.Keys
+	accounts *account.Accounts
 	feed     watchFeed
 	changes  *changes
 
@@ -159,10 +159,10 @@ func (h *Hub) openRegistry(ctx context.Context) (err error) {
 	if h.registry, err = registry.New(ctx, h.db, h.log.With("part", "registry")); err != nil {
 		return err
 	}
-	h.changes = &changes{node: h.node(), bus: h.bus, reg: h.registry, log: h.log}
 	h.feed = newWatchFeed(monitor.New(monitor.DefaultConfig()))
-	h.keys = account.New(h.db)
-	key, created, err := h.keys.Bootstrap(ctx)
+	h.accounts = account.New(h.db, h.cfg.accounts())
+	h.changes = &changes{node: h.node(), bus: h.bus, reg: h.registry, accounts: h.accounts, log: h.log}
+	key, created, err := h.accounts.Bootstrap(ctx)
 	if err != nil || !created {
 		return err
 	}
@@ -237,7 +237,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	h.authorities = authority.New(h.authorityConfig(), h.db, h.ring, h.log.With("part", "authority"))
 	h.nonces = auth.NewNonces(h.db, h.ring)
 	login := auth.New(auth.DefaultConfig(), auth.Deps{Registry: h.registry, Authorities: h.authorities, Nonces: h.nonces,
-		Keys: appKeys{h.keys}, Log: h.log.With("part", "auth"), Metrics: h.metrics})
+		Keys: appKeys{h.accounts}, Log: h.log.With("part", "auth"), Metrics: h.metrics})
 	h.broker = broker.New(h.cfg.broker(h.node()), broker.Deps{Auth: login, Presence: h.presence, Downlink: h.downlink, Path: h.path,
 		Registry: h.registry, Bus: h.bus, Log: h.log.With("part", "broker"), Metrics: h.metrics})
 	device, err := ingress.New(ctx, ingress.DefaultConfig(), ingress.Deps{Auth: login, Registry: h.registry, Path: h.path, Store: h.db,
@@ -248,8 +248,8 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	h.trust = &trust{node: h.node(), bus: h.bus, authorities: h.authorities, broker: h.broker, log: h.log.With("part", "trust")}
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
-	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Keys: h.keys, Shadows: h.shadows,
-		Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, Info: h.info}, h.log.With("part", "api"))
+	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Accounts: h.accounts, Shadows: h.shadows,
+		Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, OIDC: h.oidc(), Info: h.info}, h.log.With("part", "api"))
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type Setting struct {
 	Flag   string // "mqtt-addr"; Env and Key follow from it
 	Usage  string
 	Secret bool // may hold a password
+	Whole  bool // is one, all of it
 
 	field any // pointer to the field
 }
@@ -110,6 +111,16 @@ func (c *Config) Settings() []Setting {
 		{Flag: "max-body", Usage: "largest body of an API request in bytes", field: &c.MaxBody},
 		{Flag: "rule-http-allow-private", Usage: "let rules POST to loopback and link-local addresses", field: &c.RuleHTTPAllowPrivate},
 		{Flag: "pprof-addr", Usage: "loopback address for Go's profiles, /debug/pprof/", field: &c.PprofAddr},
+		{Flag: "session-idle", Usage: "how long a user's session lives without being used", field: &c.SessionIdle},
+		{Flag: "session-life", Usage: "how long a user's session lives at the most", field: &c.SessionLife},
+		{Flag: "audit-age", Usage: "how long the audit log is kept; 0 is for ever", field: &c.AuditAge},
+		{Flag: "audit-rows", Usage: "how many entries of the audit log are kept; 0 is no limit", field: &c.AuditRows},
+		{Flag: "oidc-issuer", Usage: "OpenID Connect provider that users may log in through", field: &c.OIDCIssuer},
+		{Flag: "oidc-client-id", Usage: "this hub's name at the provider", field: &c.OIDCClientID},
+		{Flag: "oidc-client-secret", Usage: "… and its secret", Secret: true, Whole: true, field: &c.OIDCClientSecret},
+		{Flag: "oidc-redirect", Usage: "public URL of /v1/login/oidc/callback; empty is below device-base-url", field: &c.OIDCRedirect},
+		{Flag: "oidc-project", Usage: "project that a user whom the hub does not know becomes a member of", field: &c.OIDCProject},
+		{Flag: "oidc-role", Usage: "… with this role; empty lets in only whom the hub knows", field: &c.OIDCRole},
 		{Flag: "log-level", Usage: "debug, info, warn or error", field: &c.LogLevel},
 		{Flag: "log-format", Usage: "text or json", field: &c.LogFormat},
 		{Flag: "stop-timeout", Usage: "how long a graceful stop may take", field: &c.StopTimeout},
@@ -197,7 +208,10 @@ var secretParameter = regexp.MustCompile(`(?i)\b(\w*(?:password|secret|token)\w*
 
 // Redacted is String with the secrets in it hidden. When it is in doubt what is one, it hides more.
 func (s Setting) Redacted() string {
-	if !s.Secret {
+	switch {
+	case s.Whole && s.String() != "":
+		return "redacted"
+	case !s.Secret:
 		return s.String()
 	}
 	// One URL, or of NATS several with commas between. What is before the last @ of each are user and password.

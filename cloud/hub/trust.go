@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,19 +117,26 @@ func (h *Hub) trimNonces(ctx context.Context) error {
 }
 
 // appKeys are the API keys as auth sees them.
-type appKeys struct{ keys *account.Keys }
+type appKeys struct{ accounts *account.Accounts }
 
-// App implements auth.Keys.
+// App implements auth.Keys. Users' sessions are not for MQTT.
 func (a appKeys) App(ctx context.Context, text string) (*auth.App, error) {
-	key, err := a.keys.Verify(ctx, text)
+	caller, err := a.accounts.Authenticate(ctx, text)
 	if errors.Is(err, account.ErrBadKey) {
 		return nil, auth.ErrKey
 	}
 	if err != nil {
 		return nil, err
 	}
-	p := key.Role.Permissions()
-	return &auth.App{KeyID: key.ID, Read: p.Has(account.DeviceRead), Write: p.Has(account.DeviceControl)}, nil
+	p := caller.Home()
+	if caller.Kind != account.KindKey || p == nil {
+		return nil, auth.ErrKey
+	}
+	app := &auth.App{KeyID: caller.ID, Project: p.Within(), Read: p.May(account.DeviceRead), Write: p.May(account.DeviceControl)}
+	if p.Products != nil {
+		app.Products = slices.Sorted(maps.Keys(p.Products))
+	}
+	return app, nil
 }
 
 // pki serves what anybody may have: the certificate of the hub's authority for devices, and its revocation list.

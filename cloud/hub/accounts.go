@@ -1,0 +1,101 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/hawser-iot/hawser/cloud/account"
+	"github.com/hawser-iot/hawser/cloud/account/oidc"
+	"github.com/hawser-iot/hawser/cloud/api"
+)
+
+// accounts is the accounts' share of the configuration.
+func (c *Config) accounts() account.Config {
+	a := account.DefaultConfig()
+	a.SessionIdle, a.SessionLife = c.SessionIdle, c.SessionLife
+	a.AuditAge, a.AuditRows = c.AuditAge, int64(c.AuditRows)
+	return a
+}
+
+func (c *Config) validateAccounts() error {
+	switch {
+	case c.SessionIdle < time.Minute:
+		return fmt.Errorf("--session-idle %v: must be at least 1m", c.SessionIdle)
+	case c.SessionLife < c.SessionIdle:
+		return fmt.Errorf("--session-life %v: is less than --session-idle %v", c.SessionLife, c.SessionIdle)
+	case c.AuditAge < 0:
+		return fmt.Errorf("--audit-age %v: must not be negative; 0 keeps the log for ever", c.AuditAge)
+	case c.AuditRows < 0:
+		return fmt.Errorf("--audit-rows %d: must not be negative; 0 is no limit", c.AuditRows)
+	case c.OIDCIssuer == "" && (c.OIDCClientID != "" || c.OIDCRole != ""):
+		return errors.New("--oidc-issuer: is missing beside the other OpenID Connect settings")
+	case c.OIDCIssuer == "":
+		return nil
+	case c.OIDCClientID == "":
+		return errors.New("--oidc-client-id: must be given with --oidc-issuer")
+	case c.OIDCRole != "" && !account.Role(c.OIDCRole).Valid():
+		return fmt.Errorf("--oidc-role %q: must be owner, admin, operator, engineer or viewer; empty makes no users", c.OIDCRole)
+	}
+	for _, u := range []struct{ flag, value string }{{"oidc-issuer", c.OIDCIssuer}, {"oidc-redirect", c.OIDCRedirect}} {
+		parsed, err := url.Parse(u.value)
+		if u.value != "" && (err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https") {
+			return fmt.Errorf("--%s %q: must be a URL", u.flag, u.value)
+		}
+	}
+	return nil
+}
+
+// oidc is the identity provider, nil when there is none.
+func (h *Hub) oidc() api.OIDC {
+	c := h.cfg
+	if c.OIDCIssuer == "" {
+		return nil
+	}
+	redirect := c.OIDCRedirect
+	if redirect == "" {
+		redirect = h.deviceBaseURL() + "/v1/login/oidc/callback"
+	}
+	return oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret, Redirect: redirect,
+		Auto: account.AutoCreate{Project: c.OIDCProject, Role: account.Role(c.OIDCRole)}})
+}
+
+// trimmer is something that is kept by age and number.
+type trimmer struct {
+	name string
+	trim func(ctx context.Context, now time.Time) (removed int, err error)
+}
+
+// retainEvery is how often what has become too old or too much is removed.
+const retainEvery = 10 * time.Minute
+
+// trimmers are all that the retention looks after.
+func (h *Hub) trimmers() []trimmer {
+	return []trimmer{{"audit log", h.accounts.Trim}, {"sessions", h.accounts.TrimSessions}}
+}
+
+// retain runs the trimmers until ctx ends. One that fails is tried again the next time.
+func (h *Hub) retain(ctx context.Context) error {
+	tick := time.NewTicker(retainEvery)
+	defer tick.Stop()
+	for {
+		for _, t := range h.trimmers() {
+			removed, err := t.trim(ctx, time.Now())
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				h.log.Warn("not trimmed; tried again later", "what", t.name, "err", err)
+			case removed > 0:
+				h.log.Info("trimmed", "what", t.name, "removed", removed)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -49,6 +49,9 @@ func (e *apiError) Error() string {
 		fmt.Fprintf(&b, ", request %s", e.problem.RequestID)
 	}
 	b.WriteString("]")
+	if e.problem.Status == http.StatusPreconditionFailed {
+		b.WriteString("; somebody else has changed it: get it again, look at what they did, and repeat this with --if-match of its present revision")
+	}
 	return b.String()
 }
 
@@ -91,7 +94,7 @@ func (c *cli) client() (*apiclient.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = config
 	transport.ResponseHeaderTimeout = 90 * time.Second // longer than a command may wait
-	return apiclient.Connect(c.hub, c.apiKey, &http.Client{Transport: transport})
+	return apiclient.Connect(c.hub, c.apiKey, &http.Client{Transport: &changer{c, transport}})
 }
 
 func (c *cli) tlsConfig() (*tls.Config, error) {
@@ -122,6 +125,9 @@ func (c *cli) open(ctx context.Context, call request) (*http.Response, error) {
 	resp, err := call(ctx, client)
 	if err != nil {
 		var u *url.Error
+		if errors.Is(err, errDryRun) {
+			return nil, errDryRun
+		}
 		if errors.As(err, &u) {
 			return nil, &unreachableError{c.hub, u.Err}
 		}

@@ -18,7 +18,7 @@ func newDevice(c *cli) *cobra.Command {
 	return group("device", "Devices: create, list, get, update, enable, disable, reset, delete", `  hawserctl device create --product 70ly1tvowt696r15 --sn cellar-1
   hawserctl device list 70ly1tvowt696r15 --state online
   hawserctl device disable 70ly1tvowt696r15 cellar-1`,
-		newDeviceCreate(c), newDeviceList(c), newDeviceUpdate(c), newDeviceReset(c),
+		newDeviceCreate(c), newDeviceImport(c), newDeviceBulk(c), newDeviceList(c), newDeviceUpdate(c), newDeviceReset(c),
 		deviceCall(c, "get", "Get a device, with its secret", func(ctx context.Context, client *apiclient.Client, p, d string) (*http.Response, error) {
 			return client.GetDevice(ctx, p, d)
 		}),

@@ -10,20 +10,24 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// errRows says that a job did not go well for every row. It has been printed.
+var errRows = errors.New("not everything went well")
+
 // errDevice says that a device answered a command or a property set with an error of its own. The answer has been
 // printed.
 var errDevice = errors.New("the device answered with an error")
 
-// exitHelp is shown in the help of hawserctl; exitCode is its implementation.
+// exitHelp is hawserctl help exit-codes; exitCode is its implementation.
 const exitHelp = `Exit codes:
-  0    done
+  0    done; with --dry-run, checked or printed
   1    the hub refused the request, or something else failed
   2    wrong arguments or flags
-  3    the product, device, rule or key does not exist
+  3    the product, device, rule, key or job does not exist
   4    the API key is missing, wrong or may not do this
   5    the hub cannot be reached
-  6    conflict: it exists already, or it changed in between
+  6    conflict: it exists already, or somebody else has changed it
   7    the device is offline, did not answer in time, or answered with an error
+  8    a job failed, was cancelled, or some of its rows failed
   130  interrupted`
 
 // exitCode is the one place where exit codes are decided.
@@ -32,7 +36,7 @@ func exitCode(ctx context.Context, err error) int {
 	var unreachable *unreachableError
 	var api *apiError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errDryRun):
 		return 0
 	case ctx.Err() != nil:
 		return 130
@@ -42,6 +46,8 @@ func exitCode(ctx context.Context, err error) int {
 		return 5
 	case errors.Is(err, errDevice):
 		return 7
+	case errors.Is(err, errRows):
+		return 8
 	case !errors.As(err, &api):
 		return 1
 	}

@@ -33,7 +33,7 @@ func newVersion(c *cli) *cobra.Command {
 		Example: "  hawserctl version -o json",
 		Args:    exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			if c.output == "table" {
+			if c.output == asTable || c.output == asWide {
 				_, err := fmt.Fprintf(c.out, "hawserctl %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 				return err
 			}

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -25,7 +26,7 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 	cmd := newRoot(&cli{out: os.Stdout, errOut: os.Stderr, in: os.Stdin})
 	err := cmd.ExecuteContext(ctx)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errDryRun) {
 		fmt.Fprintln(os.Stderr, "hawserctl:", err)
 	}
 	return exitCode(ctx, err)

@@ -2,48 +2,62 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"go.yaml.in/yaml/v3"
 )
 
+// The ways to print, as -o names them.
+const (
+	asTable = "table"
+	asWide  = "wide"
+	asJSON  = "json"
+	asYAML  = "yaml"
+	asCSV   = "csv"
+)
+
+var outputs = []string{asTable, asWide, asJSON, asYAML, asCSV}
+
+// raw tells whether objects are printed as they came.
+func (c *cli) raw() bool { return c.output == asJSON || c.output == asYAML }
+
 // printOne prints one object: as it came in JSON or YAML, or a line a member.
 func (c *cli) printOne(object json.RawMessage) error {
-	switch c.output {
-	case "json", "yaml":
+	if c.raw() {
 		return c.printRaw(object)
 	}
 	node, err := toYAML(object)
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	line := func(name string, value *yaml.Node) { fmt.Fprintf(w, "%s\t%s\n", name, cell(value)) }
+	if c.output == asCSV || len(c.columns) > 0 {
+		return c.printRows([]*yaml.Node{node}, c.columns, nil)
+	}
+	var rows [][]string
 	for _, name := range first {
 		if value := member(node, name); value != nil {
-			line(name, value)
+			rows = append(rows, []string{name, cell(value)})
 		}
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if name := node.Content[i].Value; !slices.Contains(first, name) {
-			line(name, node.Content[i+1])
+			rows = append(rows, []string{name, cell(node.Content[i+1])})
 		}
 	}
-	return w.Flush()
+	return writeTable(c.out, rows, 0) // a member that is cut off would be lost
 }
 
 // first are the members that a reader looks for, before all others.
 var first = []string{"id", "productSN", "deviceSN", "name", "description", "kind", "state", "version", "revision", "key",
 	"productSecret", "deviceSecret", "requestID", "identifier", "retCode", "message", "output"}
 
-// printList prints objects: an array in JSON or YAML, or a table of the given members.
+// printList prints objects: an array in JSON or YAML, else a table of the given members, or of all with -o wide and csv.
 func (c *cli) printList(items []json.RawMessage, members ...string) error {
-	switch c.output {
-	case "json", "yaml":
+	if c.raw() {
 		if items == nil {
 			items = []json.RawMessage{}
 		}
@@ -53,24 +67,85 @@ func (c *cli) printList(items []json.RawMessage, members ...string) error {
 		}
 		return c.printRaw(b)
 	}
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join(members, "\t"))
-	for _, item := range items {
-		node, err := toYAML(item)
-		if err != nil {
+	nodes := make([]*yaml.Node, len(items))
+	for i, item := range items {
+		var err error
+		if nodes[i], err = toYAML(item); err != nil {
 			return err
 		}
-		cells := make([]string, len(members))
-		for i, name := range members {
-			cells[i] = cell(member(node, name))
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
-	return w.Flush()
+	return c.printRows(nodes, c.columns, members)
+}
+
+// printRows prints a table or CSV of the wanted members; without any, of those that are usual for a table.
+func (c *cli) printRows(nodes []*yaml.Node, wanted, usual []string) error {
+	members := wanted
+	if len(members) == 0 {
+		members = usual
+		if c.output != asTable || len(usual) == 0 {
+			members = allMembers(nodes, usual)
+		}
+	}
+	rows := make([][]string, 0, len(nodes)+1)
+	if !c.noHeaders {
+		rows = append(rows, members)
+	}
+	for _, node := range nodes {
+		row := make([]string, len(members))
+		for i, name := range members {
+			value := memberAt(node, name)
+			switch {
+			case c.output != asCSV:
+				row[i] = cell(value)
+			case value != nil && value.Kind == yaml.ScalarNode && value.Tag == "!!str":
+				row[i] = value.Value
+			case value != nil && value.Tag != "!!null":
+				row[i] = cell(value)
+			}
+		}
+		rows = append(rows, row)
+	}
+	if c.output == asCSV {
+		w := csv.NewWriter(c.out)
+		return w.WriteAll(rows)
+	}
+	width := c.width()
+	if c.output == asWide {
+		width = 0
+	}
+	return writeTable(c.out, rows, width)
+}
+
+// allMembers are the usual members and behind them whichever else there are, in the order in which they are met.
+func allMembers(nodes []*yaml.Node, usual []string) []string {
+	members := slices.Clone(usual)
+	for _, node := range nodes {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if name := node.Content[i].Value; !slices.Contains(members, name) {
+				members = append(members, name)
+			}
+		}
+	}
+	return members
+}
+
+// memberAt is the member at a path of names with dots between; a name that has dots itself is found too.
+func memberAt(node *yaml.Node, path string) *yaml.Node {
+	if node == nil || node.Kind != yaml.MappingNode {
+		return nil
+	}
+	if value := member(node, path); value != nil {
+		return value
+	}
+	name, rest, ok := strings.Cut(path, ".")
+	if !ok {
+		return nil
+	}
+	return memberAt(member(node, name), rest)
 }
 
 func (c *cli) printRaw(v json.RawMessage) error {
-	if c.output == "json" {
+	if c.output == asJSON {
 		var b bytes.Buffer
 		if err := json.Indent(&b, bytes.TrimSpace(v), "", "  "); err != nil {
 			return err

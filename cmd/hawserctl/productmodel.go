@@ -58,8 +58,8 @@ func (c *cli) showModel(ctx context.Context, call request) error {
 	if err != nil {
 		return err
 	}
-	if c.output == "table" {
-		c.output = "json"
+	if !c.raw() {
+		c.output = asJSON
 	}
 	return c.printRaw(b)
 }

@@ -32,7 +32,7 @@ func newPropertyGet(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.output != "table" {
+			if c.raw() {
 				return c.printRaw(b)
 			}
 			return c.printProperties(b)

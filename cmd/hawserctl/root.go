@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -15,9 +17,15 @@ const defaultHub = "http://127.0.0.1:8080"
 type cli struct {
 	hub, apiKey, ca, output string
 	insecure                bool
+	columns                 []string
+	noHeaders               bool
+	dryRun                  bool
+	ifMatch, idempotencyKey string
 
 	out, errOut io.Writer
 	in          io.Reader
+	// columnsOf stands in for the terminal's width in tests.
+	columnsOf func() int
 }
 
 const rootExample = `  export HAWSER_HUB=https://hub.example:8443 HAWSER_API_KEY=hwk_…
@@ -25,7 +33,8 @@ const rootExample = `  export HAWSER_HUB=https://hub.example:8443 HAWSER_API_KEY
   hawserctl device create --product 70ly1tvowt696r15 --sn cellar-1
   hawserctl shadow set 70ly1tvowt696r15 cellar-1 target=21.5
   hawserctl watch 70ly1tvowt696r15
-  hawserctl device list 70ly1tvowt696r15 -o json`
+  hawserctl device list 70ly1tvowt696r15 -o json
+  hawserctl device import 70ly1tvowt696r15 fleet.csv --result fleet-secrets.csv`
 
 func newRoot(c *cli) *cobra.Command {
 	root := &cobra.Command{
@@ -34,10 +43,8 @@ func newRoot(c *cli) *cobra.Command {
 		Long: `hawserctl works a Hawser hub through its API.
 
 The hub and the API key come from --hub and --api-key, or from HAWSER_HUB and
-HAWSER_API_KEY. -o json and -o yaml print the API's own objects: one object, or
-an array for lists and for device create --count.
-
-` + exitHelp,
+HAWSER_API_KEY. See hawserctl help output, help changes, help environment and help
+exit-codes.`,
 		Example:           rootExample,
 		Args:              cobra.ArbitraryArgs,
 		RunE:              onlyHolds,
@@ -55,17 +62,22 @@ an array for lists and for device create --count.
 	f.StringVar(&c.apiKey, "api-key", "", "API key (HAWSER_API_KEY)")
 	f.StringVar(&c.ca, "ca", os.Getenv("HAWSER_CA"), "PEM file of the CA that signed the hub's certificate (HAWSER_CA)")
 	f.BoolVar(&c.insecure, "insecure", false, "do not verify the hub's certificate")
-	f.StringVarP(&c.output, "output", "o", "table", "output: table, json or yaml")
+	f.StringVarP(&c.output, "output", "o", asTable, "output: table, wide, json, yaml or csv")
+	f.StringSliceVar(&c.columns, "columns", nil, "members to show in a table or CSV, a.b for a member of a member")
+	f.BoolVar(&c.noHeaders, "no-headers", false, "no line with the names of the columns")
+	f.BoolVar(&c.dryRun, "dry-run", false, "change nothing: print the request, or have the hub check what it can check")
+	f.StringVar(&c.ifMatch, "if-match", "", "change only what still has this ETag or revision")
+	f.StringVar(&c.idempotencyKey, "idempotency-key", "", "name for this change: sent again, it is not made twice (see help changes)")
 	root.AddCommand(newProduct(c), newDevice(c), newShadow(c), newProperty(c), newCommand(c), newPublish(c),
-		newRule(c), newKey(c), newWatch(c), newInfo(c), newVersion(c))
+		newRule(c), newKey(c), newJob(c), newWatch(c), newInfo(c), newVersion(c))
+	root.AddCommand(topics()...)
+	complete(c, root)
 	return root
 }
 
 func (c *cli) checkFlags() error {
-	switch c.output {
-	case "table", "json", "yaml":
-	default:
-		return usageError{fmt.Errorf("--output %q: must be table, json or yaml", c.output)}
+	if !slices.Contains(outputs, c.output) {
+		return usageError{fmt.Errorf("--output %q: must be %s", c.output, strings.Join(outputs, ", "))}
 	}
 	if c.apiKey == "" {
 		// Not the flag's default: help would print it.

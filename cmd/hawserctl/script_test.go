@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
@@ -148,6 +149,12 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		if cmd.Name() == "help" || cmd.Name() == "completion" {
 			return
 		}
+		if !cmd.Runnable() { // a topic of help
+			if cmd.Short == "" || cmd.Long == "" {
+				t.Errorf("topic %s has no text", cmd.Name())
+			}
+			return
+		}
 		if cmd.Short == "" || !strings.Contains(cmd.Example, "hawserctl "+strings.TrimPrefix(cmd.CommandPath(), "hawserctl ")) {
 			t.Errorf("%s has no short text, or no example with its own name:\n%s", cmd.CommandPath(), cmd.Example)
 		}
@@ -157,5 +164,85 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	}
 	for _, cmd := range newRoot(&cli{}).Commands() {
 		walk(cmd)
+	}
+}
+
+// Everything that changes something must take the flags of help changes, and each argument that the hub knows the names
+// of must be completed.
+func TestEveryArgumentHasACompletion(t *testing.T) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Name() == "help" || cmd.Name() == "completion" {
+			return
+		}
+		if len(strings.Fields(cmd.Use)) > 1 && cmd.ValidArgsFunction == nil {
+			t.Errorf("%s completes no argument", cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(&cli{}))
+}
+
+func TestTablesFitTheTerminal(t *testing.T) {
+	items := []json.RawMessage{
+		[]byte(`{"id":"1","name":"a name that goes on and on and on","sql":"SELECT * FROM '/a/+/upload' WHERE temperature > 30","at":{"x":{"y":7}}}`),
+		[]byte(`{"id":"2","name":"ä short one","sql":null,"extra":[1,{"a":"b"}]}`),
+	}
+	tests := []struct {
+		name, output string
+		width        int
+		columns      []string
+		bare         bool
+		want         string
+	}{
+		{"piped", asTable, 0, nil, false, "id  name                               sql\n" +
+			"1   a name that goes on and on and on  SELECT * FROM '/a/+/upload' WHERE temperature > 30\n2   ä short one                        -\n"},
+		{"on a terminal", asTable, 40, nil, false, "id  name               sql\n1   a name that goes…  SELECT * FROM '/…\n2   ä short one        -\n"},
+		{"narrower than possible", asTable, 5, nil, false, "id  name      sql\n1   a name …  SELECT …\n2   ä short…  -\n"},
+		{"chosen columns", asTable, 0, []string{"at.x.y", "id"}, false, "at.x.y  id\n7       1\n-       2\n"},
+		{"without headers", asTable, 0, []string{"id"}, true, "1\n2\n"},
+		{"wide", asWide, 30, nil, true, "1  a name that goes on and on and on  SELECT * FROM '/a/+/upload' WHERE temperature > 30  {\"x\":{\"y\":7}}  -\n" +
+			"2  ä short one                        -                                                   -              [1,{\"a\":\"b\"}]\n"},
+		{"CSV", asCSV, 30, []string{"name", "sql", "extra"}, false, "name,sql,extra\na name that goes on and on and on,SELECT * FROM '/a/+/upload' WHERE temperature > 30,\n" +
+			"ä short one,,\"[1,{\"\"a\"\":\"\"b\"\"}]\"\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out strings.Builder
+			c := &cli{out: &out, output: tt.output, columns: tt.columns, noHeaders: tt.bare, columnsOf: func() int { return tt.width }}
+			if err := c.printList(items, "id", "name", "sql"); err != nil || out.String() != tt.want {
+				t.Errorf("got (%v)\n%s\nwant\n%s", err, out.String(), tt.want)
+			}
+			for line := range strings.Lines(out.String()) {
+				if n := len([]rune(strings.TrimSuffix(line, "\n"))); tt.output == asTable && tt.width > 20 && n > tt.width {
+					t.Errorf("%d characters on a terminal of %d: %s", n, tt.width, line)
+				}
+			}
+		})
+	}
+}
+
+func TestProgress(t *testing.T) {
+	total, rest := int64(100_000), 4.4
+	j := &apitype.Job{ID: "j", State: "running", Total: &total, Succeeded: 61_988, Failed: 12, RatePerSecond: 9123.4, RemainingSeconds: &rest}
+	if got, want := barOf(j), "██████████████░░░░░░░░░░  62 % 62,000/100,000, 12 failed, 9,123/s, 5s left"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	var out strings.Builder
+	p := &progress{w: &out}
+	p.show(j)
+	p.show(j) // too soon
+	p.end()
+	if got, want := out.String(), "job j: 62,000/100,000, 12 failed, 9,123/s, 5s left\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	out.Reset()
+	p = &progress{w: &out, tty: true}
+	p.show(j)
+	p.end()
+	if got := out.String(); !strings.HasPrefix(got, "\r\x1b[K█") || !strings.HasSuffix(got, "left\r\x1b[K") {
+		t.Errorf("on a terminal: %q", got)
 	}
 }

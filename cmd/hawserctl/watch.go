@@ -137,10 +137,10 @@ func (w *watch) event(data []byte) error {
 
 func (w *watch) print(data []byte) error {
 	switch w.output {
-	case "json":
+	case asJSON:
 		_, err := fmt.Fprintf(w.out, "%s\n", data)
 		return err
-	case "yaml":
+	case asYAML:
 		if _, err := fmt.Fprintln(w.out, "---"); err != nil {
 			return err
 		}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// errDryRun ends a command whose request was printed instead of sent.
+var errDryRun = errors.New("dry run")
+
+// changer adds what makes a change conditional or repeatable to the requests that change something, and with --dry-run
+// prints them instead.
+type changer struct {
+	cli  *cli
+	next http.RoundTripper
+}
+
+// RoundTrip is http.RoundTripper's.
+func (t *changer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return t.next.RoundTrip(r)
+	}
+	r = r.Clone(r.Context())
+	if t.cli.ifMatch != "" {
+		r.Header.Set("If-Match", etag(t.cli.ifMatch))
+	}
+	if t.cli.idempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", t.cli.idempotencyKey)
+	}
+	if t.cli.dryRun && r.Context().Value(hubChecks{}) == nil {
+		if err := t.cli.printRequest(r); err != nil {
+			return nil, err
+		}
+		return nil, errDryRun
+	}
+	return t.next.RoundTrip(r)
+}
+
+// etag takes a revision for the ETag that it is part of.
+func etag(text string) string {
+	if text == "*" || strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "W/") {
+		return text
+	}
+	return strconv.Quote(text)
+}
+
+// hubChecks marks the context of a request whose dry run is the hub's.
+type hubChecks struct{}
+
+func checkedByHub(ctx context.Context) context.Context {
+	return context.WithValue(ctx, hubChecks{}, true)
+}
+
+// shownHeaders are the headers that a dry run prints; the API key is none of them.
+var shownHeaders = []string{"Content-Type", "If-Match", "Idempotency-Key"}
+
+// printRequest prints what would be sent.
+func (c *cli) printRequest(r *http.Request) error {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return err
+		}
+		_ = r.Body.Close() // it was only read
+	}
+	if c.raw() {
+		return c.printRequestObject(r, body)
+	}
+	fmt.Fprintf(c.out, "%s %s\n", r.Method, r.URL)
+	for _, name := range shownHeaders {
+		if v := r.Header.Get(name); v != "" {
+			fmt.Fprintf(c.out, "%s: %s\n", name, v)
+		}
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	var text bytes.Buffer
+	if json.Indent(&text, body, "", "  ") != nil {
+		text = *bytes.NewBuffer(body)
+	}
+	_, err := fmt.Fprintf(c.out, "\n%s\n", bytes.TrimSpace(text.Bytes()))
+	return err
+}
+
+func (c *cli) printRequestObject(r *http.Request, body []byte) error {
+	headers := map[string]string{}
+	for _, name := range shownHeaders {
+		if v := r.Header.Get(name); v != "" {
+			headers[name] = v
+		}
+	}
+	var content any
+	if len(body) > 0 {
+		content = string(body)
+		if json.Valid(body) {
+			content = json.RawMessage(body)
+		}
+	}
+	b, err := json.Marshal(struct {
+		Method  string            `json:"method"`
+		URL     string            `json:"url"`
+		Headers map[string]string `json:"headers"`
+		Body    any               `json:"body,omitempty"`
+	}{r.Method, r.URL.String(), headers, content})
+	if err != nil {
+		return err
+	}
+	return c.printRaw(b)
+}

@@ -100,6 +100,7 @@ const (
 	BadTime         Reason = "clock is off by more than an hour, or no time was sent"
 	BadNonce        Reason = "nonce is unknown, used or older than 60 s"
 	NoCertificate   Reason = "no client certificate"
+	NoWill          Reason = "the product takes no wills"
 	BadCertificate  Reason = "certificate is of no authority that the product accepts"
 	OldCertificate  Reason = "certificate has expired or holds not yet"
 	RevokedCert     Reason = "certificate is revoked"

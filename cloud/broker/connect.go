@@ -25,6 +25,9 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 	if err != nil {
 		return server.Welcome{}, refusal(err)
 	}
+	if err := b.allowWill(c, grant); err != nil {
+		return server.Welcome{}, refusal(err)
+	}
 	s, kept, err := b.Presence.Connect(ctx, presence.Login{
 		Device: grant.Device, Product: grant.Product, Perms: grant.Perms, Options: grant.Options, Restricted: grant.Restricted,
 		Proof:      presence.Proof{Authority: grant.Proof.Authority, Serial: grant.Proof.Serial},
@@ -34,6 +37,7 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 		return server.Welcome{}, err
 	}
 	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present, KeepAlive: s.KeepAlive}
+	limit(&w, grant.Product.Settings)
 	for _, f := range kept.Filters {
 		w.Subscriptions = append(w.Subscriptions, server.Subscription{Filter: f.Filter, QoS: f.QoS})
 	}
@@ -167,6 +171,10 @@ func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byt
 	granted := 0
 	for i, r := range req {
 		codes[i] = b.grant(s, r)
+		if full(s, all, r.Filter) {
+			codes[i] = byte(packet.QuotaExceeded)
+			b.metrics.denied.WithLabelValues("subscriptions").Inc()
+		}
 		if codes[i] >= packet.SubackFailure {
 			continue
 		}

@@ -23,6 +23,10 @@ func (b *Broker) Publish(es *server.Session, p *server.Publish) {
 		b.deny(session(es), p, "publish", errForeignTopic)
 		return
 	}
+	if err := tooLarge(s, p); err != nil {
+		b.deny(s, p, "size", err)
+		return
+	}
 	if t.Parse {
 		b.deny(s, p, "parse", errNoScript)
 		return

@@ -162,6 +162,21 @@ func TestAuth(t *testing.T) {
 	}
 }
 
+// TestDisabledToken: a token from before is refused as soon as its device is disabled.
+func TestDisabledToken(t *testing.T) {
+	f := newFixture(t)
+	token, upload := f.auth(t, f.authBody("")).Token, "/topic"+topic.Name(f.dev.Identity, "upload")
+	if a := f.post(t, upload, http.Header{"Password": {token}}, `{}`); a.RetCode != 0 {
+		t.Fatalf("before: %s", a.raw)
+	}
+	if _, err := f.Registry.SetEnabled(t.Context(), f.dev.Identity, false); err != nil {
+		t.Fatal(err)
+	}
+	if a := f.post(t, upload, http.Header{"Password": {token}}, `{}`); a.RetCode != 100072 {
+		t.Errorf("after: %s", a.raw)
+	}
+}
+
 func TestPublish(t *testing.T) {
 	f := newFixture(t)
 	token := f.auth(t, f.authBody("")).Token

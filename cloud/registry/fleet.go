@@ -12,8 +12,9 @@ import (
 
 // Filter says which devices are meant; the zero Filter takes all.
 type Filter struct {
-	Project    string // "" is any; then a list can only be sorted by creation
-	Product    string // ProductSN
+	Project    string   // "" is any; then a list can only be sorted by creation
+	Product    string   // ProductSN
+	Among      []string // only devices of these products; nil is any
 	State      *State
 	SNPrefix   string // case-sensitive
 	NamePrefix string // ASCII letters in either case

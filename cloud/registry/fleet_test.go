@@ -277,6 +277,9 @@ func TestSearch(t *testing.T) {
 			}
 			sort := sorts[i%len(sorts)]
 			want := f.want(x, fl.Product, sort)
+			if among := f.products[rnd.IntN(3)].SN; fl.Product == "" && rnd.IntN(5) == 0 {
+				fl.Among, want = []string{among}, f.want(x, among, sort)
+			}
 			got, err := f.all(ctx, fl, sort, 1+rnd.IntN(200))
 			if err != nil {
 				if strings.Contains(err.Error(), "alternatives") {

@@ -48,6 +48,7 @@ type Product struct {
 	PreRegister       bool // … only those that exist already
 	Shadow            bool // devices have shadows
 	Published         bool // the thing model is frozen
+	Settings          Settings
 	Created, Updated  time.Time
 	Topics            []topic.Template
 	Model             *thing.Model    // compiled Template; nil without one
@@ -60,6 +61,7 @@ type NewProduct struct {
 	Name, Description            string
 	Kind                         Kind // "" is KindDevice
 	DynamicRegister, PreRegister bool
+	Settings                     Settings
 	NoShadow                     bool             // shadows are on unless switched off
 	Topics                       []topic.Template // nil: topic.DefaultTemplates
 	Template                     *thing.Template  // optional
@@ -69,12 +71,13 @@ type NewProduct struct {
 type ProductUpdate struct {
 	Name, Description                               *string
 	DynamicRegister, PreRegister, Shadow, Published *bool
+	Settings                                        *Settings // replaces all of them
 	// IfRevision, when not nil, must be the product's revision, else the answer is ErrRevision.
 	IfRevision *int64
 }
 
 const productColumns = `sn, secret, name, description, kind, dynamic_register, pre_register, shadow, template, published, created_at, updated_at,
-	project, revision`
+	project, revision, settings`
 
 // Product returns the product with that SN, from memory when it is there.
 func (r *Registry) Product(ctx context.Context, sn string) (*Product, error) {
@@ -117,12 +120,12 @@ func (r *Registry) scanProduct(row scanner) (*Product, error) {
 	var (
 		p                                 Product
 		sealed                            []byte
-		template                          string
+		template, settings                string
 		kind, dynamic, pre, shadow, publd int64
 		created, updated                  int64
 	)
 	err := row.Scan(&p.SN, &sealed, &p.Name, &p.Description, &kind, &dynamic, &pre, &shadow, &template, &publd, &created, &updated,
-		&p.Project, &p.Revision)
+		&p.Project, &p.Revision, &settings)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +139,9 @@ func (r *Registry) scanProduct(row scanner) (*Product, error) {
 	p.Secret, p.Kind = credential.Secret(secret), kinds[kind]
 	p.DynamicRegister, p.PreRegister, p.Shadow, p.Published = dynamic != 0, pre != 0, shadow != 0, publd != 0
 	p.Created, p.Updated = fromMillis(created), fromMillis(updated)
+	if p.Settings, err = decodeSettings(settings); err != nil {
+		return nil, fmt.Errorf("stored settings: %w", err)
+	}
 	if template == "" {
 		return &p, nil
 	}
@@ -182,12 +188,16 @@ func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, e
 	if err != nil {
 		return nil, err
 	}
+	settings, err := n.Settings.encode()
+	if err != nil {
+		return nil, err
+	}
 	now := millis(r.now())
 	sn := ident.NewProductSN()
 	err = r.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			sn, r.db.Seal(store.ProductSecret, sn, []byte(credential.NewSecret().Reveal())), n.Name, n.Description, n.Kind.number(),
-			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now, n.Project, 1)
+			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now, n.Project, 1, settings)
 		if err != nil {
 			return err
 		}
@@ -290,6 +300,13 @@ func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate
 	set.addFlag("pre_register", u.PreRegister)
 	set.addFlag("shadow", u.Shadow)
 	set.addFlag("published", u.Published)
+	if u.Settings != nil {
+		settings, err := u.Settings.encode()
+		if err != nil {
+			return nil, err
+		}
+		set.add("settings", settings)
+	}
 	return r.changeProduct(ctx, sn, ProductUpdated, func(tx *store.Tx) error {
 		if err := checkRevision(ctx, tx, u.IfRevision, ErrProductNotFound, `product WHERE sn = ?`, sn); err != nil {
 			return err

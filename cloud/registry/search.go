@@ -33,14 +33,15 @@ func (t *text) add(q string, args ...any) {
 // search is what all ways of one search have in common.
 type search struct {
 	db      *store.DB
-	project string // "" any
-	gather  int    // gatherMax, less in tests
+	project string   // "" any
+	among   []string // products; nil is any
+	gather  int      // gatherMax, less in tests
 	// What the engines call differently: finding a text in a text, and comparing byte by byte.
 	instr, bytewise string
 }
 
 func (r *Registry) search(f Filter) search {
-	s := search{db: r.db, project: f.Project, gather: r.gather, instr: "instr"}
+	s := search{db: r.db, project: f.Project, among: f.Among, gather: r.gather, instr: "instr"}
 	if r.db.Dialect() == store.Postgres {
 		s.instr, s.bytewise = "strpos", ` COLLATE "C"`
 	}
@@ -194,6 +195,13 @@ func (s search) name() string { return `lower(d.name` + s.bytewise + `)` }
 // conditions asks all of c of the device d. The + 0 keeps SQLite from taking another way than the one that was chosen.
 func (s search) conditions(q *text, c clause) {
 	states(q, c.states)
+	if s.among != nil {
+		q.add(` AND d.product IN (''`)
+		for _, p := range s.among {
+			q.add(`, ?`, p)
+		}
+		q.add(`)`)
+	}
 	for _, p := range c.products {
 		q.add(` AND d.product = ?`, p)
 	}
@@ -251,7 +259,7 @@ func (s search) count(ctx context.Context, c clause, others []clause, byState bo
 		}
 	}
 	var q text
-	if !byState && w.table != "" && w.trivial() && len(others) == 0 { // no need to look at the devices
+	if !byState && w.table != "" && w.trivial() && s.among == nil && len(others) == 0 { // no need to look at the devices
 		q.add(`SELECT 0, COUNT(*) FROM `+w.table+` t WHERE `+w.cond.String(), w.cond.args...)
 		ids(&q, w.id, w.rest.ids)
 		n, err := s.counts(ctx, &q)

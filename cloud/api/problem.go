@@ -12,6 +12,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/fleet"
 	"github.com/hawser-iot/hawser/cloud/job"
@@ -91,6 +92,9 @@ var problems = []struct {
 	{job.ErrFinished, problem{status: http.StatusConflict, code: "job_finished"}},
 	{job.ErrTooMany, problem{status: http.StatusServiceUnavailable, code: "too_many_jobs"}},
 	{job.ErrInputTooLarge, problem{status: http.StatusRequestEntityTooLarge, code: "too_large"}},
+	{authority.ErrNotFound, problem{status: http.StatusNotFound, code: "ca_not_found"}},
+	{authority.ErrExists, problem{status: http.StatusConflict, code: "ca_exists"}},
+	{authority.ErrNoCertificate, problem{status: http.StatusNotFound, code: "certificate_not_found"}},
 	{downlink.ErrOffline, problem{status: http.StatusConflict, code: "device_offline", retCode: message.CodeNotOnline}},
 	{downlink.ErrNoAnswer, problem{status: http.StatusGatewayTimeout, code: "device_timeout", retCode: message.CodeCommandTimeout}},
 	{downlink.ErrNotSubscribed, problem{status: http.StatusConflict, code: "not_subscribed"}},
@@ -149,6 +153,9 @@ func invalidOf(err error) (problem, bool) {
 		p.code = "invalid_file"
 		return p, true
 	}
+	if e, ok := errors.AsType[*authority.ErrInvalid](err); ok {
+		return invalid(e.Field, "%s %s", e.Field, e.Reason), true
+	}
 	if e, ok := errors.AsType[*account.ErrInvalid](err); ok {
 		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
 	}
@@ -161,7 +168,7 @@ func invalidOf(err error) (problem, bool) {
 }
 
 // packages are the prefixes that our errors begin with; they mean nothing to a reader of the API.
-var packages = strings.NewReplacer("registry: ", "", "job: ", "", "account: ", "", "downlink: ", "", "shadow: ", "", "thingmodel: ", "",
+var packages = strings.NewReplacer("registry: ", "", "job: ", "", "authority: ", "", "account: ", "", "downlink: ", "", "shadow: ", "", "thingmodel: ", "",
 	"rules: ", "", "rulesql: ", "", "thing: ", "", "topic: ", "", "ident: ", "", "shadowdoc: ", "", "codec: ", "")
 
 func plain(text string) string { return packages.Replace(text) }

@@ -59,7 +59,8 @@ func TestProblemCodesAreStable(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"api_key_not_found", "busy", "device_exists", "device_not_found", "device_offline", "device_queue_full",
+	want := []string{"api_key_not_found", "busy", "ca_exists", "ca_not_found",
+		"certificate_not_found", "device_exists", "device_not_found", "device_offline", "device_queue_full",
 		"device_timeout", "exceeds_own", "exists", "job_finished", "job_not_finished", "job_not_found", "last_owner",
 		"last_owner_key", "limit_exceeded", "login_over", "member_not_found", "no_thing_model", "not_a_user",
 		"not_subscribed", "product_has_devices", "product_not_found", "product_published", "project_not_empty",

@@ -28,6 +28,7 @@ type Services struct {
 	Things   Things
 	Sender   Sender
 	Rules    Rules
+	CAs      CAs
 	Feed     Feed
 	Jobs     Jobs
 	// OIDC is the identity provider that users may log in through; nil for none.

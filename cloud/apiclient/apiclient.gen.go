@@ -135,6 +135,11 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetCA Get the hub's own CA for devices
+	//
+	// Corresponds with GET /v1/ca (the `GetCA` operationId).
+	GetCA(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StreamEvents What goes on, live, as server-sent events
 	//
 	// Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
@@ -364,6 +369,49 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/products/{productSN} (the `UpdateProduct` operationId).
 	UpdateProduct(ctx context.Context, productSN ProductSN, body UpdateProductJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListProductCAs List the CAs that a product accepts besides the hub's own
+	//
+	// Corresponds with GET /v1/products/{productSN}/cas (the `ListProductCAs` operationId).
+	ListProductCAs(ctx context.Context, productSN ProductSN, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProductCAWithBody Have a product accept a CA
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+	AddProductCAWithBody(ctx context.Context, productSN ProductSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddProductCA Have a product accept a CA
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+	AddProductCA(ctx context.Context, productSN ProductSN, body AddProductCAJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveProductCA Have a product accept a CA no more; sessions that it vouched for end
+	//
+	// Corresponds with DELETE /v1/products/{productSN}/cas/{caID} (the `RemoveProductCA` operationId).
+	RemoveProductCA(ctx context.Context, productSN ProductSN, caid CAID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeForeignCertificateWithBody Have a product take a certificate no more that another CA has issued
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+	RevokeForeignCertificateWithBody(ctx context.Context, productSN ProductSN, caid CAID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeForeignCertificate Have a product take a certificate no more that another CA has issued
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+	RevokeForeignCertificate(ctx context.Context, productSN ProductSN, caid CAID, body RevokeForeignCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListCertificates List the certificates of a product's devices, those first that expire first
+	//
+	// Corresponds with GET /v1/products/{productSN}/certificates (the `ListCertificates` operationId).
+	ListCertificates(ctx context.Context, productSN ProductSN, params *ListCertificatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDevices List a product's devices
 	//
 	// Corresponds with GET /v1/products/{productSN}/devices (the `ListDevices` operationId).
@@ -408,6 +456,45 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /v1/products/{productSN}/devices/{deviceSN} (the `UpdateDevice` operationId).
 	UpdateDevice(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, body UpdateDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDeviceCertificates List a device's certificates
+	//
+	// Corresponds with GET /v1/products/{productSN}/devices/{deviceSN}/certificates (the `ListDeviceCertificates` operationId).
+	ListDeviceCertificates(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, params *ListDeviceCertificatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssueCertificateWithBody Issue a certificate; those that the device has go on to hold
+	//
+	// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+	// old one when the device has taken the new one up.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+	IssueCertificateWithBody(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssueCertificate Issue a certificate; those that the device has go on to hold
+	//
+	// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+	// old one when the device has taken the new one up.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+	IssueCertificate(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, body IssueCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeCertificateWithBody Revoke a certificate; a session that stands on it ends
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+	RevokeCertificateWithBody(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeCertificate Revoke a certificate; a session that stands on it ends
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+	RevokeCertificate(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, body RevokeCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCommands The command log of a device
 	//
@@ -940,6 +1027,21 @@ func (c *Client) GetAPIKey(ctx context.Context, keyID string, reqEditors ...Requ
 // Corresponds with GET /v1/audit (the `ListAudit` operationId).
 func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCA Get the hub's own CA for devices
+//
+// Corresponds with GET /v1/ca (the `GetCA` operationId).
+func (c *Client) GetCA(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCARequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -1519,6 +1621,119 @@ func (c *Client) UpdateProduct(ctx context.Context, productSN ProductSN, body Up
 	return c.Client.Do(req)
 }
 
+// ListProductCAs List the CAs that a product accepts besides the hub's own
+//
+// Corresponds with GET /v1/products/{productSN}/cas (the `ListProductCAs` operationId).
+func (c *Client) ListProductCAs(ctx context.Context, productSN ProductSN, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListProductCAsRequest(c.Server, productSN)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProductCAWithBody Have a product accept a CA
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+func (c *Client) AddProductCAWithBody(ctx context.Context, productSN ProductSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProductCARequestWithBody(c.Server, productSN, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddProductCA Have a product accept a CA
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+func (c *Client) AddProductCA(ctx context.Context, productSN ProductSN, body AddProductCAJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddProductCARequest(c.Server, productSN, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveProductCA Have a product accept a CA no more; sessions that it vouched for end
+//
+// Corresponds with DELETE /v1/products/{productSN}/cas/{caID} (the `RemoveProductCA` operationId).
+func (c *Client) RemoveProductCA(ctx context.Context, productSN ProductSN, caid CAID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveProductCARequest(c.Server, productSN, caid)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeForeignCertificateWithBody Have a product take a certificate no more that another CA has issued
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+func (c *Client) RevokeForeignCertificateWithBody(ctx context.Context, productSN ProductSN, caid CAID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeForeignCertificateRequestWithBody(c.Server, productSN, caid, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeForeignCertificate Have a product take a certificate no more that another CA has issued
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+func (c *Client) RevokeForeignCertificate(ctx context.Context, productSN ProductSN, caid CAID, body RevokeForeignCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeForeignCertificateRequest(c.Server, productSN, caid, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListCertificates List the certificates of a product's devices, those first that expire first
+//
+// Corresponds with GET /v1/products/{productSN}/certificates (the `ListCertificates` operationId).
+func (c *Client) ListCertificates(ctx context.Context, productSN ProductSN, params *ListCertificatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCertificatesRequest(c.Server, productSN, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListDevices List a product's devices
 //
 // Corresponds with GET /v1/products/{productSN}/devices (the `ListDevices` operationId).
@@ -1624,6 +1839,95 @@ func (c *Client) UpdateDeviceWithBody(ctx context.Context, productSN ProductSN, 
 // Corresponds with PATCH /v1/products/{productSN}/devices/{deviceSN} (the `UpdateDevice` operationId).
 func (c *Client) UpdateDevice(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, body UpdateDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateDeviceRequest(c.Server, productSN, deviceSN, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDeviceCertificates List a device's certificates
+//
+// Corresponds with GET /v1/products/{productSN}/devices/{deviceSN}/certificates (the `ListDeviceCertificates` operationId).
+func (c *Client) ListDeviceCertificates(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, params *ListDeviceCertificatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeviceCertificatesRequest(c.Server, productSN, deviceSN, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssueCertificateWithBody Issue a certificate; those that the device has go on to hold
+//
+// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+// old one when the device has taken the new one up.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+func (c *Client) IssueCertificateWithBody(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssueCertificateRequestWithBody(c.Server, productSN, deviceSN, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssueCertificate Issue a certificate; those that the device has go on to hold
+//
+// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+// old one when the device has taken the new one up.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+func (c *Client) IssueCertificate(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, body IssueCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssueCertificateRequest(c.Server, productSN, deviceSN, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeCertificateWithBody Revoke a certificate; a session that stands on it ends
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+func (c *Client) RevokeCertificateWithBody(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeCertificateRequestWithBody(c.Server, productSN, deviceSN, serial, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeCertificate Revoke a certificate; a session that stands on it ends
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+func (c *Client) RevokeCertificate(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, body RevokeCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeCertificateRequest(c.Server, productSN, deviceSN, serial, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2984,6 +3288,33 @@ func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request,
 	return req, nil
 }
 
+// NewGetCARequest constructs an http.Request for the GetCA method
+func NewGetCARequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/ca")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewStreamEventsRequest constructs an http.Request for the StreamEvents method
 func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Request, error) {
 	var err error
@@ -4064,6 +4395,267 @@ func NewUpdateProductRequestWithBody(server string, productSN ProductSN, content
 	return req, nil
 }
 
+// NewListProductCAsRequest constructs an http.Request for the ListProductCAs method
+func NewListProductCAsRequest(server string, productSN ProductSN) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/cas", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddProductCARequest calls the generic AddProductCA builder with application/json body
+func NewAddProductCARequest(server string, productSN ProductSN, body AddProductCAJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddProductCARequestWithBody(server, productSN, "application/json", bodyReader)
+}
+
+// NewAddProductCARequestWithBody constructs an http.Request for the AddProductCA method, with any body, and a specified content type
+func NewAddProductCARequestWithBody(server string, productSN ProductSN, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/cas", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveProductCARequest constructs an http.Request for the RemoveProductCA method
+func NewRemoveProductCARequest(server string, productSN ProductSN, caid CAID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "caID", caid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/cas/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeForeignCertificateRequest calls the generic RevokeForeignCertificate builder with application/json body
+func NewRevokeForeignCertificateRequest(server string, productSN ProductSN, caid CAID, body RevokeForeignCertificateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeForeignCertificateRequestWithBody(server, productSN, caid, "application/json", bodyReader)
+}
+
+// NewRevokeForeignCertificateRequestWithBody constructs an http.Request for the RevokeForeignCertificate method, with any body, and a specified content type
+func NewRevokeForeignCertificateRequestWithBody(server string, productSN ProductSN, caid CAID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "caID", caid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/cas/%s/revocations", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListCertificatesRequest constructs an http.Request for the ListCertificates method
+func NewListCertificatesRequest(server string, productSN ProductSN, params *ListCertificatesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/certificates", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExpiresBefore != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "expiresBefore", *params.ExpiresBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListDevicesRequest constructs an http.Request for the ListDevices method
 func NewListDevicesRequest(server string, productSN ProductSN, params *ListDevicesParams) (*http.Request, error) {
 	var err error
@@ -4323,6 +4915,201 @@ func NewUpdateDeviceRequestWithBody(server string, productSN ProductSN, deviceSN
 	}
 
 	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListDeviceCertificatesRequest constructs an http.Request for the ListDeviceCertificates method
+func NewListDeviceCertificatesRequest(server string, productSN ProductSN, deviceSN DeviceSN, params *ListDeviceCertificatesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "deviceSN", deviceSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/devices/%s/certificates", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewIssueCertificateRequest calls the generic IssueCertificate builder with application/json body
+func NewIssueCertificateRequest(server string, productSN ProductSN, deviceSN DeviceSN, body IssueCertificateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewIssueCertificateRequestWithBody(server, productSN, deviceSN, "application/json", bodyReader)
+}
+
+// NewIssueCertificateRequestWithBody constructs an http.Request for the IssueCertificate method, with any body, and a specified content type
+func NewIssueCertificateRequestWithBody(server string, productSN ProductSN, deviceSN DeviceSN, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "deviceSN", deviceSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/devices/%s/certificates", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeCertificateRequest calls the generic RevokeCertificate builder with application/json body
+func NewRevokeCertificateRequest(server string, productSN ProductSN, deviceSN DeviceSN, serial string, body RevokeCertificateJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeCertificateRequestWithBody(server, productSN, deviceSN, serial, "application/json", bodyReader)
+}
+
+// NewRevokeCertificateRequestWithBody constructs an http.Request for the RevokeCertificate method, with any body, and a specified content type
+func NewRevokeCertificateRequestWithBody(server string, productSN ProductSN, deviceSN DeviceSN, serial string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "productSN", productSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "deviceSN", deviceSN, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "serial", serial, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/products/%s/devices/%s/certificates/%s/revoke", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -6389,6 +7176,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
+	// GetCAWithResponse Get the hub's own CA for devices
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/ca (the `GetCA` operationId).
+	GetCAWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetCAResponse, error)
+
 	// StreamEventsWithResponse What goes on, live, as server-sent events
 	//
 	// Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
@@ -6650,6 +7444,55 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/products/{productSN} (the `UpdateProduct` operationId).
 	UpdateProductWithResponse(ctx context.Context, productSN ProductSN, body UpdateProductJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateProductResponse, error)
 
+	// ListProductCAsWithResponse List the CAs that a product accepts besides the hub's own
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/products/{productSN}/cas (the `ListProductCAs` operationId).
+	ListProductCAsWithResponse(ctx context.Context, productSN ProductSN, reqEditors ...RequestEditorFn) (*ListProductCAsResponse, error)
+
+	// AddProductCAWithBodyWithResponse Have a product accept a CA
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+	AddProductCAWithBodyWithResponse(ctx context.Context, productSN ProductSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddProductCAResponse, error)
+
+	// AddProductCAWithResponse Have a product accept a CA
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+	AddProductCAWithResponse(ctx context.Context, productSN ProductSN, body AddProductCAJSONRequestBody, reqEditors ...RequestEditorFn) (*AddProductCAResponse, error)
+
+	// RemoveProductCAWithResponse Have a product accept a CA no more; sessions that it vouched for end
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/products/{productSN}/cas/{caID} (the `RemoveProductCA` operationId).
+	RemoveProductCAWithResponse(ctx context.Context, productSN ProductSN, caid CAID, reqEditors ...RequestEditorFn) (*RemoveProductCAResponse, error)
+
+	// RevokeForeignCertificateWithBodyWithResponse Have a product take a certificate no more that another CA has issued
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+	RevokeForeignCertificateWithBodyWithResponse(ctx context.Context, productSN ProductSN, caid CAID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeForeignCertificateResponse, error)
+
+	// RevokeForeignCertificateWithResponse Have a product take a certificate no more that another CA has issued
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+	RevokeForeignCertificateWithResponse(ctx context.Context, productSN ProductSN, caid CAID, body RevokeForeignCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeForeignCertificateResponse, error)
+
+	// ListCertificatesWithResponse List the certificates of a product's devices, those first that expire first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/products/{productSN}/certificates (the `ListCertificates` operationId).
+	ListCertificatesWithResponse(ctx context.Context, productSN ProductSN, params *ListCertificatesParams, reqEditors ...RequestEditorFn) (*ListCertificatesResponse, error)
+
 	// ListDevicesWithResponse List a product's devices
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6700,6 +7543,47 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /v1/products/{productSN}/devices/{deviceSN} (the `UpdateDevice` operationId).
 	UpdateDeviceWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, body UpdateDeviceJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateDeviceResponse, error)
+
+	// ListDeviceCertificatesWithResponse List a device's certificates
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/products/{productSN}/devices/{deviceSN}/certificates (the `ListDeviceCertificates` operationId).
+	ListDeviceCertificatesWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, params *ListDeviceCertificatesParams, reqEditors ...RequestEditorFn) (*ListDeviceCertificatesResponse, error)
+
+	// IssueCertificateWithBodyWithResponse Issue a certificate; those that the device has go on to hold
+	//
+	// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+	// old one when the device has taken the new one up.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+	IssueCertificateWithBodyWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueCertificateResponse, error)
+
+	// IssueCertificateWithResponse Issue a certificate; those that the device has go on to hold
+	//
+	// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+	// old one when the device has taken the new one up.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+	IssueCertificateWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, body IssueCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*IssueCertificateResponse, error)
+
+	// RevokeCertificateWithBodyWithResponse Revoke a certificate; a session that stands on it ends
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+	RevokeCertificateWithBodyWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeCertificateResponse, error)
+
+	// RevokeCertificateWithResponse Revoke a certificate; a session that stands on it ends
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+	RevokeCertificateWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, body RevokeCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeCertificateResponse, error)
 
 	// ListCommandsWithResponse The command log of a device
 	//
@@ -7457,6 +8341,54 @@ func (r ListAuditResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetCAResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CA
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCAResponse) GetJSON200() *CA {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetCAResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCAResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCAResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCAResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCAResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8615,6 +9547,232 @@ func (r UpdateProductResponse) ContentType() string {
 	return ""
 }
 
+type ListProductCAsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProductCAList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListProductCAsResponse) GetJSON200() *ProductCAList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListProductCAsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListProductCAsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListProductCAsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListProductCAsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListProductCAsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddProductCAResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CA
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddProductCAResponse) GetJSON201() *CA {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddProductCAResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddProductCAResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddProductCAResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddProductCAResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddProductCAResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RemoveProductCAResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveProductCAResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveProductCAResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveProductCAResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveProductCAResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveProductCAResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokeForeignCertificateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeForeignCertificateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeForeignCertificateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeForeignCertificateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeForeignCertificateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeForeignCertificateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListCertificatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CertificateList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCertificatesResponse) GetJSON200() *CertificateList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListCertificatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCertificatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCertificatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCertificatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCertificatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListDevicesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8842,6 +10000,150 @@ func (r UpdateDeviceResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateDeviceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDeviceCertificatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CertificateList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeviceCertificatesResponse) GetJSON200() *CertificateList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDeviceCertificatesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeviceCertificatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeviceCertificatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeviceCertificatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeviceCertificatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type IssueCertificateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *IssuedCertificate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r IssueCertificateResponse) GetJSON201() *IssuedCertificate {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r IssueCertificateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r IssueCertificateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IssueCertificateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IssueCertificateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IssueCertificateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokeCertificateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Certificate
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeCertificateResponse) GetJSON200() *Certificate {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeCertificateResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeCertificateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeCertificateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeCertificateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeCertificateResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11019,6 +12321,19 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params 
 	return ParseListAuditResponse(rsp)
 }
 
+// GetCAWithResponse Get the hub's own CA for devices
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/ca (the `GetCA` operationId).
+func (c *ClientWithResponses) GetCAWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetCAResponse, error) {
+	rsp, err := c.GetCA(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCAResponse(rsp)
+}
+
 // StreamEventsWithResponse What goes on, live, as server-sent events
 //
 // Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
@@ -11484,6 +12799,97 @@ func (c *ClientWithResponses) UpdateProductWithResponse(ctx context.Context, pro
 	return ParseUpdateProductResponse(rsp)
 }
 
+// ListProductCAsWithResponse List the CAs that a product accepts besides the hub's own
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/products/{productSN}/cas (the `ListProductCAs` operationId).
+func (c *ClientWithResponses) ListProductCAsWithResponse(ctx context.Context, productSN ProductSN, reqEditors ...RequestEditorFn) (*ListProductCAsResponse, error) {
+	rsp, err := c.ListProductCAs(ctx, productSN, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListProductCAsResponse(rsp)
+}
+
+// AddProductCAWithBodyWithResponse Have a product accept a CA
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+func (c *ClientWithResponses) AddProductCAWithBodyWithResponse(ctx context.Context, productSN ProductSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddProductCAResponse, error) {
+	rsp, err := c.AddProductCAWithBody(ctx, productSN, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddProductCAResponse(rsp)
+}
+
+// AddProductCAWithResponse Have a product accept a CA
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/cas (the `AddProductCA` operationId).
+func (c *ClientWithResponses) AddProductCAWithResponse(ctx context.Context, productSN ProductSN, body AddProductCAJSONRequestBody, reqEditors ...RequestEditorFn) (*AddProductCAResponse, error) {
+	rsp, err := c.AddProductCA(ctx, productSN, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddProductCAResponse(rsp)
+}
+
+// RemoveProductCAWithResponse Have a product accept a CA no more; sessions that it vouched for end
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/products/{productSN}/cas/{caID} (the `RemoveProductCA` operationId).
+func (c *ClientWithResponses) RemoveProductCAWithResponse(ctx context.Context, productSN ProductSN, caid CAID, reqEditors ...RequestEditorFn) (*RemoveProductCAResponse, error) {
+	rsp, err := c.RemoveProductCA(ctx, productSN, caid, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveProductCAResponse(rsp)
+}
+
+// RevokeForeignCertificateWithBodyWithResponse Have a product take a certificate no more that another CA has issued
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+func (c *ClientWithResponses) RevokeForeignCertificateWithBodyWithResponse(ctx context.Context, productSN ProductSN, caid CAID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeForeignCertificateResponse, error) {
+	rsp, err := c.RevokeForeignCertificateWithBody(ctx, productSN, caid, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeForeignCertificateResponse(rsp)
+}
+
+// RevokeForeignCertificateWithResponse Have a product take a certificate no more that another CA has issued
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/cas/{caID}/revocations (the `RevokeForeignCertificate` operationId).
+func (c *ClientWithResponses) RevokeForeignCertificateWithResponse(ctx context.Context, productSN ProductSN, caid CAID, body RevokeForeignCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeForeignCertificateResponse, error) {
+	rsp, err := c.RevokeForeignCertificate(ctx, productSN, caid, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeForeignCertificateResponse(rsp)
+}
+
+// ListCertificatesWithResponse List the certificates of a product's devices, those first that expire first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/products/{productSN}/certificates (the `ListCertificates` operationId).
+func (c *ClientWithResponses) ListCertificatesWithResponse(ctx context.Context, productSN ProductSN, params *ListCertificatesParams, reqEditors ...RequestEditorFn) (*ListCertificatesResponse, error) {
+	rsp, err := c.ListCertificates(ctx, productSN, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCertificatesResponse(rsp)
+}
+
 // ListDevicesWithResponse List a product's devices
 //
 // Returns a wrapper object for the known response body format(s).
@@ -11575,6 +12981,77 @@ func (c *ClientWithResponses) UpdateDeviceWithResponse(ctx context.Context, prod
 		return nil, err
 	}
 	return ParseUpdateDeviceResponse(rsp)
+}
+
+// ListDeviceCertificatesWithResponse List a device's certificates
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/products/{productSN}/devices/{deviceSN}/certificates (the `ListDeviceCertificates` operationId).
+func (c *ClientWithResponses) ListDeviceCertificatesWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, params *ListDeviceCertificatesParams, reqEditors ...RequestEditorFn) (*ListDeviceCertificatesResponse, error) {
+	rsp, err := c.ListDeviceCertificates(ctx, productSN, deviceSN, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeviceCertificatesResponse(rsp)
+}
+
+// IssueCertificateWithBodyWithResponse Issue a certificate; those that the device has go on to hold
+//
+// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+// old one when the device has taken the new one up.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+func (c *ClientWithResponses) IssueCertificateWithBodyWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueCertificateResponse, error) {
+	rsp, err := c.IssueCertificateWithBody(ctx, productSN, deviceSN, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssueCertificateResponse(rsp)
+}
+
+// IssueCertificateWithResponse Issue a certificate; those that the device has go on to hold
+//
+// Without `csr` the hub makes the key, which is only in this answer. To renew is to issue again, and to revoke the
+// old one when the device has taken the new one up.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates (the `IssueCertificate` operationId).
+func (c *ClientWithResponses) IssueCertificateWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, body IssueCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*IssueCertificateResponse, error) {
+	rsp, err := c.IssueCertificate(ctx, productSN, deviceSN, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssueCertificateResponse(rsp)
+}
+
+// RevokeCertificateWithBodyWithResponse Revoke a certificate; a session that stands on it ends
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+func (c *ClientWithResponses) RevokeCertificateWithBodyWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeCertificateResponse, error) {
+	rsp, err := c.RevokeCertificateWithBody(ctx, productSN, deviceSN, serial, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeCertificateResponse(rsp)
+}
+
+// RevokeCertificateWithResponse Revoke a certificate; a session that stands on it ends
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke (the `RevokeCertificate` operationId).
+func (c *ClientWithResponses) RevokeCertificateWithResponse(ctx context.Context, productSN ProductSN, deviceSN DeviceSN, serial string, body RevokeCertificateJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeCertificateResponse, error) {
+	rsp, err := c.RevokeCertificate(ctx, productSN, deviceSN, serial, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeCertificateResponse(rsp)
 }
 
 // ListCommandsWithResponse The command log of a device
@@ -12617,6 +14094,39 @@ func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
 	return response, nil
 }
 
+// ParseGetCAResponse parses an HTTP response from a GetCAWithResponse call
+func ParseGetCAResponse(rsp *http.Response) (*GetCAResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCAResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CA
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseStreamEventsResponse parses an HTTP response from a StreamEventsWithResponse call
 func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13439,6 +14949,163 @@ func ParseUpdateProductResponse(rsp *http.Response) (*UpdateProductResponse, err
 	return response, nil
 }
 
+// ParseListProductCAsResponse parses an HTTP response from a ListProductCAsWithResponse call
+func ParseListProductCAsResponse(rsp *http.Response) (*ListProductCAsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListProductCAsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProductCAList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddProductCAResponse parses an HTTP response from a AddProductCAWithResponse call
+func ParseAddProductCAResponse(rsp *http.Response) (*AddProductCAResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddProductCAResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CA
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveProductCAResponse parses an HTTP response from a RemoveProductCAWithResponse call
+func ParseRemoveProductCAResponse(rsp *http.Response) (*RemoveProductCAResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveProductCAResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeForeignCertificateResponse parses an HTTP response from a RevokeForeignCertificateWithResponse call
+func ParseRevokeForeignCertificateResponse(rsp *http.Response) (*RevokeForeignCertificateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeForeignCertificateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListCertificatesResponse parses an HTTP response from a ListCertificatesWithResponse call
+func ParseListCertificatesResponse(rsp *http.Response) (*ListCertificatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCertificatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CertificateList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListDevicesResponse parses an HTTP response from a ListDevicesWithResponse call
 func ParseListDevicesResponse(rsp *http.Response) (*ListDevicesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13583,6 +15250,105 @@ func ParseUpdateDeviceResponse(rsp *http.Response) (*UpdateDeviceResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Device
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDeviceCertificatesResponse parses an HTTP response from a ListDeviceCertificatesWithResponse call
+func ParseListDeviceCertificatesResponse(rsp *http.Response) (*ListDeviceCertificatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeviceCertificatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CertificateList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseIssueCertificateResponse parses an HTTP response from a IssueCertificateWithResponse call
+func ParseIssueCertificateResponse(rsp *http.Response) (*IssueCertificateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IssueCertificateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest IssuedCertificate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeCertificateResponse parses an HTTP response from a RevokeCertificateWithResponse call
+func ParseRevokeCertificateResponse(rsp *http.Response) (*RevokeCertificateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeCertificateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Certificate
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -213,6 +213,33 @@ func (e PublicationResultOutcome) Valid() bool {
 	}
 }
 
+// Defines values for RevocationReason.
+const (
+	AffiliationChanged   RevocationReason = "affiliationChanged"
+	CessationOfOperation RevocationReason = "cessationOfOperation"
+	KeyCompromise        RevocationReason = "keyCompromise"
+	Superseded           RevocationReason = "superseded"
+	Unspecified          RevocationReason = "unspecified"
+)
+
+// Valid indicates whether the value is a known member of the RevocationReason enum.
+func (e RevocationReason) Valid() bool {
+	switch e {
+	case AffiliationChanged:
+		return true
+	case CessationOfOperation:
+		return true
+	case KeyCompromise:
+		return true
+	case Superseded:
+		return true
+	case Unspecified:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	Admin    Role = "admin"
@@ -377,6 +404,52 @@ type AuditStep struct {
 	Path string `json:"path"`
 }
 
+// CA defines model for CA.
+type CA struct {
+	// Certificate PEM.
+	Certificate string    `json:"certificate"`
+	CreatedAt   time.Time `json:"createdAt"`
+
+	// CrlPath Where the hub serves the revocation list, of its own CA only.
+	CrlPath   string    `json:"crlPath,omitempty,omitzero"`
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	// ID The SHA-256 of the certificate in hexadecimal.
+	ID string `json:"id"`
+
+	// Proven Whoever registered it has shown that they hold its key.
+	Proven  bool   `json:"proven,omitempty,omitzero"`
+	Subject string `json:"subject"`
+}
+
+// Certificate defines model for Certificate.
+type Certificate struct {
+	CaID      string    `json:"caID"`
+	DeviceSN  string    `json:"deviceSN,omitempty,omitzero"`
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	// Fingerprint The SHA-256 of the certificate in hexadecimal.
+	Fingerprint string    `json:"fingerprint,omitempty,omitzero"`
+	IssuedAt    time.Time `json:"issuedAt,omitempty,omitzero"`
+	ProductSN   string    `json:"productSN,omitempty,omitzero"`
+
+	// Reason Why it was revoked.
+	Reason    string    `json:"reason,omitempty,omitzero"`
+	RevokedAt time.Time `json:"revokedAt,omitempty,omitzero"`
+
+	// Serial Hexadecimal.
+	Serial string `json:"serial"`
+
+	// Status valid, expired or revoked.
+	Status string `json:"status"`
+}
+
+// CertificateList defines model for CertificateList.
+type CertificateList struct {
+	Items      []Certificate `json:"items"`
+	NextCursor string        `json:"nextCursor,omitempty,omitzero"`
+}
+
 // CommandCall defines model for CommandCall.
 type CommandCall struct {
 	Async      bool       `json:"async,omitempty,omitzero"`
@@ -518,6 +591,14 @@ type Event struct {
 // EventType defines model for EventType.
 type EventType string
 
+// ForeignRevocation defines model for ForeignRevocation.
+type ForeignRevocation struct {
+	Reason RevocationReason `json:"reason,omitempty,omitzero"`
+
+	// Serial Hexadecimal.
+	Serial string `json:"serial"`
+}
+
 // Info defines model for Info.
 type Info struct {
 	// Addresses The addresses that this node listens on; a door that is off is absent.
@@ -536,6 +617,17 @@ type Info struct {
 	// Store sqlite or postgres.
 	Store   string `json:"store"`
 	Version string `json:"version"`
+}
+
+// IssuedCertificate defines model for IssuedCertificate.
+type IssuedCertificate struct {
+	Certificate Certificate `json:"certificate"`
+
+	// Chain PEM of the certificate and of the CA.
+	Chain string `json:"chain"`
+
+	// PrivateKey PEM, only here, when there was no csr.
+	PrivateKey string `json:"privateKey,omitempty,omitzero"`
 }
 
 // JSONObject defines model for JSONObject.
@@ -690,6 +782,15 @@ type NewAPIKey struct {
 	Role Role `json:"role,omitempty,omitzero"`
 }
 
+// NewCertificate defines model for NewCertificate.
+type NewCertificate struct {
+	// Csr PEM of a certificate request. Its subject does not count.
+	Csr string `json:"csr,omitempty,omitzero"`
+
+	// Days How long it is to hold; 365 when absent.
+	Days int `json:"days,omitempty,omitzero"`
+}
+
 // NewDevice defines model for NewDevice.
 type NewDevice struct {
 	Description string `json:"description,omitempty,omitzero"`
@@ -725,6 +826,15 @@ type NewProduct struct {
 	Name        string      `json:"name"`
 	PreRegister bool        `json:"preRegister,omitempty,omitzero"`
 	Shadow      *bool       `json:"shadow,omitempty"`
+}
+
+// NewProductCA defines model for NewProductCA.
+type NewProductCA struct {
+	// Certificate PEM of a certificate that may sign others.
+	Certificate string `json:"certificate"`
+
+	// Proof PEM of a certificate that the CA has signed, with `code` of the list as its common name.
+	Proof string `json:"proof,omitempty,omitzero"`
 }
 
 // NewProject defines model for NewProject.
@@ -848,6 +958,13 @@ type Product struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
+// ProductCAList defines model for ProductCAList.
+type ProductCAList struct {
+	// Code The common name of the certificate that `proof` of a new CA is to be.
+	Code  string `json:"code"`
+	Items []CA   `json:"items"`
+}
+
 // ProductKind A device connects itself, a gateway carries sub-devices, a subdevice is only behind a gateway.
 type ProductKind string
 
@@ -963,6 +1080,14 @@ type Quota struct {
 type RecoveryCodes struct {
 	RecoveryCodes []string `json:"recoveryCodes"`
 }
+
+// Revocation defines model for Revocation.
+type Revocation struct {
+	Reason RevocationReason `json:"reason,omitempty,omitzero"`
+}
+
+// RevocationReason defines model for RevocationReason.
+type RevocationReason string
 
 // Role A viewer reads and sees no secrets; an engineer creates, changes and controls devices too; an operator also has
 // products, rules and secrets; an admin also has users and API keys; an owner has it all. Nobody can give a role
@@ -1125,6 +1250,9 @@ type UserPatch struct {
 	Subject  *string `json:"subject,omitempty"`
 }
 
+// CAID defines model for CAID.
+type CAID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -1133,6 +1261,9 @@ type DeviceSN = string
 
 // DryRun defines model for DryRun.
 type DryRun = bool
+
+// ExpiresBefore defines model for ExpiresBefore.
+type ExpiresBefore = time.Time
 
 // JobID defines model for JobID.
 type JobID = string
@@ -1232,11 +1363,32 @@ type ListProductsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListCertificatesParams defines parameters for ListCertificates.
+type ListCertificatesParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// ExpiresBefore Only certificates that expire before.
+	ExpiresBefore *ExpiresBefore `form:"expiresBefore,omitempty" json:"expiresBefore,omitempty"`
+}
+
 // ListDevicesParams defines parameters for ListDevices.
 type ListDevicesParams struct {
 	// State Only devices in this state.
 	State *DeviceState `form:"state,omitempty" json:"state,omitempty"`
 
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListDeviceCertificatesParams defines parameters for ListDeviceCertificates.
+type ListDeviceCertificatesParams struct {
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1319,11 +1471,23 @@ type CreateProductJSONRequestBody = NewProduct
 // UpdateProductJSONRequestBody defines body for UpdateProduct for application/json ContentType.
 type UpdateProductJSONRequestBody = ProductPatch
 
+// AddProductCAJSONRequestBody defines body for AddProductCA for application/json ContentType.
+type AddProductCAJSONRequestBody = NewProductCA
+
+// RevokeForeignCertificateJSONRequestBody defines body for RevokeForeignCertificate for application/json ContentType.
+type RevokeForeignCertificateJSONRequestBody = ForeignRevocation
+
 // CreateDeviceJSONRequestBody defines body for CreateDevice for application/json ContentType.
 type CreateDeviceJSONRequestBody = NewDevice
 
 // UpdateDeviceJSONRequestBody defines body for UpdateDevice for application/json ContentType.
 type UpdateDeviceJSONRequestBody = DevicePatch
+
+// IssueCertificateJSONRequestBody defines body for IssueCertificate for application/json ContentType.
+type IssueCertificateJSONRequestBody = NewCertificate
+
+// RevokeCertificateJSONRequestBody defines body for RevokeCertificate for application/json ContentType.
+type RevokeCertificateJSONRequestBody = Revocation
 
 // CallCommandJSONRequestBody defines body for CallCommand for application/json ContentType.
 type CallCommandJSONRequestBody = CommandCall
@@ -1396,6 +1560,9 @@ type ServerInterface interface {
 	// ListAudit What was changed, by whom
 	// (GET /v1/audit)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
+	// GetCA Get the hub's own CA for devices
+	// (GET /v1/ca)
+	GetCA(w http.ResponseWriter, r *http.Request)
 	// StreamEvents What goes on, live, as server-sent events
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -1471,6 +1638,21 @@ type ServerInterface interface {
 	// UpdateProduct Change some members of a product
 	// (PATCH /v1/products/{productSN})
 	UpdateProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListProductCAs List the CAs that a product accepts besides the hub's own
+	// (GET /v1/products/{productSN}/cas)
+	ListProductCAs(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// AddProductCA Have a product accept a CA
+	// (POST /v1/products/{productSN}/cas)
+	AddProductCA(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// RemoveProductCA Have a product accept a CA no more; sessions that it vouched for end
+	// (DELETE /v1/products/{productSN}/cas/{caID})
+	RemoveProductCA(w http.ResponseWriter, r *http.Request, productSN ProductSN, caid CAID)
+	// RevokeForeignCertificate Have a product take a certificate no more that another CA has issued
+	// (POST /v1/products/{productSN}/cas/{caID}/revocations)
+	RevokeForeignCertificate(w http.ResponseWriter, r *http.Request, productSN ProductSN, caid CAID)
+	// ListCertificates List the certificates of a product's devices, those first that expire first
+	// (GET /v1/products/{productSN}/certificates)
+	ListCertificates(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListCertificatesParams)
 	// ListDevices List a product's devices
 	// (GET /v1/products/{productSN}/devices)
 	ListDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListDevicesParams)
@@ -1486,6 +1668,15 @@ type ServerInterface interface {
 	// UpdateDevice Change some members of a device
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN})
 	UpdateDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// ListDeviceCertificates List a device's certificates
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/certificates)
+	ListDeviceCertificates(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListDeviceCertificatesParams)
+	// IssueCertificate Issue a certificate; those that the device has go on to hold
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/certificates)
+	IssueCertificate(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// RevokeCertificate Revoke a certificate; a session that stands on it ends
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke)
+	RevokeCertificate(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, serial string)
 	// ListCommands The command log of a device
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands)
 	ListCommands(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListCommandsParams)
@@ -1851,6 +2042,20 @@ func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAudit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCA operation middleware
+func (siw *ServerInterfaceWrapper) GetCA(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCA(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2522,6 +2727,196 @@ func (siw *ServerInterfaceWrapper) UpdateProduct(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ListProductCAs operation middleware
+func (siw *ServerInterfaceWrapper) ListProductCAs(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProductCAs(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddProductCA operation middleware
+func (siw *ServerInterfaceWrapper) AddProductCA(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddProductCA(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveProductCA operation middleware
+func (siw *ServerInterfaceWrapper) RemoveProductCA(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "caID" -------------
+	var caid CAID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "caID", r.PathValue("caID"), &caid, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "caID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveProductCA(w, r, productSN, caid)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeForeignCertificate operation middleware
+func (siw *ServerInterfaceWrapper) RevokeForeignCertificate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "caID" -------------
+	var caid CAID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "caID", r.PathValue("caID"), &caid, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "caID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeForeignCertificate(w, r, productSN, caid)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCertificates operation middleware
+func (siw *ServerInterfaceWrapper) ListCertificates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCertificatesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "expiresBefore" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "expiresBefore", r.URL.Query(), &params.ExpiresBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "expiresBefore"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "expiresBefore", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCertificates(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDevices operation middleware
 func (siw *ServerInterfaceWrapper) ListDevices(w http.ResponseWriter, r *http.Request) {
 
@@ -2712,6 +3107,149 @@ func (siw *ServerInterfaceWrapper) UpdateDevice(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateDevice(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDeviceCertificates operation middleware
+func (siw *ServerInterfaceWrapper) ListDeviceCertificates(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeviceCertificatesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDeviceCertificates(w, r, productSN, deviceSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssueCertificate operation middleware
+func (siw *ServerInterfaceWrapper) IssueCertificate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssueCertificate(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeCertificate operation middleware
+func (siw *ServerInterfaceWrapper) RevokeCertificate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "serial" -------------
+	var serial string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "serial", r.PathValue("serial"), &serial, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "serial", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeCertificate(w, r, productSN, deviceSN, serial)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4268,6 +4806,15 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/projects/{projectID}/members/{userID}", wrapper.GetMember)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/projects/{projectID}/members/{userID}", wrapper.SetMember)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit", wrapper.ListAudit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/ca", wrapper.GetCA)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/cas", wrapper.ListProductCAs)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/cas", wrapper.AddProductCA)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/cas/{caID}", wrapper.RemoveProductCA)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/cas/{caID}/revocations", wrapper.RevokeForeignCertificate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/certificates", wrapper.ListCertificates)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/certificates", wrapper.ListDeviceCertificates)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/certificates", wrapper.IssueCertificate)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke", wrapper.RevokeCertificate)
 
 	return m
 }
@@ -4495,6 +5042,44 @@ type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCARequestObject struct {
+}
+
+type GetCAResponseObject interface {
+	VisitGetCAResponse(w http.ResponseWriter) error
+}
+
+type GetCA200JSONResponse CA
+
+func (response GetCA200JSONResponse) VisitGetCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCAdefaultApplicationProblemPlusJSONResponse) VisitGetCAResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5523,6 +6108,194 @@ func (response UpdateProductdefaultApplicationProblemPlusJSONResponse) VisitUpda
 	return err
 }
 
+type ListProductCAsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type ListProductCAsResponseObject interface {
+	VisitListProductCAsResponse(w http.ResponseWriter) error
+}
+
+type ListProductCAs200JSONResponse ProductCAList
+
+func (response ListProductCAs200JSONResponse) VisitListProductCAsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProductCAsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProductCAsdefaultApplicationProblemPlusJSONResponse) VisitListProductCAsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddProductCARequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *AddProductCAJSONRequestBody
+}
+
+type AddProductCAResponseObject interface {
+	VisitAddProductCAResponse(w http.ResponseWriter) error
+}
+
+type AddProductCA201JSONResponse CA
+
+func (response AddProductCA201JSONResponse) VisitAddProductCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddProductCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddProductCAdefaultApplicationProblemPlusJSONResponse) VisitAddProductCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveProductCARequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	CaID      CAID      `json:"caID"`
+}
+
+type RemoveProductCAResponseObject interface {
+	VisitRemoveProductCAResponse(w http.ResponseWriter) error
+}
+
+type RemoveProductCA204Response struct {
+}
+
+func (response RemoveProductCA204Response) VisitRemoveProductCAResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveProductCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveProductCAdefaultApplicationProblemPlusJSONResponse) VisitRemoveProductCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeForeignCertificateRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	CaID      CAID      `json:"caID"`
+	Body      *RevokeForeignCertificateJSONRequestBody
+}
+
+type RevokeForeignCertificateResponseObject interface {
+	VisitRevokeForeignCertificateResponse(w http.ResponseWriter) error
+}
+
+type RevokeForeignCertificate204Response struct {
+}
+
+func (response RevokeForeignCertificate204Response) VisitRevokeForeignCertificateResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeForeignCertificatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeForeignCertificatedefaultApplicationProblemPlusJSONResponse) VisitRevokeForeignCertificateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCertificatesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListCertificatesParams
+}
+
+type ListCertificatesResponseObject interface {
+	VisitListCertificatesResponse(w http.ResponseWriter) error
+}
+
+type ListCertificates200JSONResponse CertificateList
+
+func (response ListCertificates200JSONResponse) VisitListCertificatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCertificatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCertificatesdefaultApplicationProblemPlusJSONResponse) VisitListCertificatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDevicesRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	Params    ListDevicesParams
@@ -5707,6 +6480,130 @@ type UpdateDevicedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateDevicedefaultApplicationProblemPlusJSONResponse) VisitUpdateDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeviceCertificatesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ListDeviceCertificatesParams
+}
+
+type ListDeviceCertificatesResponseObject interface {
+	VisitListDeviceCertificatesResponse(w http.ResponseWriter) error
+}
+
+type ListDeviceCertificates200JSONResponse CertificateList
+
+func (response ListDeviceCertificates200JSONResponse) VisitListDeviceCertificatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeviceCertificatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeviceCertificatesdefaultApplicationProblemPlusJSONResponse) VisitListDeviceCertificatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCertificateRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Body      *IssueCertificateJSONRequestBody
+}
+
+type IssueCertificateResponseObject interface {
+	VisitIssueCertificateResponse(w http.ResponseWriter) error
+}
+
+type IssueCertificate201JSONResponse IssuedCertificate
+
+func (response IssueCertificate201JSONResponse) VisitIssueCertificateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCertificatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response IssueCertificatedefaultApplicationProblemPlusJSONResponse) VisitIssueCertificateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeCertificateRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Serial    string    `json:"serial"`
+	Body      *RevokeCertificateJSONRequestBody
+}
+
+type RevokeCertificateResponseObject interface {
+	VisitRevokeCertificateResponse(w http.ResponseWriter) error
+}
+
+type RevokeCertificate200JSONResponse Certificate
+
+func (response RevokeCertificate200JSONResponse) VisitRevokeCertificateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeCertificatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeCertificatedefaultApplicationProblemPlusJSONResponse) VisitRevokeCertificateResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7460,6 +8357,9 @@ type StrictServerInterface interface {
 	// ListAudit What was changed, by whom
 	// (GET /v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// GetCA Get the hub's own CA for devices
+	// (GET /v1/ca)
+	GetCA(ctx context.Context, request GetCARequestObject) (GetCAResponseObject, error)
 	// StreamEvents What goes on, live, as server-sent events
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -7535,6 +8435,21 @@ type StrictServerInterface interface {
 	// UpdateProduct Change some members of a product
 	// (PATCH /v1/products/{productSN})
 	UpdateProduct(ctx context.Context, request UpdateProductRequestObject) (UpdateProductResponseObject, error)
+	// ListProductCAs List the CAs that a product accepts besides the hub's own
+	// (GET /v1/products/{productSN}/cas)
+	ListProductCAs(ctx context.Context, request ListProductCAsRequestObject) (ListProductCAsResponseObject, error)
+	// AddProductCA Have a product accept a CA
+	// (POST /v1/products/{productSN}/cas)
+	AddProductCA(ctx context.Context, request AddProductCARequestObject) (AddProductCAResponseObject, error)
+	// RemoveProductCA Have a product accept a CA no more; sessions that it vouched for end
+	// (DELETE /v1/products/{productSN}/cas/{caID})
+	RemoveProductCA(ctx context.Context, request RemoveProductCARequestObject) (RemoveProductCAResponseObject, error)
+	// RevokeForeignCertificate Have a product take a certificate no more that another CA has issued
+	// (POST /v1/products/{productSN}/cas/{caID}/revocations)
+	RevokeForeignCertificate(ctx context.Context, request RevokeForeignCertificateRequestObject) (RevokeForeignCertificateResponseObject, error)
+	// ListCertificates List the certificates of a product's devices, those first that expire first
+	// (GET /v1/products/{productSN}/certificates)
+	ListCertificates(ctx context.Context, request ListCertificatesRequestObject) (ListCertificatesResponseObject, error)
 	// ListDevices List a product's devices
 	// (GET /v1/products/{productSN}/devices)
 	ListDevices(ctx context.Context, request ListDevicesRequestObject) (ListDevicesResponseObject, error)
@@ -7550,6 +8465,15 @@ type StrictServerInterface interface {
 	// UpdateDevice Change some members of a device
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN})
 	UpdateDevice(ctx context.Context, request UpdateDeviceRequestObject) (UpdateDeviceResponseObject, error)
+	// ListDeviceCertificates List a device's certificates
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/certificates)
+	ListDeviceCertificates(ctx context.Context, request ListDeviceCertificatesRequestObject) (ListDeviceCertificatesResponseObject, error)
+	// IssueCertificate Issue a certificate; those that the device has go on to hold
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/certificates)
+	IssueCertificate(ctx context.Context, request IssueCertificateRequestObject) (IssueCertificateResponseObject, error)
+	// RevokeCertificate Revoke a certificate; a session that stands on it ends
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke)
+	RevokeCertificate(ctx context.Context, request RevokeCertificateRequestObject) (RevokeCertificateResponseObject, error)
 	// ListCommands The command log of a device
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands)
 	ListCommands(ctx context.Context, request ListCommandsRequestObject) (ListCommandsResponseObject, error)
@@ -7873,6 +8797,30 @@ func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, param
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
 		if err := validResponse.VisitListAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCA operation middleware
+func (sh *strictHandler) GetCA(w http.ResponseWriter, r *http.Request) {
+	var request GetCARequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCA(ctx, request.(GetCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCA")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCAResponseObject); ok {
+		if err := validResponse.VisitGetCAResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -8567,6 +9515,153 @@ func (sh *strictHandler) UpdateProduct(w http.ResponseWriter, r *http.Request, p
 	}
 }
 
+// ListProductCAs operation middleware
+func (sh *strictHandler) ListProductCAs(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request ListProductCAsRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProductCAs(ctx, request.(ListProductCAsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProductCAs")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProductCAsResponseObject); ok {
+		if err := validResponse.VisitListProductCAsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddProductCA operation middleware
+func (sh *strictHandler) AddProductCA(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request AddProductCARequestObject
+
+	request.ProductSN = productSN
+
+	var body AddProductCAJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddProductCA(ctx, request.(AddProductCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddProductCA")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddProductCAResponseObject); ok {
+		if err := validResponse.VisitAddProductCAResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveProductCA operation middleware
+func (sh *strictHandler) RemoveProductCA(w http.ResponseWriter, r *http.Request, productSN ProductSN, caid CAID) {
+	var request RemoveProductCARequestObject
+
+	request.ProductSN = productSN
+	request.CaID = caid
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveProductCA(ctx, request.(RemoveProductCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveProductCA")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveProductCAResponseObject); ok {
+		if err := validResponse.VisitRemoveProductCAResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeForeignCertificate operation middleware
+func (sh *strictHandler) RevokeForeignCertificate(w http.ResponseWriter, r *http.Request, productSN ProductSN, caid CAID) {
+	var request RevokeForeignCertificateRequestObject
+
+	request.ProductSN = productSN
+	request.CaID = caid
+
+	var body RevokeForeignCertificateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeForeignCertificate(ctx, request.(RevokeForeignCertificateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeForeignCertificate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeForeignCertificateResponseObject); ok {
+		if err := validResponse.VisitRevokeForeignCertificateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCertificates operation middleware
+func (sh *strictHandler) ListCertificates(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListCertificatesParams) {
+	var request ListCertificatesRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCertificates(ctx, request.(ListCertificatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCertificates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCertificatesResponseObject); ok {
+		if err := validResponse.VisitListCertificatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDevices operation middleware
 func (sh *strictHandler) ListDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListDevicesParams) {
 	var request ListDevicesRequestObject
@@ -8708,6 +9803,106 @@ func (sh *strictHandler) UpdateDevice(w http.ResponseWriter, r *http.Request, pr
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateDeviceResponseObject); ok {
 		if err := validResponse.VisitUpdateDeviceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDeviceCertificates operation middleware
+func (sh *strictHandler) ListDeviceCertificates(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListDeviceCertificatesParams) {
+	var request ListDeviceCertificatesRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeviceCertificates(ctx, request.(ListDeviceCertificatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeviceCertificates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDeviceCertificatesResponseObject); ok {
+		if err := validResponse.VisitListDeviceCertificatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssueCertificate operation middleware
+func (sh *strictHandler) IssueCertificate(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request IssueCertificateRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	var body IssueCertificateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCertificate(ctx, request.(IssueCertificateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCertificate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssueCertificateResponseObject); ok {
+		if err := validResponse.VisitIssueCertificateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeCertificate operation middleware
+func (sh *strictHandler) RevokeCertificate(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, serial string) {
+	var request RevokeCertificateRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Serial = serial
+
+	var body RevokeCertificateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeCertificate(ctx, request.(RevokeCertificateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeCertificate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeCertificateResponseObject); ok {
+		if err := validResponse.VisitRevokeCertificateResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

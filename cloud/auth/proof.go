@@ -87,9 +87,9 @@ func certificateRefusal(err error) *Refusal {
 }
 
 // Holds tells whether the certificate that a login stood on is still good; a revocation between login and now found no session.
-func (s *Service) Holds(ctx context.Context, p authority.Proof) error {
+func (s *Service) Holds(ctx context.Context, p authority.Proof, product string) error {
 	if s.Authorities == nil || p.Serial == "" {
 		return nil
 	}
-	return s.Authorities.Holds(ctx, p)
+	return s.Authorities.Holds(ctx, p, product)
 }

@@ -235,7 +235,7 @@ func TestCertificate(t *testing.T) {
 	withPassword := noPassword
 	withPassword.Password = []byte("wrong")
 	revoked := h.issue(t, h.device)
-	if err := h.Authorities.Revoke(t.Context(), "", fmt.Sprintf("%X", revoked.SerialNumber), authority.KeyCompromise); err != nil {
+	if err := h.Authorities.Revoke(t.Context(), fmt.Sprintf("%X", revoked.SerialNumber), authority.KeyCompromise); err != nil {
 		t.Fatal(err)
 	}
 	_, stranger := selfMade(t, h.device.Identity.ClientID())
@@ -276,7 +276,7 @@ func TestCertificate(t *testing.T) {
 			}
 		})
 	}
-	if err := h.Authorities.Revoke(t.Context(), accepted.ID, "02", authority.Unspecified); err != nil {
+	if err := h.Authorities.RevokeForeign(t.Context(), h.product.SN, accepted.ID, "02", authority.Unspecified); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.reason(t, by(h.device, foreign)); got != RevokedCert {

@@ -39,12 +39,12 @@ func (b *Broker) cutOff(c registry.Change) {
 	}
 }
 
-// Revoke ends the sessions that stand on a certificate, or, without serial, on an authority for a product. It costs a walk over
-// this node's sessions.
+// Revoke ends the sessions that stand on a certificate, or, without serial, on any of an authority; only those of a product when
+// one is given. It costs a walk over this node's sessions.
 func (b *Broker) Revoke(authority, serial, product string) {
 	b.Presence.Each(func(s *presence.Session) bool {
 		p := s.Proof
-		if p.Authority == authority && (p.Serial == serial || serial == "" && s.Device.Identity.Product == product) {
+		if p.Authority == authority && (serial == "" || p.Serial == serial) && (product == "" || s.Device.Identity.Product == product) {
 			b.engine.Kick(identity(s), server.CauseKicked)
 		}
 		return true

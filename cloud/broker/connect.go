@@ -137,7 +137,8 @@ func (b *Broker) Attached(es *server.Session) {
 
 // recheck looks at the registry once more: a change between login and now found no session to cut off.
 func (b *Broker) recheck(ctx context.Context, s *presence.Session) {
-	if errors.Is(b.Auth.Holds(ctx, authority.Proof{Authority: s.Proof.Authority, Serial: s.Proof.Serial}), authority.ErrRevoked) {
+	proof := authority.Proof{Authority: s.Proof.Authority, Serial: s.Proof.Serial}
+	if errors.Is(b.Auth.Holds(ctx, proof, s.Device.Identity.Product), authority.ErrRevoked) {
 		b.engine.Kick(identity(s), server.CauseKicked)
 		return
 	}

@@ -97,7 +97,7 @@ func TestLoginByCertificate(t *testing.T) {
 	c := s.MustDial(t, brokertest.Login{Device: d.Identity, UserName: name + "|x509", Conn: dial(t, oldPair)})
 	away := s.MustDial(t, brokertest.Login{Device: other.Identity, UserName: other.Identity.Product + "|" + other.Identity.SN + "|x509", Conn: dial(t, otherPair)})
 	began := time.Now()
-	if err := s.Authorities.Revoke(t.Context(), "", old.Serial, authority.KeyCompromise); err != nil {
+	if err := s.Authorities.Revoke(t.Context(), old.Serial, authority.KeyCompromise); err != nil {
 		t.Fatal(err)
 	}
 	c.Ended()
@@ -110,7 +110,7 @@ func TestLoginByCertificate(t *testing.T) {
 	}
 	c = s.MustDial(t, brokertest.Login{Device: d.Identity, UserName: name + "|x509", Conn: dial(t, newPair)})
 	c.Quiet()
-	if err := s.Authorities.Revoke(t.Context(), "", renewed.Serial, authority.Superseded); err != nil {
+	if err := s.Authorities.Revoke(t.Context(), renewed.Serial, authority.Superseded); err != nil {
 		t.Fatal(err)
 	}
 	c.Ended()

@@ -249,7 +249,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
 	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Accounts: h.accounts, Shadows: h.shadows,
-		Things: h.things, Rules: h.rules, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, OIDC: h.oidc(), Info: h.info}, h.log.With("part", "api"))
+		Things: h.things, Rules: h.rules, CAs: h.authorities, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, OIDC: h.oidc(), Info: h.info}, h.log.With("part", "api"))
 	if err != nil {
 		return err
 	}

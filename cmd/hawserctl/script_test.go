@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HAWSER_HUB", "http://"+hub.HTTP)
 			env.Setenv("HAWSER_API_KEY", hub.Key)
 			env.Setenv("HTTPS", "https://"+hub.HTTPS)
+			env.Setenv("MQTTS_PORT", hub.MQTTS[strings.LastIndexByte(hub.MQTTS, ':')+1:])
 			env.Setenv("CA", hub.Data+"/tls/ca.pem")
 			return nil
 		},

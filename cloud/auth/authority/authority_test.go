@@ -88,10 +88,10 @@ func TestIssueRenewRevoke(t *testing.T) {
 		var heard []Revocation
 		a.Watch(func(r Revocation) { heard = append(heard, r) })
 		since := time.Now()
-		if err := a.Revoke(ctx, "", made.Serial, Superseded); err != nil {
+		if err := a.Revoke(ctx, made.Serial, Superseded); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Revoke(ctx, "", made.Serial, KeyCompromise); err != nil {
+		if err := a.Revoke(ctx, made.Serial, KeyCompromise); err != nil {
 			t.Errorf("a second time: %v", err)
 		}
 		if _, err := other.Verify(ctx, first, device.Product); !errors.Is(err, ErrRevoked) {
@@ -103,7 +103,7 @@ func TestIssueRenewRevoke(t *testing.T) {
 		if missed, err := other.Missed(ctx, since.Add(-time.Second)); err != nil || len(missed) != 1 || missed[0].Serial != made.Serial || heard[0] != missed[0] {
 			t.Errorf("missed %v, heard %v, %v", missed, heard, err)
 		}
-		if err := a.Revoke(ctx, "", "1234", Unspecified); !errors.Is(err, ErrNoCertificate) {
+		if err := a.Revoke(ctx, "1234", Unspecified); !errors.Is(err, ErrNoCertificate) {
 			t.Errorf("one that was never issued: %v", err)
 		}
 		checkCRL(t, a, other, own, made.Serial)

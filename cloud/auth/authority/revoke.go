@@ -59,7 +59,7 @@ func ParseReason(s string) (Reason, error) {
 type Revocation struct {
 	Authority string
 	Serial    string
-	Product   string // "" when Serial says it all
+	Product   string // "" when it is of the hub's own authority
 }
 
 // Watch has f called for every revocation, this node's and those that it was Told of. f must be quick.
@@ -81,56 +81,86 @@ func (a *Authorities) tell(r Revocation) {
 	}
 }
 
-// Revoke ends the life of a certificate; one that is revoked already stays so. Of another authority than the hub's own one may be
-// revoked that was never seen.
-func (a *Authorities) Revoke(ctx context.Context, authority, serial string, why Reason) error {
+// Certificate returns one that the hub's authority has issued.
+func (a *Authorities) Certificate(ctx context.Context, serial string) (*Certificate, error) {
 	own, err := a.Own(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if serial, err = parseSerial(serial); err != nil {
+		return nil, err
+	}
+	rows, err := a.db.Query(ctx, `SELECT `+certificateColumns+` FROM certificate WHERE authority = ? AND serial = ?`, own.ID, serial)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	list, err := scanCertificates(rows)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, ErrNoCertificate
+	}
+	return &list[0], nil
+}
+
+// parseSerial reads a serial number in hexadecimal, with or without colons, and gives it the form in which it is stored.
+func parseSerial(text string) (string, error) {
+	n, ok := new(big.Int).SetString(strings.ToLower(strings.ReplaceAll(text, ":", "")), 16)
+	if !ok || n.Sign() <= 0 || n.BitLen() > 20*8 {
+		return "", &ErrInvalid{"serial", "is no hexadecimal number of up to 20 bytes"}
+	}
+	return serialText(n), nil
+}
+
+// Revoke ends the life of a certificate that the hub has issued; one that is revoked already stays so.
+func (a *Authorities) Revoke(ctx context.Context, serial string, why Reason) error {
+	c, err := a.Certificate(ctx, serial)
 	if err != nil {
 		return err
 	}
-	if authority == "" {
-		authority = own.ID
-	}
-	n, ok := new(big.Int).SetString(strings.ToLower(strings.ReplaceAll(serial, ":", "")), 16)
-	if !ok || n.Sign() <= 0 || n.BitLen() > 20*8 {
-		return &ErrInvalid{"serial", "is no hexadecimal number of up to 20 bytes"}
-	}
-	serial, now := serialText(n), a.now().UnixMilli()
 	err = a.db.Update(ctx, func(tx *store.Tx) error {
-		res, err := tx.Exec(ctx, `UPDATE certificate SET revoked_at = ?, reason = ? WHERE authority = ? AND serial = ? AND revoked_at = 0`, now, int64(why), authority, serial)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n > 0 {
-			return err
-		}
-		return a.revokeUnseen(ctx, tx, authority, serial, why, authority == own.ID)
+		_, err := tx.Exec(ctx, `UPDATE certificate SET revoked_at = ?, reason = ? WHERE authority = ? AND serial = ? AND revoked_at = 0`,
+			a.now().UnixMilli(), int64(why), c.Authority, c.Serial)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("revoke certificate: %w", err)
 	}
-	a.tell(Revocation{Authority: authority, Serial: serial})
+	a.tell(Revocation{Authority: c.Authority, Serial: c.Serial})
 	return nil
 }
 
-// revokeUnseen is for a certificate that is no row that holds.
-func (a *Authorities) revokeUnseen(ctx context.Context, tx *store.Tx, authority, serial string, why Reason, own bool) error {
-	var n int
-	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM certificate WHERE authority = ? AND serial = ?`, authority, serial).Scan(&n); err != nil || n > 0 {
-		return err // it is revoked already
+// RevokeForeign has a product take a certificate no more that another authority has issued, seen or not. Other products that
+// accept the authority may belong to others, and are not concerned.
+func (a *Authorities) RevokeForeign(ctx context.Context, product, authority, serial string, why Reason) error {
+	serial, err := parseSerial(serial)
+	if err != nil {
+		return err
 	}
-	if own {
-		return ErrNoCertificate
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		var expires int64
+		err := tx.QueryRow(ctx, `SELECT a.expires_at FROM authority a JOIN authority_product p ON p.authority = a.id WHERE a.id = ? AND p.product = ?`, authority, product).
+			Scan(&expires)
+		if errors.Is(err, store.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO certificate (authority, serial, product, issued_at, expires_at, revoked_at, reason) VALUES (?, ?, ?, 0, ?, ?, ?)
+			ON CONFLICT (authority, serial) DO NOTHING`, foreignRow(authority, product), serial, product, expires, a.now().UnixMilli(), int64(why))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("revoke certificate: %w", err)
 	}
-	var expires int64
-	if err := tx.QueryRow(ctx, `SELECT expires_at FROM authority WHERE id = ?`, authority).Scan(&expires); err != nil {
-		return errors.Join(ErrNotFound, err)
-	}
-	now := a.now().UnixMilli()
-	_, err := tx.Exec(ctx, `INSERT INTO certificate (authority, serial, issued_at, expires_at, revoked_at, reason) VALUES (?, ?, 0, ?, ?, ?)`,
-		authority, serial, expires, now, int64(why))
-	return err
+	a.tell(Revocation{Authority: authority, Serial: serial, Product: product})
+	return nil
 }
+
+// foreignRow is the authority in the row of a certificate that a product does not take.
+func foreignRow(authority, product string) string { return authority + "/" + product }
 
 // Filter narrows a list of certificates.
 type Filter struct {
@@ -165,7 +195,7 @@ func (a *Authorities) Certificates(ctx context.Context, f Filter) (list []Certif
 	if f.Limit < 1 || f.Limit > 1000 {
 		f.Limit = 100
 	}
-	rows, err := a.db.Query(ctx, `SELECT authority, serial, device, product, sn, fingerprint, issued_at, expires_at, revoked_at, reason FROM certificate WHERE `+q+
+	rows, err := a.db.Query(ctx, `SELECT `+certificateColumns+` FROM certificate WHERE `+q+
 		` ORDER BY expires_at, serial LIMIT ?`, append(args, f.Limit+1)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list certificates: %w", err)
@@ -181,6 +211,8 @@ func (a *Authorities) Certificates(ctx context.Context, f Filter) (list []Certif
 	return list, next, nil
 }
 
+const certificateColumns = `authority, serial, device, product, sn, fingerprint, issued_at, expires_at, revoked_at, reason`
+
 func scanCertificates(rows *store.Rows) (list []Certificate, err error) {
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	for rows.Next() {
@@ -192,6 +224,7 @@ func scanCertificates(rows *store.Rows) (list []Certificate, err error) {
 		if err != nil {
 			return nil, err
 		}
+		c.Authority, _, _ = strings.Cut(c.Authority, "/")
 		c.Issued, c.Expires, c.Revoked, c.Reason = fromMillis(issued), fromMillis(expires), fromMillis(revoked), Reason(reason)
 		list = append(list, c)
 	}
@@ -200,15 +233,19 @@ func scanCertificates(rows *store.Rows) (list []Certificate, err error) {
 
 // Missed lists revocations since a moment, for nodes that may not have been told.
 func (a *Authorities) Missed(ctx context.Context, since time.Time) (list []Revocation, err error) {
-	rows, err := a.db.Query(ctx, `SELECT authority, serial FROM certificate WHERE revoked_at >= ?`, max(1, since.UnixMilli()))
+	rows, err := a.db.Query(ctx, `SELECT authority, serial, product FROM certificate WHERE revoked_at >= ?`, max(1, since.UnixMilli()))
 	if err != nil {
 		return nil, fmt.Errorf("list revocations: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	for rows.Next() {
 		var r Revocation
-		if err := rows.Scan(&r.Authority, &r.Serial); err != nil {
+		if err := rows.Scan(&r.Authority, &r.Serial, &r.Product); err != nil {
 			return nil, err
+		}
+		id, _, foreign := strings.Cut(r.Authority, "/")
+		if r.Authority = id; !foreign {
+			r.Product = ""
 		}
 		list = append(list, r)
 	}

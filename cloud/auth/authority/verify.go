@@ -39,7 +39,7 @@ func (a *Authorities) Verify(ctx context.Context, presented []*x509.Certificate,
 	for _, one := range append(accepted, more...) {
 		err := a.chain(presented, &one.Authority)
 		if err == nil {
-			return a.known(ctx, &one.Authority, serialText(presented[0].SerialNumber))
+			return a.known(ctx, &one.Authority, product, serialText(presented[0].SerialNumber))
 		}
 		if errors.Is(err, ErrExpired) {
 			why = err
@@ -80,16 +80,23 @@ func (a *Authorities) chain(presented []*x509.Certificate, to *Authority) error 
 }
 
 // Holds tells whether a certificate that was verified before is still not revoked.
-func (a *Authorities) Holds(ctx context.Context, p Proof) error {
-	_, err := a.known(ctx, &Authority{ID: p.Authority}, p.Serial)
+func (a *Authorities) Holds(ctx context.Context, p Proof, product string) error {
+	own, err := a.Own(ctx)
+	if err == nil {
+		_, err = a.known(ctx, &Authority{ID: p.Authority, Own: p.Authority == own.ID}, product, p.Serial)
+	}
 	return err
 }
 
 // known asks the store for a certificate each time: another node may have revoked it a moment ago.
-func (a *Authorities) known(ctx context.Context, by *Authority, serial string) (Proof, error) {
+func (a *Authorities) known(ctx context.Context, by *Authority, product, serial string) (Proof, error) {
 	p := Proof{Authority: by.ID, Serial: serial}
+	row := by.ID
+	if !by.Own {
+		row = foreignRow(by.ID, product)
+	}
 	var revoked int64
-	err := a.db.QueryRow(ctx, `SELECT device, revoked_at FROM certificate WHERE authority = ? AND serial = ?`, by.ID, serial).Scan(&p.DeviceID, &revoked)
+	err := a.db.QueryRow(ctx, `SELECT device, revoked_at FROM certificate WHERE authority = ? AND serial = ?`, row, serial).Scan(&p.DeviceID, &revoked)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) && !by.Own:
 		return p, nil

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hawser-iot/hawser/cloud/apiclient"
+	"github.com/hawser-iot/hawser/cloud/apitype"
+)
+
+func newCA(c *cli) *cobra.Command {
+	return group("ca", "CAs for devices' certificates: show, export, and those that products accept", `  hawserctl ca export > device-ca.pem
+  hawserctl ca add 70ly1tvowt696r15 acme.pem`,
+		newCAShow(c), newCAExport(c), newCAList(c), newCAAdd(c), newCARemove(c), newCARevoke(c))
+}
+
+func getCA(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+	return client.GetCA(ctx)
+}
+
+func newCAShow(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show",
+		Short:   "Show the hub's own CA for devices",
+		Example: "  hawserctl ca show",
+		Args:    exactArgs(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.show(cmd.Context(), getCA) },
+	}
+}
+
+func newCAExport(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "export",
+		Short:   "Write the certificate of the hub's own CA for devices (PEM) to standard output",
+		Example: "  hawserctl ca export > device-ca.pem",
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := c.do(cmd.Context(), getCA)
+			if err != nil {
+				return err
+			}
+			var ca apitype.CA
+			if err := json.Unmarshal(b, &ca); err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), ca.Certificate)
+			return err
+		},
+	}
+}
+
+func newCAList(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list PRODUCT",
+		Short: "List the CAs that a product accepts besides the hub's own, and the code for a proof",
+		Long: `List the CAs that a product accepts besides the hub's own, and the code for a proof.
+
+The code is what the common name of a certificate must be that a CA signs to prove
+that whoever adds it has its key: ca add --proof.`,
+		Example: "  hawserctl ca list 70ly1tvowt696r15",
+		Args:    exactArgs("PRODUCT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := c.do(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.ListProductCAs(ctx, args[0])
+			})
+			if err != nil {
+				return err
+			}
+			var list struct {
+				Items []json.RawMessage
+				Code  string
+			}
+			if err := json.Unmarshal(b, &list); err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "code for a proof: %s\n", list.Code); err != nil {
+				return err
+			}
+			return c.printList(list.Items, "id", "subject", "proven", "createdAt", "expiresAt")
+		},
+	}
+}
+
+func newCAAdd(c *cli) *cobra.Command {
+	var proof string
+	cmd := &cobra.Command{
+		Use:     "add PRODUCT FILE",
+		Short:   "Have a product accept a CA (PEM)",
+		Example: "  hawserctl ca add 70ly1tvowt696r15 acme.pem --proof proof.pem",
+		Args:    exactArgs("PRODUCT", "FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cert, err := c.readFile(args[1])
+			if err != nil {
+				return err
+			}
+			body := apitype.NewProductCA{Certificate: string(cert)}
+			if proof != "" {
+				b, err := c.readFile(proof)
+				if err != nil {
+					return err
+				}
+				body.Proof = string(b)
+			}
+			return c.show(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.AddProductCA(ctx, args[0], body)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&proof, "proof", "", "PEM file of a certificate that the CA has signed for the code of ca list")
+	return cmd
+}
+
+func newCARemove(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove PRODUCT ID",
+		Short:   "Have a product accept a CA no more; sessions that it vouched for end",
+		Example: "  hawserctl ca remove 70ly1tvowt696r15 5f3c…",
+		Args:    exactArgs("PRODUCT", "ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.RemoveProductCA(ctx, args[0], args[1])
+			})
+		},
+	}
+}
+
+func newCARevoke(c *cli) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "revoke PRODUCT ID SERIAL",
+		Short:   "Have a product take a certificate no more that another CA has issued",
+		Example: "  hawserctl ca revoke 70ly1tvowt696r15 5f3c… 4d:01:9a",
+		Args:    exactArgs("PRODUCT", "ID", "SERIAL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := apitype.ForeignRevocation{Serial: args[2], Reason: apitype.RevocationReason(reason)}
+			return c.show(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.RevokeForeignCertificate(ctx, args[0], args[1], body)
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+func reasonFlag(cmd *cobra.Command, reason *string) {
+	cmd.Flags().StringVar(reason, "reason", "unspecified", "unspecified, keyCompromise, affiliationChanged, superseded or cessationOfOperation")
+}
+
+// writeSecret makes a file that only its owner can read; one that is there already is not overwritten.
+func writeSecret(name, text string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

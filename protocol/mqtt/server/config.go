@@ -8,6 +8,8 @@ import (
 
 // Config bounds what connections may use. DefaultConfig has the defaults of the device protocol.
 type Config struct {
+	// Driver chooses how connections wait for bytes.
+	Driver Driver
 	// MaxPacket is the largest packet in bytes that is read; a larger one closes the connection.
 	MaxPacket int
 	// ConnectTimeout is the time from accepting a connection to CONNACK, TLS handshake included.

@@ -43,6 +43,12 @@ type conn struct {
 	expiryMax        uint32 // most seconds of session expiry, 0 = no bound
 	lastHeader       int    // length of the fixed header of the packet that was read last
 
+	driven bool          // idle, the connection needs no goroutine: its transport calls ready
+	begun  bool          // the handshake is over
+	served bool          // the owner was told
+	more   bool          // a read is worth trying: see readable
+	state  atomic.Uint32 // whether a goroutine is at work
+
 	lastRead atomic.Int64 // tick of the last byte read
 	silence  int64        // ticks without a byte that end the connection, 0 = none; set before CONNACK
 
@@ -80,22 +86,51 @@ type tryConn interface {
 	tryWrite(b []byte) (int, error)
 }
 
+// telling is a transport that calls ready when there may be bytes. Once c parks, fill does not wait but ends with errIdle.
+type telling interface {
+	tryConn
+	tell(c *conn)
+}
+
 func newConn(s *Server, nc net.Conn, transport string) *conn {
 	c := &conn{srv: s, nc: nc, transport: transport, window: s.cfg.Window, corked: true}
 	c.timed.what = c
 	if _, ok := nc.(*proxyConn); !ok { // else when its header is read
-		c.try = newTryConn(nc)
+		c.use(nc)
 	}
 	c.lastRead.Store(s.wheel.now.Load())
 	return c
 }
 
-// run is the connection's first goroutine: it shakes hands, and goes on in a fresh one, so that the deep stack of
+// use sets what nc can do beside net.Conn.
+func (c *conn) use(nc net.Conn) {
+	c.try = newTryConn(nc)
+	if t, ok := c.try.(telling); ok && c.srv.cfg.Driver == DriverAuto {
+		c.driven = true
+		t.tell(c)
+	}
+}
+
+// start has the connection served.
+func (c *conn) start() {
+	if c.driven {
+		c.srv.workers.run(c)
+		return
+	}
+	go c.run()
+}
+
+// run is a connection's first goroutine when it has one for its life: it shakes hands, and goes on in a fresh one, so that the deep stack of
 // a TLS handshake or an owner's login is not kept for the life of the connection.
 func (c *conn) run() {
 	err := c.handshake()
 	if err != nil {
 		c.end(err)
+		return
+	}
+	c.begun = true
+	if c.driven { // since a proxy's header was read
+		c.srv.workers.run(c)
 		return
 	}
 	go c.serve()
@@ -175,6 +210,7 @@ func (c *conn) closeTellingLocked(cause Cause, code packet.Code) {
 	if !c.partLocked(code) {
 		abort(c.nc)
 	}
+	c.ready()
 }
 
 // drain asks the connection's goroutine to stop reading, wait for acknowledgements in hand and end.
@@ -187,6 +223,10 @@ func (c *conn) drain() {
 	}
 	c.draining = true
 	c.signalLocked()
+	if c.driven {
+		c.ready()
+		return
+	}
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 

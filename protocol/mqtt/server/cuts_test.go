@@ -74,7 +74,7 @@ func row(tag uint64) server.Message {
 // device publishes numbered messages until each is acknowledged, cutting its connection now and then, and notes what comes down.
 type device struct {
 	t      *testing.T
-	ln     *server.MemListener
+	ln     dialer
 	id     string
 	up     int // messages to publish
 	acked  map[string]bool

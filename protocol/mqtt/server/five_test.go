@@ -46,9 +46,9 @@ func (b *plain) Publish(s *server.Session, p *server.Publish) {
 	p.Done(nil)
 }
 
-func startPlain(t testing.TB, cfg server.Config, w server.Welcome) (*plain, *server.MemListener) {
+func startPlain(t testing.TB, cfg server.Config, w server.Welcome) (*plain, dialer) {
 	b := &plain{welcome: w}
-	var ln *server.MemListener
+	var ln dialer
 	b.s, ln = start(t, cfg, b)
 	return b, ln
 }
@@ -66,7 +66,7 @@ func (c *client) hello5(p *packet.Connect) (present bool, code packet.Code, prop
 	return present, code, props
 }
 
-func login5(t testing.TB, ln *server.MemListener, id string, clean bool, props packet.Properties) (c *client, present bool) {
+func login5(t testing.TB, ln dialer, id string, clean bool, props packet.Properties) (c *client, present bool) {
 	t.Helper()
 	c = dial(t, ln)
 	present, code, _ := c.hello5(&packet.Connect{ClientID: []byte(id), Clean: clean, Properties: props})

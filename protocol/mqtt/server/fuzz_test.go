@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ func FuzzConnection(f *testing.F) {
 	s := server.New(server.Config{MaxPacket: 256 << 20, StoreTimeout: time.Second}, &owner{}, slog.New(slog.DiscardHandler))
 	ln := server.NewMemListener()
 	serve(f, s, ln, "mem")
+	f.Cleanup(func() { _ = s.Close(context.Background()) })
 	con := packet.AppendConnect(nil, &packet.Connect{Level: packet.V311, ClientID: []byte("fuzz"), Clean: true})
 	f.Fuzz(func(t *testing.T, b []byte, connect bool) {
 		if connect {
@@ -45,7 +47,7 @@ func FuzzConnection(f *testing.F) {
 }
 
 // feed gives b to a connection, waits for its end and returns how many bytes were allocated.
-func feed(t *testing.T, s *server.Server, ln *server.MemListener, b []byte) uint64 {
+func feed(t *testing.T, s *server.Server, ln dialer, b []byte) uint64 {
 	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

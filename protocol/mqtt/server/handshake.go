@@ -56,7 +56,7 @@ func (c *conn) unwrap(p *proxyConn) error {
 		return endWith(c.cause, nil)
 	}
 	c.nc, c.addr = p.Conn, p.addr
-	c.try = newTryConn(c.nc)
+	c.use(c.nc)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // served checks that an ordinary client is served while something else goes on.
-func served(t *testing.T, ln *server.MemListener) {
+func served(t *testing.T, ln dialer) {
 	t.Helper()
 	c, _ := login(t, ln, "ordinary", true)
 	c.subscribe(1, "a", 1)
@@ -35,6 +35,7 @@ func TestHalfOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = nc.Close() }() // and not when it is collected
 		if i%2 == 0 {
 			if _, err := nc.Write(con[:len(con)/2]); err != nil {
 				t.Fatal(err)

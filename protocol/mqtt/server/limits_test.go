@@ -71,7 +71,7 @@ func TestLongestKeepAlive(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	o := &owner{}
-	s, ln := start(t, server.Config{OutQueue: 10, WriteTimeout: 200 * time.Millisecond}, o)
+	s, ln := startMem(t, server.Config{OutQueue: 10, WriteTimeout: 200 * time.Millisecond}, o)
 	slow, _ := login(t, ln, "slow", false)
 	slow.subscribe(1, "#", 1)
 	fast, _ := login(t, ln, "fast", true)
@@ -270,7 +270,9 @@ func TestAcceptErrorsPass(t *testing.T) {
 func TestDrain(t *testing.T) {
 	taken := make(chan *server.Publish, 1)
 	o := &owner{publish: func(_ *server.Session, p *server.Publish) { taken <- p }}
-	s := server.New(server.DefaultConfig(), o, slog.New(slog.DiscardHandler))
+	cfg := server.DefaultConfig()
+	cfg.Driver = on.driver
+	s := server.New(cfg, o, slog.New(slog.DiscardHandler))
 	ln := server.NewMemListener()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), ln, "mem") }()
@@ -305,7 +307,7 @@ func TestDrain(t *testing.T) {
 func TestDrainTimeout(t *testing.T) {
 	taken := make(chan *server.Publish, 1)
 	o := &owner{publish: func(_ *server.Session, p *server.Publish) { taken <- p }}
-	s := server.New(server.Config{DrainTimeout: 50 * time.Millisecond}, o, slog.New(slog.DiscardHandler))
+	s := server.New(server.Config{Driver: on.driver, DrainTimeout: 50 * time.Millisecond}, o, slog.New(slog.DiscardHandler))
 	ln := server.NewMemListener()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), ln, "mem") }()

@@ -11,8 +11,11 @@ import (
 
 // Serve accepts connections from ln until ctx ends or the server is closed, then closes ln and returns nil. Connections
 // live on until Close. transport names the listener in Connect and logs: "tcp", "tls" (ln does the TLS), "mem".
-// A failing Accept (no file descriptors left, say) is logged, counted and tried again with growing pauses of up to one second.
+// TCP is taken over by Poll where there is one. A failing Accept (no file descriptors left, say) is logged, counted and tried again with growing pauses of up to one second.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, transport string) error {
+	if s.cfg.Driver == DriverAuto {
+		ln = Poll(ln)
+	}
 	if !s.track(ln) {
 		return ErrClosed
 	}
@@ -85,7 +88,7 @@ func (s *Server) serveConn(nc net.Conn, transport string) {
 	s.open.Add(1)
 	s.stats.accepted.Add(1)
 	s.wheel.add(&c.timed, s.wheel.after(s.cfg.ConnectTimeout))
-	go c.run()
+	c.start()
 }
 
 // Close stops accepting, stops reading, lets acknowledgements in hand finish for at most Config.DrainTimeout or
@@ -122,6 +125,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	<-ended
 	s.wheel.stop()
+	s.workers.close()
 	return err
 }
 

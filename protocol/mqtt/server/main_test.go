@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +20,34 @@ import (
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// way is a driver and a transport. The tests run on each, and must pass on all.
+type way struct {
+	driver server.Driver
+	tcp    bool
+}
+
+var ways = []way{{server.DriverAuto, false}, {server.DriverAuto, true}, {server.DriverGoroutine, false}, {server.DriverGoroutine, true}}
+
+// on is the way of this run.
+var on = ways[0]
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	once := flag.Lookup("test.bench").Value.String() != "" || flag.Lookup("test.fuzz").Value.String() != ""
+	for _, on = range ways {
+		if code := m.Run(); code != 0 {
+			fmt.Fprintf(os.Stderr, "failed with %+v\n", on)
+			os.Exit(code)
+		}
+		if once {
+			break
+		}
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
 // limit is how long a test waits for what must come.
 const limit = 5 * time.Second
@@ -103,11 +132,45 @@ func (o *owner) Disconnect(s *server.Session, why server.Cause) {
 	o.note("disconnect %s %s", s.Identity(), why)
 }
 
-// start runs a server with a memory listener until the test ends.
-func start(t testing.TB, cfg server.Config, o server.Owner) (*server.Server, *server.MemListener) {
+// dialer is a listener with a way to it.
+type dialer interface {
+	net.Listener
+	Dial() (net.Conn, error)
+}
+
+type tcpDialer struct{ net.Listener }
+
+func (d tcpDialer) Dial() (net.Conn, error) { return net.Dial("tcp", d.Addr().String()) }
+
+// transport opens a listener of this run's transport.
+func transport(t testing.TB) dialer {
 	t.Helper()
+	if !on.tcp {
+		return server.NewMemListener()
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tcpDialer{ln}
+}
+
+// start runs a server with a listener until the test ends.
+func start(t testing.TB, cfg server.Config, o server.Owner) (*server.Server, dialer) {
+	t.Helper()
+	return startOn(t, transport(t), cfg, o)
+}
+
+// startMem is start for tests that need the small buffers of a connection in memory.
+func startMem(t testing.TB, cfg server.Config, o server.Owner) (*server.Server, dialer) {
+	t.Helper()
+	return startOn(t, server.NewMemListener(), cfg, o)
+}
+
+func startOn(t testing.TB, ln dialer, cfg server.Config, o server.Owner) (*server.Server, dialer) {
+	t.Helper()
+	cfg.Driver = on.driver
 	s := server.New(cfg, o, slog.New(slog.DiscardHandler))
-	ln := server.NewMemListener()
 	serve(t, s, ln, "mem")
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -120,6 +183,9 @@ func start(t testing.TB, cfg server.Config, o server.Owner) (*server.Server, *se
 }
 
 func serve(t testing.TB, s *server.Server, ln net.Listener, transport string) {
+	if d, ok := ln.(tcpDialer); ok {
+		ln = d.Listener
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, ln, transport) }()
@@ -140,7 +206,7 @@ type client struct {
 	patience time.Duration
 }
 
-func dial(t testing.TB, ln *server.MemListener) *client {
+func dial(t testing.TB, ln dialer) *client {
 	t.Helper()
 	nc, err := ln.Dial()
 	if err != nil {
@@ -155,7 +221,7 @@ func newClient(t testing.TB, nc net.Conn) *client {
 }
 
 // login dials and connects; it returns the session-present flag.
-func login(t testing.TB, ln *server.MemListener, id string, clean bool) (*client, bool) {
+func login(t testing.TB, ln dialer, id string, clean bool) (*client, bool) {
 	t.Helper()
 	c := dial(t, ln)
 	return c, c.connect(&packet.Connect{ClientID: []byte(id), Clean: clean})

@@ -88,7 +88,17 @@ func (m *memConn) CloseWrite() error {
 	return nil
 }
 
-func (m *memConn) fill(c *conn) (int, error)      { return m.in.read(nil, c) }
+func (m *memConn) tell(c *conn) {
+	m.in.mu.Lock()
+	m.in.reader = c
+	m.in.mu.Unlock()
+}
+
+func (m *memConn) fill(c *conn) (int, error) {
+	c.readable() // what comes after the look is seen by the next one
+	return m.in.read(nil, c)
+}
+
 func (m *memConn) fillNow(c *conn) (int, error)   { return m.in.readNow(c) }
 func (m *memConn) tryWrite(b []byte) (int, error) { return m.out.tryWrite(b) }
 
@@ -99,9 +109,10 @@ type memPipe struct {
 	mu      sync.Mutex // guards the fields below
 	changed sync.Cond
 	buf     *outbuf
-	at      int  // bytes of buf already read
-	ended   bool // the writer closed
-	broken  bool // the reader closed
+	at      int   // bytes of buf already read
+	ended   bool  // the writer closed
+	broken  bool  // the reader closed
+	reader  *conn // to be told of bytes
 	readBy  memDeadline
 	writeBy memDeadline
 }
@@ -136,6 +147,9 @@ func (p *memPipe) read(b []byte, c *conn) (int, error) {
 		}
 		if c != nil {
 			c.dropIdleChunk()
+			if c.parks() {
+				return 0, errIdle
+			}
 		}
 		p.changed.Wait()
 	}
@@ -218,7 +232,7 @@ func (p *memPipe) appendLocked(b []byte) int {
 		p.at = 0
 	}
 	p.buf.b = append(p.buf.b, b[:n]...)
-	p.changed.Broadcast()
+	p.tellLocked()
 	return n
 }
 
@@ -235,7 +249,18 @@ func (p *memPipe) close(reader bool) {
 			d.timer.Stop()
 		}
 	}
+	p.tellLocked()
+	if reader {
+		p.reader = nil
+	}
+}
+
+// tellLocked wakes who waits on either side.
+func (p *memPipe) tellLocked() {
 	p.changed.Broadcast()
+	if p.reader != nil {
+		p.reader.ready()
+	}
 }
 
 func (p *memPipe) setDeadline(d *memDeadline, t time.Time) {

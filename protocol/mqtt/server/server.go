@@ -13,7 +13,7 @@
 //   - One connection an identity. A newer one takes over: Disconnect of the old is called before Attached of the new.
 //   - After a reconnect the messages in flight of a persistent session are sent again at once, in order, with DUP.
 //   - Every queue is bounded; what closes a connection, refuses a CONNECT or drops a message is counted by cause.
-//   - Costs follow events: an idle connection has one goroutine, no buffer and no timer of its own.
+//   - Costs follow events: an idle connection has no buffer, no timer of its own and, where the transport allows it, no goroutine.
 //
 // What it leaves to the owner: permissions, who gets a publish (Route and Send), retained messages (Retainer, RetainedStore),
 // durable queues (Message.Tag, Keeper). Subscriptions and messages in flight of a persistent session live in memory; the owner
@@ -38,17 +38,18 @@ var ErrClosed = errors.New("mqtt server: closed")
 
 // Server serves MQTT on any number of listeners for one Owner.
 type Server struct {
-	cfg    Config
-	owner  Owner
-	log    *slog.Logger
-	stats  counters
-	pools  pools
-	wheel  wheel
-	flush  flusher
-	start  time.Time
-	base   context.Context // ends when Close does; parent of what Owner.Connect gets
-	cancel context.CancelFunc
-	open   atomic.Int64 // connections
+	cfg     Config
+	owner   Owner
+	log     *slog.Logger
+	stats   counters
+	pools   pools
+	wheel   wheel
+	flush   flusher
+	workers workers
+	start   time.Time
+	base    context.Context // ends when Close does; parent of what Owner.Connect gets
+	cancel  context.CancelFunc
+	open    atomic.Int64 // connections
 
 	subs   trie.Tree[audience] // filters of Routed sessions, and shared subscriptions
 	shards [shardCount]shard

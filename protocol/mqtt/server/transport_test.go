@@ -66,7 +66,7 @@ type doors struct {
 	roots          *x509.CertPool
 	caFile         string
 	usersOf        *forwarder
-	mem            *server.MemListener
+	mem            dialer
 	serverSideCert tls.Certificate
 }
 

@@ -1,0 +1,104 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+)
+
+// Poll returns a listener on ln's socket whose connections need no goroutine while they are idle; closing it closes ln. It returns ln
+// itself where that is not possible. Serve does it by itself for TCP; for TLS it goes between the two: tls.NewListener(server.Poll(ln), config).
+func Poll(ln net.Listener) net.Listener {
+	if l, ok := ln.(*proxyListener); ok {
+		return &proxyListener{Listener: Poll(l.Listener), trusted: l.trusted, wait: l.wait}
+	}
+	t, ok := ln.(*net.TCPListener)
+	if !ok {
+		return ln
+	}
+	file, err := t.File()
+	if err != nil {
+		return ln
+	}
+	rc, err := file.SyscallConn()
+	if err == nil {
+		err = setOptions(rc)
+	}
+	var p *poller
+	if err == nil {
+		p, err = newPoller()
+	}
+	if err != nil {
+		_ = file.Close()
+		return ln
+	}
+	return &pollListener{ln: ln, file: file, rc: rc, p: p}
+}
+
+// pollListener accepts past the Go runtime, which would register each connection with its own poller.
+type pollListener struct {
+	ln   net.Listener
+	file *os.File
+	rc   syscall.RawConn
+	p    *poller
+}
+
+// setOptions sets what the net package sets on each connection; on Linux they have it from their listener.
+func setOptions(rc syscall.RawConn) (err error) {
+	failed := rc.Control(func(fd uintptr) {
+		for _, o := range [...]struct{ level, name, value int }{
+			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9},
+		} {
+			err = errors.Join(err, os.NewSyscallError("setsockopt", syscall.SetsockoptInt(int(fd), o.level, o.name, o.value)))
+		}
+	})
+	return errors.Join(failed, err)
+}
+
+// Accept waits for a connection and registers it.
+func (l *pollListener) Accept() (net.Conn, error) {
+	var fd int
+	var sa syscall.Sockaddr
+	var err error
+	closed := l.rc.Read(func(ln uintptr) bool {
+		for {
+			fd, sa, err = syscall.Accept4(int(ln), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+			if !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.ECONNABORTED) {
+				return !errors.Is(err, syscall.EAGAIN)
+			}
+		}
+	})
+	switch {
+	case closed != nil:
+		return nil, l.failed(net.ErrClosed)
+	case err != nil:
+		return nil, l.failed(os.NewSyscallError("accept4", err))
+	}
+	s := &sock{fd: fd, p: l.p, peer: newPeer(sa)}
+	if err := l.p.add(s); err != nil {
+		_ = syscall.Close(fd)
+		return nil, l.failed(err)
+	}
+	return s, nil
+}
+
+func (l *pollListener) failed(err error) error {
+	return &net.OpError{Op: "accept", Net: "tcp", Addr: l.ln.Addr(), Err: err}
+}
+
+// Close ends Accept; connections live on.
+func (l *pollListener) Close() error {
+	if err := l.file.Close(); err != nil {
+		return net.ErrClosed
+	}
+	l.p.leave()
+	return l.ln.Close()
+}
+
+// Addr is the listener's address.
+func (l *pollListener) Addr() net.Addr { return l.ln.Addr() }

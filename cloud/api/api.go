@@ -29,19 +29,26 @@ type Config struct {
 	MaxBody int64
 	// MaxImport is the same for a file to import, which is stored as it comes in.
 	MaxImport int64
+	// Rate is how many requests a second a caller may make in the long run, on each node, and Burst how many at once. A Rate
+	// of 0 is no limit.
+	Rate  float64
+	Burst int
 	// Heartbeat is how often an idle event stream says that it lives. Proxies give up after 30 s or more.
 	Heartbeat time.Duration
 }
 
 // DefaultConfig takes bodies of 4 MiB, which 10,000 deviceSNs of 64 characters fit in, and beats every 15 s.
 func DefaultConfig() Config {
-	return Config{MaxBody: 4 << 20, MaxImport: 256 << 20, Heartbeat: 15 * time.Second}
+	return Config{MaxBody: 4 << 20, MaxImport: 256 << 20, Rate: 200, Burst: 1000, Heartbeat: 15 * time.Second}
 }
 
 // Validate names the field that is wrong.
 func (c Config) Validate() error {
 	if c.MaxBody < 1024 {
 		return fmt.Errorf("api: max_body %d: must be at least 1024 bytes", c.MaxBody)
+	}
+	if c.Rate < 0 || c.Rate > 0 && c.Burst < 1 {
+		return fmt.Errorf("api: rate %v, burst %d: must not be negative, and the burst at least 1", c.Rate, c.Burst)
 	}
 	if c.Heartbeat < time.Second {
 		return fmt.Errorf("api: heartbeat %v: must be at least 1s", c.Heartbeat)
@@ -52,8 +59,10 @@ func (c Config) Validate() error {
 // server implements the generated interface; each file holds one tag's operations.
 type server struct {
 	Services
-	cfg Config
-	log *slog.Logger
+	cfg     Config
+	log     *slog.Logger
+	limiter *limiter
+	metrics *metrics
 }
 
 var _ apitype.StrictServerInterface = (*server)(nil)
@@ -65,7 +74,7 @@ func New(cfg Config, services Services, log *slog.Logger) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Services: services, cfg: cfg, log: log}
+	s := &server{Services: services, cfg: cfg, log: log, limiter: newLimiter(cfg.Rate, cfg.Burst), metrics: newMetrics(services.Metrics)}
 	mux := &guarded{ServeMux: http.NewServeMux(), s: s, ops: ops, bare: map[string]http.HandlerFunc{}}
 	s.routes(mux)
 	if len(mux.missing) > 0 {

@@ -86,7 +86,7 @@ func (s *server) UpdateDevice(ctx context.Context, r apitype.UpdateDeviceRequest
 		return nil, err
 	}
 	d, err := s.Devices.UpdateDevice(ctx, ident.Device{Product: r.ProductSN, SN: r.DeviceSN},
-		registry.DeviceUpdate{Name: r.Body.Name, Description: r.Body.Description})
+		registry.DeviceUpdate{Name: r.Body.Name, Description: r.Body.Description, IfRevision: ifRevision(ctx)})
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func devicesOf(ctx context.Context, list []*registry.Device) []apitype.Device {
 
 func deviceOf(ctx context.Context, d *registry.Device) apitype.Device {
 	out := apitype.Device{ProductSN: d.Identity.Product, DeviceSN: d.Identity.SN, Name: d.Name, Description: d.Description,
-		State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: stored(d.Activated),
+		Revision: d.Revision, State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: stored(d.Activated),
 		OnlineAt: stored(d.OnlineAt), OfflineAt: stored(d.OfflineAt), LastSeen: stored(d.LastSeen)}
 	if seesSecrets(ctx, d.Identity.Product) {
 		out.DeviceSecret = d.Secret.Reveal()

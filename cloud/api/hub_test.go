@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,11 +34,19 @@ type testHub struct {
 // start runs a hub until the test ends.
 func start(t *testing.T) *testHub {
 	t.Helper()
+	return startWith(t, nil)
+}
+
+// startWith is start with some of the hub's flags.
+func startWith(t *testing.T, flags map[string]string) *testHub {
+	t.Helper()
 	dir := t.TempDir()
 	keyFile := filepath.Join(dir, "key")
-	cfg, _, err := hub.Load("", func(string) (string, bool) { return "", false }, map[string]string{
+	all := map[string]string{
 		"data": filepath.Join(dir, "data"), "mqtt-addr": "127.0.0.1:0", "mqtts-addr": "off", "http-addr": "127.0.0.1:0", "https-addr": "off",
-		"bootstrap-key-file": keyFile, "durability": "process", "max-body": "100000"})
+		"bootstrap-key-file": keyFile, "durability": "process", "max-body": "100000"}
+	maps.Copy(all, flags)
+	cfg, _, err := hub.Load("", func(string) (string, bool) { return "", false }, all)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,18 @@ func (g *guarded) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 	if op.audited {
 		handler = g.audit(op, handler)
 	}
+	change := !strings.HasPrefix(pattern, http.MethodGet+" ")
+	switch {
+	case change && !op.open:
+		// An answer that is repeated is no second change: it is not in the audit log, nor held to a condition again.
+		handler = g.s.idempotent(op, g.conditional(op, handler))
+	case !change && op.json:
+		handler = g.s.tagged(handler)
+	}
+	handler = g.s.bounded(op, handler)
+	if !op.open {
+		handler = g.s.limited(handler)
+	}
 	g.ServeMux.HandleFunc(pattern, g.s.guard(op, handler))
 }
 

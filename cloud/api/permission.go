@@ -24,6 +24,10 @@ type operation struct {
 	filtered bool
 	// long is an answer that goes on: it ends when the caller's right does.
 	long bool
+	// upload takes a file, which is stored as it comes in.
+	upload bool
+	// json is an answer that is JSON.
+	json bool
 	// audited is a change; object is the route that shows what it changes, "" when that is known only afterwards, and made the
 	// name of the member of the answer that says what was made.
 	audited      bool
@@ -73,7 +77,10 @@ func operationOf(node *yaml.Node) (operation, error) {
 		Scope      string                 `yaml:"x-scope"`
 		Products   string                 `yaml:"x-products"`
 		Security   *[]map[string][]string `yaml:"security"`
-		Responses  map[string]struct {
+		Body       struct {
+			Content map[string]yaml.Node `yaml:"content"`
+		} `yaml:"requestBody"`
+		Responses map[string]struct {
 			Content map[string]yaml.Node `yaml:"content"`
 		} `yaml:"responses"`
 	}
@@ -82,6 +89,8 @@ func operationOf(node *yaml.Node) (operation, error) {
 	}
 	op := operation{id: o.ID, open: o.Security != nil && len(*o.Security) == 0, hub: o.Scope == scopeHub, filtered: o.Products == filtered}
 	_, op.long = o.Responses["200"].Content["text/event-stream"]
+	_, op.json = o.Responses["200"].Content["application/json"]
+	_, op.upload = o.Body.Content["text/csv"]
 	switch {
 	case o.Scope != "" && !op.hub:
 		return op, fmt.Errorf("x-scope: there is no scope %q", o.Scope)

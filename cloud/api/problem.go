@@ -15,6 +15,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/fleet"
+	"github.com/hawser-iot/hawser/cloud/idempotency"
 	"github.com/hawser-iot/hawser/cloud/job"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/rules"
@@ -86,7 +87,11 @@ var problems = []struct {
 	{thingmodel.ErrTimeout, problem{status: http.StatusGatewayTimeout, code: "device_timeout", detail: "the device did not answer in time; it may have done what it was asked for", retCode: message.CodeCommandTimeout}},
 	{thingmodel.ErrTooLargeForDevice, problem{status: http.StatusUnprocessableEntity, code: "too_large_for_device", detail: "the message is too large for the device"}},
 	{rules.ErrNotFound, problem{status: http.StatusNotFound, code: "rule_not_found"}},
+	{rules.ErrRevision, problem{status: http.StatusPreconditionFailed, code: "revision_mismatch"}},
 	{rules.ErrExists, problem{status: http.StatusConflict, code: "rule_exists"}},
+	{idempotency.ErrInHand, problem{status: http.StatusConflict, code: "request_in_hand"}},
+	{idempotency.ErrOther, problem{status: http.StatusUnprocessableEntity, code: "idempotency_key_reused"}},
+	{idempotency.ErrTooMany, problem{status: http.StatusTooManyRequests, code: "too_many_idempotency_keys"}},
 	{job.ErrNotFound, problem{status: http.StatusNotFound, code: "job_not_found"}},
 	{job.ErrNotFinished, problem{status: http.StatusConflict, code: "job_not_finished"}},
 	{job.ErrFinished, problem{status: http.StatusConflict, code: "job_finished"}},
@@ -168,7 +173,7 @@ func invalidOf(err error) (problem, bool) {
 }
 
 // packages are the prefixes that our errors begin with; they mean nothing to a reader of the API.
-var packages = strings.NewReplacer("registry: ", "", "job: ", "", "authority: ", "", "account: ", "", "downlink: ", "", "shadow: ", "", "thingmodel: ", "",
+var packages = strings.NewReplacer("registry: ", "", "job: ", "", "idempotency: ", "", "authority: ", "", "account: ", "", "downlink: ", "", "shadow: ", "", "thingmodel: ", "",
 	"rules: ", "", "rulesql: ", "", "thing: ", "", "topic: ", "", "ident: ", "", "shadowdoc: ", "", "codec: ", "")
 
 func plain(text string) string { return packages.Replace(text) }
@@ -199,6 +204,10 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (s *server) badRequest(w http.ResponseWriter, r *http.Request, err error) {
 	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		s.write(w, r, problem{status: http.StatusRequestEntityTooLarge, code: "too_large", detail: fmt.Sprintf("the body is longer than %d bytes", e.Limit)})
+		return
+	}
+	if p, ok := errors.AsType[problem](err); ok {
+		s.write(w, r, p)
 		return
 	}
 	p := problem{status: http.StatusBadRequest, code: "invalid", detail: err.Error()}

@@ -79,7 +79,7 @@ func (s *server) GetProduct(ctx context.Context, r apitype.GetProductRequestObje
 func (s *server) UpdateProduct(ctx context.Context, r apitype.UpdateProductRequestObject) (apitype.UpdateProductResponseObject, error) {
 	b := r.Body
 	p, err := s.Products.UpdateProduct(ctx, r.ProductSN, registry.ProductUpdate{Name: b.Name, Description: b.Description,
-		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, Shadow: b.Shadow, Published: b.Published})
+		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, Shadow: b.Shadow, Published: b.Published, IfRevision: ifRevision(ctx)})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s *server) DeleteProduct(ctx context.Context, r apitype.DeleteProductReque
 func productOf(ctx context.Context, p *registry.Product) apitype.Product {
 	out := apitype.Product{ProductSN: p.SN, Name: p.Name, Description: p.Description, Kind: apitype.ProductKind(p.Kind),
 		DynamicRegister: p.DynamicRegister, PreRegister: p.PreRegister, Shadow: p.Shadow, Published: p.Published,
-		CreatedAt: p.Created, UpdatedAt: p.Updated}
+		Revision: p.Revision, CreatedAt: p.Created, UpdatedAt: p.Updated}
 	if seesSecrets(ctx, p.SN) {
 		out.ProductSecret = p.Secret.Reveal()
 	}

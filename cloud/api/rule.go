@@ -19,7 +19,6 @@ type Rules interface {
 	Get(ctx context.Context, id int64) (*rules.Rule, error)
 	Create(ctx context.Context, n rules.NewRule) (*rules.Rule, error)
 	Update(ctx context.Context, id int64, c rules.Change) (*rules.Rule, error)
-	SetEnabled(ctx context.Context, id int64, enabled bool) (*rules.Rule, error)
 	Delete(ctx context.Context, id int64) error
 	Stats(id int64) (rules.Stats, error)
 }
@@ -86,7 +85,8 @@ func (s *server) UpdateRule(ctx context.Context, r apitype.UpdateRuleRequestObje
 		return nil, err
 	}
 	b := r.Body
-	rule, err := s.Rules.Update(ctx, id, rules.Change{Name: &b.Name, Description: &b.Description, SQL: &b.SQL, Enabled: &b.Enabled, Actions: &actions})
+	rule, err := s.Rules.Update(ctx, id, rules.Change{Name: &b.Name, Description: &b.Description, SQL: &b.SQL, Enabled: &b.Enabled, Actions: &actions,
+		IfRevision: ifRevision(ctx)})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (s *server) setRule(ctx context.Context, text string, enabled bool) (apityp
 	if err != nil {
 		return apitype.Rule{}, err
 	}
-	rule, err := s.Rules.SetEnabled(ctx, id, enabled)
+	rule, err := s.Rules.Update(ctx, id, rules.Change{Enabled: &enabled, IfRevision: ifRevision(ctx)})
 	if err != nil {
 		return apitype.Rule{}, err
 	}
@@ -156,7 +156,7 @@ func ruleID(text string) (int64, error) {
 // ruleOf puts each action's configuration beside its id and kind.
 func ruleOf(r *rules.Rule) (apitype.Rule, error) {
 	out := apitype.Rule{ID: strconv.FormatInt(r.ID, 10), Name: r.Name, Description: r.Description, SQL: r.SQL, Enabled: r.Enabled,
-		Actions: make([]apitype.RuleAction, len(r.Actions)), CreatedAt: r.Created, UpdatedAt: r.Updated}
+		Actions: make([]apitype.RuleAction, len(r.Actions)), Revision: r.Revision, CreatedAt: r.Created, UpdatedAt: r.Updated}
 	for i, a := range r.Actions {
 		head, err := json.Marshal(struct {
 			ID   string `json:"id"`

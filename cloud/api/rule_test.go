@@ -3,6 +3,8 @@ package api
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/hawser-iot/hawser/cloud/apitype"
@@ -56,19 +58,41 @@ func FuzzPublishTopic(f *testing.F) {
 }
 
 func TestIfMatch(t *testing.T) {
-	for header, want := range map[string]int64{`"0"`: 0, `"42"`: 42, ` "42" `: 42} {
-		if got, err := ifMatch(&header); err != nil || got == nil || *got != want {
-			t.Errorf("%s: got %v, %v", header, got, err)
+	for header, want := range map[string]int64{`"0"`: 0, `"42"`: 42, ` "42" `: 42, `"7-a1b2"`: 7} {
+		if got, any, ok := parseIfMatch(header); !ok || any || got != want {
+			t.Errorf("%s: got %v, %v, %v", header, got, any, ok)
 		}
 	}
 	for _, header := range []string{"", "*"} {
-		if got, err := ifMatch(&header); err != nil || got != nil {
-			t.Errorf("%q: got %v, %v, want no condition", header, got, err)
+		if _, any, ok := parseIfMatch(header); !ok || !any {
+			t.Errorf("%q: want no condition", header)
 		}
 	}
-	for _, header := range []string{"42", `"042"`, `W/"42"`, `"4","5"`, `"x"`, `""42""`} {
-		if _, err := ifMatch(&header); err == nil {
+	for _, header := range []string{"42", `"042"`, `W/"42"`, `"4","5"`, `"x"`, `""42""`, `"`, `""`, `"-1"`, `"7 8"`} {
+		if _, _, ok := parseIfMatch(header); ok {
 			t.Errorf("%s was taken", header)
 		}
 	}
+}
+
+// FuzzHeaders holds that what is taken of a condition is what an answer could have said.
+func FuzzHeaders(f *testing.F) {
+	for _, s := range []string{`"7"`, `"7-0a1b"`, `*`, `W/"x", "y"`, `"99999999999999999999"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		revision, any, ok := parseIfMatch(s)
+		if ok && !any && !strings.HasPrefix(strings.TrimSpace(s), `"`+strconv.FormatInt(revision, 10)) {
+			t.Errorf("%q is read as %d", s, revision)
+		}
+		if matchesAny(s, `"tag"`) && !strings.Contains(s, `"tag"`) && strings.TrimSpace(s) != "*" {
+			t.Errorf("%q lists the tag", s)
+		}
+		if goodKey(s) && (len(s) > maxKey || strings.ContainsAny(s, "\r\n\x00")) {
+			t.Errorf("%q is taken as a key", s)
+		}
+		if cursor, err := numberCursor(&s); err == nil && cursor < 0 {
+			t.Errorf("cursor %q is read as %d", s, cursor)
+		}
+	})
 }

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 )
@@ -31,6 +33,8 @@ type Services struct {
 	CAs      CAs
 	Feed     Feed
 	Jobs     Jobs
+	Answers  Answers
+	Metrics  prometheus.Registerer // may be nil
 	// OIDC is the identity provider that users may log in through; nil for none.
 	OIDC OIDC
 	// Info says what this hub is.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -40,11 +39,7 @@ func (s *server) UpdateShadow(ctx context.Context, r apitype.UpdateShadowRequest
 	if desired == nil {
 		return nil, invalid("state.desired", "state.desired: is missing")
 	}
-	revision, err := ifMatch(r.Params.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.Shadows.Desire(ctx, dev, desired, revision)
+	d, err := s.Shadows.Desire(ctx, dev, desired, ifRevision(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +51,6 @@ func (s *server) UpdateShadow(ctx context.Context, r apitype.UpdateShadowRequest
 }
 
 func etag(revision int64) string { return strconv.Quote(strconv.FormatInt(revision, 10)) }
-
-// ifMatch reads one ETag of ours; absent and * are no condition.
-func ifMatch(header *string) (*int64, error) {
-	if header == nil || *header == "" || *header == "*" {
-		return nil, nil
-	}
-	text := strings.TrimSpace(*header)
-	revision, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
-	if err != nil || etag(revision) != text {
-		return nil, invalid("If-Match", "If-Match: must be one ETag as GET of the shadow gave it")
-	}
-	return &revision, nil
-}
 
 // shadowOf rewrites the document's own form with the API's names. Values stay as they are.
 func shadowOf(dev ident.Device, d *shadowdoc.Document) (apitype.Shadow, error) {

@@ -533,13 +533,16 @@ type Device struct {
 	DeviceSN    string    `json:"deviceSN"`
 
 	// DeviceSecret Absent for a viewer.
-	DeviceSecret string      `json:"deviceSecret,omitempty,omitzero"`
-	LastSeen     time.Time   `json:"lastSeen,omitempty,omitzero"`
-	Name         string      `json:"name"`
-	OfflineAt    time.Time   `json:"offlineAt,omitempty,omitzero"`
-	OnlineAt     time.Time   `json:"onlineAt,omitempty,omitzero"`
-	ProductSN    string      `json:"productSN"`
-	State        DeviceState `json:"state"`
+	DeviceSecret string    `json:"deviceSecret,omitempty,omitzero"`
+	LastSeen     time.Time `json:"lastSeen,omitempty,omitzero"`
+	Name         string    `json:"name"`
+	OfflineAt    time.Time `json:"offlineAt,omitempty,omitzero"`
+	OnlineAt     time.Time `json:"onlineAt,omitempty,omitzero"`
+	ProductSN    string    `json:"productSN"`
+
+	// Revision Rises with every change, not when the device comes or goes.
+	Revision int64       `json:"revision,omitempty,omitzero"`
+	State    DeviceState `json:"state"`
 }
 
 // DeviceBulk defines model for DeviceBulk.
@@ -953,6 +956,9 @@ type Product struct {
 	// Published A published product is frozen.
 	Published bool `json:"published"`
 
+	// Revision Rises with every change.
+	Revision int64 `json:"revision,omitempty,omitzero"`
+
 	// Shadow Devices have shadows.
 	Shadow    bool      `json:"shadow"`
 	UpdatedAt time.Time `json:"updatedAt"`
@@ -1102,8 +1108,11 @@ type Rule struct {
 	Enabled     bool         `json:"enabled"`
 	ID          string       `json:"id"`
 	Name        string       `json:"name"`
-	SQL         string       `json:"sql"`
-	UpdatedAt   time.Time    `json:"updatedAt"`
+
+	// Revision Rises with every change.
+	Revision  int64     `json:"revision,omitempty,omitzero"`
+	SQL       string    `json:"sql"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // RuleAction What is done with each result; `kind` says which of the other members there are. `http`: each result is POSTed to

@@ -67,6 +67,8 @@ type Config struct {
 	PublishRate      int // messages a second
 	PublishByteRate  int // bytes a second
 	MaxBody          int // bytes of a request to the API
+	APIRate          int // requests a second to the API that a caller may make; 0 is no limit
+	APIBurst         int // … and how many at once
 
 	// RuleHTTPAllowPrivate lets the http action of rules reach loopback and link-local addresses. Off by default: whoever
 	// may make rules could otherwise reach what only this machine can.
@@ -111,6 +113,8 @@ func DefaultConfig() Config {
 		PublishRate:      30,
 		PublishByteRate:  1 << 20,
 		MaxBody:          int(api.DefaultConfig().MaxBody),
+		APIRate:          int(api.DefaultConfig().Rate),
+		APIBurst:         api.DefaultConfig().Burst,
 		SessionIdle:      accounts.SessionIdle,
 		SessionLife:      accounts.SessionLife,
 		AuditAge:         accounts.AuditAge,
@@ -197,6 +201,8 @@ func (c *Config) validateLimits() error {
 		{"publish-rate", c.PublishRate, 0, 1_000_000},
 		{"publish-byte-rate", c.PublishByteRate, 0, 1 << 30},
 		{"max-body", c.MaxBody, 1024, 64 << 20},
+		{"api-rate", c.APIRate, 0, 1_000_000},
+		{"api-burst", c.APIBurst, 1, 1_000_000},
 	} {
 		if l.v < l.least || l.v > l.max {
 			return fmt.Errorf("--%s %d: must be %d to %d", l.flag, l.v, l.least, l.max)

@@ -37,6 +37,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/fleet"
+	"github.com/hawser-iot/hawser/cloud/idempotency"
 	"github.com/hawser-iot/hawser/cloud/ingress"
 	"github.com/hawser-iot/hawser/cloud/job"
 	"github.com/hawser-iot/hawser/cloud/keyring"
@@ -90,6 +91,7 @@ type Hub struct {
 	things   *thingmodel.Things
 	broker   *broker.Broker
 	jobs     *job.Jobs
+	answers  *idempotency.Answers
 
 	// Who may connect.
 	tls         *tlsWatch
@@ -191,6 +193,7 @@ func (h *Hub) openPaths(ctx context.Context) (err error) {
 	births := provision.New(provision.DefaultConfig(), provision.Deps{Store: h.db, Registry: h.registry, Presence: h.presence,
 		Downlink: h.downlink, Log: h.log.With("part", "provision"), Metrics: h.metrics})
 
+	h.answers = idempotency.New(idempotency.DefaultConfig(), h.db)
 	work := job.DefaultConfig()
 	work.Node = h.node()
 	h.jobs = job.New(work, job.Deps{Store: h.db, Kinds: fleet.New(h.db, h.registry).Kinds(), Log: h.log.With("part", "jobs"), Metrics: h.metrics})
@@ -248,8 +251,9 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	h.trust = &trust{node: h.node(), bus: h.bus, authorities: h.authorities, broker: h.broker, log: h.log.With("part", "trust")}
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
+	apiConfig.Rate, apiConfig.Burst = float64(h.cfg.APIRate), h.cfg.APIBurst
 	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Accounts: h.accounts, Shadows: h.shadows,
-		Things: h.things, Rules: h.rules, CAs: h.authorities, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, OIDC: h.oidc(), Info: h.info}, h.log.With("part", "api"))
+		Things: h.things, Rules: h.rules, CAs: h.authorities, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, Answers: h.answers, Metrics: h.metrics, OIDC: h.oidc(), Info: h.info}, h.log.With("part", "api"))
 	if err != nil {
 		return err
 	}

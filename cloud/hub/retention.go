@@ -26,6 +26,7 @@ type keeper struct {
 func (h *Hub) retention() *retention {
 	return &retention{log: h.log.With("part", "retention"), keepers: []keeper{
 		{"jobs", h.jobs.Trim},
+		{"kept answers", h.answers.Trim},
 	}}
 }
 

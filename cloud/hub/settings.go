@@ -108,6 +108,8 @@ func (c *Config) Settings() []Setting {
 		{Flag: "max-subscriptions", Usage: "topic filters a session", field: &c.MaxSubscriptions},
 		{Flag: "publish-rate", Usage: "messages a second that a connection may publish; 0 is no limit", field: &c.PublishRate},
 		{Flag: "publish-byte-rate", Usage: "bytes a second that a connection may publish; 0 is no limit", field: &c.PublishByteRate},
+		{Flag: "api-rate", Usage: "requests a second that a caller may make of the API; 0 is no limit", field: &c.APIRate},
+		{Flag: "api-burst", Usage: "requests that a caller may make at once", field: &c.APIBurst},
 		{Flag: "max-body", Usage: "largest body of an API request in bytes", field: &c.MaxBody},
 		{Flag: "rule-http-allow-private", Usage: "let rules POST to loopback and link-local addresses", field: &c.RuleHTTPAllowPrivate},
 		{Flag: "pprof-addr", Usage: "loopback address for Go's profiles, /debug/pprof/", field: &c.PprofAddr},

@@ -15,14 +15,15 @@ import (
 func (r *Rules) Create(ctx context.Context, n NewRule) (*Rule, error) {
 	now := r.now().UTC().Truncate(time.Millisecond)
 	rule := Rule{ID: int64(r.Deps.IDs.Next()), Name: n.Name, Description: n.Description, SQL: n.SQL, Enabled: n.Enabled,
-		Actions: slices.Clone(n.Actions), Created: now, Updated: now}
+		Revision: 1,
+		Actions:  slices.Clone(n.Actions), Created: now, Updated: now}
 	for i := range rule.Actions {
 		rule.Actions[i].ID = int64(r.Deps.IDs.Next())
 	}
-	return r.replace(ctx, rule, nil, func(tx *store.Tx) error {
+	return r.replace(ctx, rule, nil, func(tx *store.Tx) (int64, error) {
 		_, err := tx.Exec(ctx, `INSERT INTO rule (id, name, description, sql, enabled, dialect, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 			rule.ID, rule.Name, rule.Description, rule.SQL, rule.Enabled, dialect, now.UnixMilli(), now.UnixMilli())
-		return err
+		return rule.Revision, err
 	})
 }
 
@@ -48,11 +49,25 @@ func (r *Rules) Update(ctx context.Context, id int64, c Change) (*Rule, error) {
 			}
 		}
 	}
-	return r.replaceLocked(ctx, rule, old, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE rule SET name = ?, description = ?, sql = ?, enabled = ?, updated_at = ? WHERE id = ?`,
-			rule.Name, rule.Description, rule.SQL, rule.Enabled, rule.Updated.UnixMilli(), id)
-		return err
-	})
+	return r.replaceLocked(ctx, rule, old, func(tx *store.Tx) (int64, error) { return write(ctx, tx, &rule, c.IfRevision) })
+}
+
+// write stores a changed rule, if it still has the revision that its caller has seen, and returns its new one.
+func write(ctx context.Context, tx *store.Tx, rule *Rule, ifRevision *int64) (revision int64, err error) {
+	if _, err := tx.Exec(ctx, `UPDATE rule SET name = ?, description = ?, sql = ?, enabled = ?, updated_at = ?, revision = revision + 1 WHERE id = ?`,
+		rule.Name, rule.Description, rule.SQL, rule.Enabled, rule.Updated.UnixMilli(), rule.ID); err != nil {
+		return 0, err
+	}
+	err = tx.QueryRow(ctx, `SELECT revision FROM rule WHERE id = ?`, rule.ID).Scan(&revision)
+	switch {
+	case errors.Is(err, store.ErrNoRows):
+		return 0, ErrNotFound // another node has deleted it
+	case err != nil:
+		return 0, err
+	case ifRevision != nil && *ifRevision != revision-1:
+		return 0, fmt.Errorf("%w: it is %d, not %d", ErrRevision, revision-1, *ifRevision)
+	}
+	return revision, nil
 }
 
 // assign sets dst unless v is nil.
@@ -67,14 +82,14 @@ func (r *Rules) SetEnabled(ctx context.Context, id int64, enabled bool) (*Rule, 
 	return r.Update(ctx, id, Change{Enabled: &enabled})
 }
 
-func (r *Rules) replace(ctx context.Context, rule Rule, old *compiled, write func(*store.Tx) error) (*Rule, error) {
+func (r *Rules) replace(ctx context.Context, rule Rule, old *compiled, write func(*store.Tx) (revision int64, err error)) (*Rule, error) {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	return r.replaceLocked(ctx, rule, old, write)
 }
 
 // replaceLocked checks and stores a rule and puts it in the place of old.
-func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, write func(*store.Tx) error) (*Rule, error) {
+func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, write func(*store.Tx) (revision int64, err error)) (*Rule, error) {
 	for i := range rule.Actions {
 		if len(rule.Actions[i].Config) == 0 {
 			rule.Actions[i].Config = json.RawMessage(`{}`)
@@ -84,8 +99,8 @@ func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, wri
 	if err != nil {
 		return nil, err
 	}
-	err = r.Deps.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := write(tx); err != nil {
+	err = r.Deps.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if c.Revision, err = write(tx); err != nil {
 			return err
 		}
 		return r.storeActions(ctx, tx, &rule)
@@ -203,7 +218,7 @@ func (r *Rules) readAll(ctx context.Context) ([]Rule, error) {
 }
 
 func (r *Rules) readRules(ctx context.Context) (list []Rule, err error) {
-	rows, err := r.Deps.Store.Query(ctx, `SELECT id, name, description, sql, enabled, created_at, updated_at FROM rule ORDER BY id`)
+	rows, err := r.Deps.Store.Query(ctx, `SELECT id, name, description, sql, enabled, created_at, updated_at, revision FROM rule ORDER BY id`)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +229,7 @@ func (r *Rules) readRules(ctx context.Context) (list []Rule, err error) {
 			enabled          int64
 			created, updated int64
 		)
-		if err := rows.Scan(&rule.ID, &rule.Name, &rule.Description, &rule.SQL, &enabled, &created, &updated); err != nil {
+		if err := rows.Scan(&rule.ID, &rule.Name, &rule.Description, &rule.SQL, &enabled, &created, &updated, &rule.Revision); err != nil {
 			return nil, err
 		}
 		rule.Enabled = enabled != 0

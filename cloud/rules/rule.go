@@ -24,6 +24,8 @@ const (
 // Errors that callers branch on.
 var (
 	ErrNotFound = errors.New("rules: no such rule")
+	// ErrRevision is returned for a change under the condition of a revision that has passed.
+	ErrRevision = errors.New("rules: it has been changed in the meantime: read it again")
 	// ErrExists is returned for a name that another rule has.
 	ErrExists = errors.New("rules: a rule of that name exists already")
 )
@@ -46,6 +48,7 @@ type Rule struct {
 	SQL               string
 	Enabled           bool
 	Actions           []Action
+	Revision          int64 // rises with each change
 	Created, Updated  time.Time
 }
 
@@ -70,6 +73,8 @@ type Change struct {
 	Name, Description, SQL *string
 	Enabled                *bool
 	Actions                *[]Action
+	// IfRevision, when not nil, must be the rule's revision, else the answer is ErrRevision.
+	IfRevision *int64
 }
 
 // dialect is what rules are written in; the column leaves room for another.

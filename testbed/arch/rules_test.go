@@ -54,6 +54,7 @@ var floors = []floor{
 	{"cloud/account/oidc", []string{"cloud/account"}, true, "an identity provider makes claims, accounts judge them"},
 	{"cloud/account", []string{"protocol", "cloud/store", "cloud/bus"}, true, "accounts know only the store"},
 	{"cloud/fleet", append(ground, "cloud/job"), true, "bulk work knows jobs and the registry"},
+	{"cloud/idempotency", []string{"cloud/store"}, true, "kept answers know only the store"},
 	{"cloud/job", []string{"protocol", "cloud/store", "cloud/bus"}, true, "jobs know only the store; hub hands the kinds in"},
 
 	// contracts and their adapters; storetest is test code, which may start servers

@@ -64,7 +64,11 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_by_age ON idempotency (created_at);
 CREATE INDEX idempotency_by_caller ON idempotency (caller, created_at);
 
+-- revision rises with each change of the rule.
+ALTER TABLE rule ADD COLUMN revision BIGINT NOT NULL DEFAULT 1;
+
 -- +goose Down
+ALTER TABLE rule DROP COLUMN revision;
 DROP TABLE idempotency;
 DROP TABLE job_result;
 DROP TABLE job_input;

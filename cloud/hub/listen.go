@@ -104,7 +104,7 @@ func (ls *listeners) close() {
 // wrapTLS puts TLS round the doors that have it.
 func (ls *listeners) wrapTLS(config func(protocols ...string) *tls.Config) {
 	if ls.mqtts != nil {
-		ls.mqtts = tls.NewListener(ls.mqtts, config())
+		ls.mqtts = tls.NewListener(server.Poll(ls.mqtts), config())
 	}
 	if ls.https != nil {
 		ls.https = tls.NewListener(ls.https, config("h2", "http/1.1"))

@@ -67,16 +67,15 @@ func (c *conn) readAhead() {
 	}
 	c.need = min(2*held+minRead, aheadLimit)
 	n := 0
-	switch t := c.nc.(type) {
-	case *tls.Conn:
+	t, secure := c.nc.(*tls.Conn)
+	switch {
+	case c.try != nil:
+		n, _ = c.try.fillNow(c)
+	case secure:
 		// TLS has no reading without waiting; a deadline leaves its state intact.
 		_ = t.SetReadDeadline(time.Now().Add(time.Millisecond))
 		n, _ = t.Read(c.room())
 		_ = t.SetReadDeadline(time.Time{})
-	default:
-		if c.try != nil {
-			n, _ = c.try.fillNow(c)
-		}
 	}
 	c.need = 0
 	c.w += n

@@ -105,7 +105,11 @@ func newConn(s *Server, nc net.Conn, transport string) *conn {
 // use sets what nc can do beside net.Conn.
 func (c *conn) use(nc net.Conn) {
 	c.try = newTryConn(nc)
-	if t, ok := c.try.(telling); ok && c.srv.cfg.Driver == DriverAuto {
+	t, ok := c.try.(telling)
+	if !ok {
+		t = tellingBelow(nc)
+	}
+	if t != nil && c.srv.cfg.Driver == DriverAuto {
 		c.driven = true
 		t.tell(c)
 	}

@@ -24,6 +24,11 @@ func (c *conn) handshake() error {
 		if err := t.HandshakeContext(ctx); err != nil {
 			return endWith(CauseTLS, err)
 		}
+		if c.driven {
+			c.mu.Lock()
+			c.try = newSecured(t)
+			c.mu.Unlock()
+		}
 	}
 	con, err := c.readConnect()
 	if err != nil {

@@ -27,10 +27,11 @@ func TestClientCertificate(t *testing.T) {
 	d := &doors{}
 	d.certificate(t)
 	conf := &tls.Config{Certificates: []tls.Certificate{d.serverSideCert}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: d.roots}
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", conf)
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	ln := tls.NewListener(server.Poll(inner), conf)
 	serve(t, s, ln, "tls")
 	web := httptest.NewUnstartedServer(s.WebSocket())
 	web.TLS = conf

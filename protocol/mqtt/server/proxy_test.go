@@ -132,7 +132,7 @@ func TestProxyBelow(t *testing.T) {
 	d := &doors{}
 	d.certificate(t)
 	secure := listen(t)
-	serve(t, s, tls.NewListener(server.Proxied(secure, loopback, limit), &tls.Config{Certificates: []tls.Certificate{d.serverSideCert}}), "tls")
+	serve(t, s, tls.NewListener(server.Poll(server.Proxied(secure, loopback, limit)), &tls.Config{Certificates: []tls.Certificate{d.serverSideCert}}), "tls")
 	web := &httptest.Server{Listener: server.Proxied(listen(t), loopback, limit), Config: &http.Server{Handler: s.WebSocket()}}
 	web.Start()
 	t.Cleanup(web.Close)

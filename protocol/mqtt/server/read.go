@@ -91,6 +91,11 @@ func (c *conn) read() (int, error) {
 	if c.try != nil {
 		return c.try.fill(c)
 	}
+	return c.readWaiting()
+}
+
+// readWaiting waits for bytes with no more than a few bytes of room.
+func (c *conn) readWaiting() (int, error) {
 	c.dropIdleChunk()
 	if c.in != nil {
 		return c.nc.Read(c.room())

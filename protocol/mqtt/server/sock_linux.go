@@ -23,6 +23,7 @@ type sock struct {
 	users atomic.Int32         // calls that use fd; sockClosed is added at Close, and the last one closes fd
 	over  atomic.Bool          // the peer has ended its side, or the connection failed: a short read does not mean that all was read
 	c     atomic.Pointer[conn] // whom to tell
+	above *secured             // TLS, once its handshake is over
 
 	rwait, wwait atomic.Pointer[waiter] // who waits in Read, in Write
 	readBy       atomic.Int64           // deadlines in Unix nanoseconds, 0 = none
@@ -169,6 +170,9 @@ func (s *sock) writeNow(b []byte) (int, error) {
 
 // Read waits for bytes.
 func (s *sock) Read(b []byte) (int, error) {
+	if s.above != nil && s.above.now {
+		return s.above.read(b)
+	}
 	n, err := s.readNow(b)
 	if !errors.Is(err, syscall.EAGAIN) {
 		return n, err
@@ -188,6 +192,9 @@ func (s *sock) Read(b []byte) (int, error) {
 
 // Write waits until all of b is written.
 func (s *sock) Write(b []byte) (n int, err error) {
+	if s.above != nil {
+		return s.above.write(b)
+	}
 	for n < len(b) {
 		m, err := s.writeNow(b[n:])
 		n += m
@@ -330,17 +337,28 @@ func (s *sock) fill(c *conn) (int, error) {
 // fillNow implements tryConn. A read that leaves room in the chunk has emptied the socket, and the poller tells of what comes
 // afterwards: so none is made that would only find that out.
 func (s *sock) fillNow(c *conn) (int, error) {
+	if !c.readable() {
+		return 0, nil
+	}
+	n, err := s.readReady(c, c.room())
+	if errors.Is(err, syscall.EAGAIN) {
+		err = nil
+	}
+	return n, err
+}
+
+// readReady reads what there is, syscall.EAGAIN when there is nothing, and notes whether a further read is worth trying.
+func (s *sock) readReady(c *conn, b []byte) (int, error) {
 	for c.readable() {
-		room := c.room()
-		n, err := s.readNow(room)
+		n, err := s.readNow(b)
 		if errors.Is(err, syscall.EAGAIN) {
 			c.more = false
 			continue
 		}
-		c.more = n == len(room) || s.over.Load()
+		c.more = n == len(b) || s.over.Load()
 		return n, err
 	}
-	return 0, nil
+	return 0, syscall.EAGAIN
 }
 
 // fillWaiting waits for bytes without holding a chunk.

@@ -94,10 +94,11 @@ func openDoors(t *testing.T) *doors {
 	}
 	d.tcp = tcp.Addr().String()
 	serve(t, d.s, tcp, "tcp")
-	secure, err := tls.Listen("tcp", "127.0.0.1:0", conf)
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	secure := tls.NewListener(server.Poll(inner), conf)
 	d.tls = secure.Addr().String()
 	serve(t, d.s, secure, "tls")
 

@@ -92,7 +92,7 @@ func (c *conn) flushLocked() {
 			c.closeLocked(CauseNetwork)
 			return
 		}
-		if n == len(c.out.b) {
+		if n == len(c.out.b) && !c.lagsLocked() {
 			c.srv.pools.putOut(c.out)
 			c.out = nil
 			return
@@ -104,6 +104,19 @@ func (c *conn) flushLocked() {
 		c.writerFn = c.writer
 	}
 	go c.writerFn()
+}
+
+// lagging is a transport that takes bytes before the socket does.
+type lagging interface {
+	// lags tells whether some of what was taken is not written.
+	lags() bool
+	// flush waits until all is; os.ErrDeadlineExceeded when that is not before by.
+	flush(by time.Time) error
+}
+
+func (c *conn) lagsLocked() bool {
+	l, ok := c.try.(lagging)
+	return ok && l.lags()
 }
 
 // writer writes, blocking, until there is nothing left. It exists only meanwhile.
@@ -147,6 +160,9 @@ func (c *conn) writer() {
 }
 
 func (c *conn) writeAll(b []byte, patience time.Duration) error {
+	if l, ok := c.try.(lagging); ok {
+		return c.writeLagging(l, b, patience)
+	}
 	for len(b) > 0 {
 		n := min(len(b), writeSlice)
 		if err := c.nc.SetWriteDeadline(time.Now().Add(patience)); err != nil {
@@ -161,4 +177,20 @@ func (c *conn) writeAll(b []byte, patience time.Duration) error {
 		b = b[n:]
 	}
 	return c.nc.SetWriteDeadline(time.Time{})
+}
+
+// writeLagging is writeAll for a transport that takes all at once: it gets a slice when the one before is written.
+func (c *conn) writeLagging(l lagging, b []byte, patience time.Duration) error {
+	for {
+		if err := l.flush(time.Now().Add(patience)); err != nil || len(b) == 0 {
+			return err
+		}
+		n, err := c.nc.Write(b[:min(len(b), writeSlice)])
+		c.srv.stats.writes.Add(1)
+		c.srv.stats.bytesOut.Add(uint64(n))
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
 }

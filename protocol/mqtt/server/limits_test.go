@@ -341,7 +341,7 @@ func TestFlood(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	eventually(t, "all closed", func() bool { return s.Connections() == 0 })
+	eventually(t, "all closed", func() bool { return s.Stats().Accepted == 1200 && s.Connections() == 0 })
 	st := s.Stats()
 	sum := uint64(0)
 	for _, n := range st.Closed {

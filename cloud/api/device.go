@@ -14,6 +14,8 @@ import (
 type Devices interface {
 	Device(ctx context.Context, id ident.Device) (*registry.Device, error)
 	Devices(ctx context.Context, f registry.Filter, page registry.Page) ([]*registry.Device, string, error)
+	CountDevices(ctx context.Context, f registry.Filter, byState bool) (registry.Count, error)
+	Connections(ctx context.Context, device int64, page registry.Page) ([]registry.Connection, string, error)
 	CreateDevice(ctx context.Context, n registry.NewDevice) (*registry.Device, error)
 	CreateDevices(ctx context.Context, product string, n int, sns []string) ([]*registry.Device, error)
 	UpdateDevice(ctx context.Context, id ident.Device, u registry.DeviceUpdate) (*registry.Device, error)
@@ -30,7 +32,9 @@ func (s *server) ListDevices(ctx context.Context, r apitype.ListDevicesRequestOb
 	if _, err := s.Products.Product(ctx, r.ProductSN); err != nil {
 		return nil, err // an unknown product is not one without devices
 	}
-	filter := registry.Filter{Product: r.ProductSN}
+	filter := fleetFilter(ctx, r.Params.Filter)
+	filter.Product = r.ProductSN
+	page.Sort = valueOf(r.Params.Sort)
 	if r.Params.State != nil {
 		state, err := registry.ParseState(string(*r.Params.State))
 		if err != nil {
@@ -47,7 +51,7 @@ func (s *server) ListDevices(ctx context.Context, r apitype.ListDevicesRequestOb
 
 func (s *server) CreateDevice(ctx context.Context, r apitype.CreateDeviceRequestObject) (apitype.CreateDeviceResponseObject, error) {
 	d, err := s.Devices.CreateDevice(ctx, registry.NewDevice{Product: r.ProductSN, SN: r.Body.DeviceSN,
-		Name: r.Body.Name, Description: r.Body.Description})
+		Name: r.Body.Name, Description: r.Body.Description, Tags: registry.Tags(r.Body.Tags)})
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +89,15 @@ func (s *server) UpdateDevice(ctx context.Context, r apitype.UpdateDeviceRequest
 	if _, err := s.device(ctx, r.ProductSN, r.DeviceSN); err != nil {
 		return nil, err
 	}
-	d, err := s.Devices.UpdateDevice(ctx, ident.Device{Product: r.ProductSN, SN: r.DeviceSN},
-		registry.DeviceUpdate{Name: r.Body.Name, Description: r.Body.Description, IfRevision: ifRevision(ctx)})
+	u := registry.DeviceUpdate{Name: r.Body.Name, Description: r.Body.Description, Tags: registry.Tags{}, IfRevision: ifRevision(ctx)}
+	for name, value := range r.Body.Tags {
+		if value == nil {
+			u.DropTags = append(u.DropTags, name)
+			continue
+		}
+		u.Tags[name] = *value
+	}
+	d, err := s.Devices.UpdateDevice(ctx, ident.Device{Product: r.ProductSN, SN: r.DeviceSN}, u)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +159,7 @@ func devicesOf(ctx context.Context, list []*registry.Device) []apitype.Device {
 
 func deviceOf(ctx context.Context, d *registry.Device) apitype.Device {
 	out := apitype.Device{ProductSN: d.Identity.Product, DeviceSN: d.Identity.SN, Name: d.Name, Description: d.Description,
-		Revision: d.Revision, State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: stored(d.Activated),
+		Tags: apitype.Tags(d.Tags), Revision: d.Revision, State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: stored(d.Activated),
 		OnlineAt: stored(d.OnlineAt), OfflineAt: stored(d.OfflineAt), LastSeen: stored(d.LastSeen)}
 	if seesSecrets(ctx, d.Identity.Product) {
 		out.DeviceSecret = d.Secret.Reveal()

@@ -18,6 +18,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/idempotency"
 	"github.com/hawser-iot/hawser/cloud/job"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/registry/filter"
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/cloud/shadow"
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -73,6 +74,9 @@ var problems = []struct {
 	{registry.ErrProductNotFound, problem{status: http.StatusNotFound, code: "product_not_found", retCode: message.CodeNoSuchProduct}},
 	{registry.ErrDeviceNotFound, problem{status: http.StatusNotFound, code: "device_not_found", retCode: message.CodeNoSuchDevice}},
 	{registry.ErrExists, problem{status: http.StatusConflict, code: "device_exists"}},
+	{registry.ErrGroupNotFound, problem{status: http.StatusNotFound, code: "group_not_found"}},
+	{registry.ErrGroupExists, problem{status: http.StatusConflict, code: "group_exists"}},
+	{registry.ErrGroupByFilter, problem{status: http.StatusConflict, code: "group_by_filter"}},
 	{registry.ErrRevision, problem{status: http.StatusPreconditionFailed, code: "revision_mismatch"}},
 	{registry.ErrHasDevices, problem{status: http.StatusConflict, code: "product_has_devices"}},
 	{registry.ErrPublished, problem{status: http.StatusConflict, code: "product_published", retCode: message.CodePublished}},
@@ -137,6 +141,9 @@ func problemOf(err error) (p problem, ok bool) {
 
 // invalidOf translates the errors that name a member.
 func invalidOf(err error) (problem, bool) {
+	if e, ok := errors.AsType[*filter.Error](err); ok {
+		return problem{status: http.StatusBadRequest, code: "invalid_filter", field: "filter", detail: e.Error()}, true
+	}
 	if e, ok := errors.AsType[*registry.ErrInvalid](err); ok {
 		return invalid(e.Field, "%s: %s", e.Field, e.Reason), true
 	}

@@ -61,6 +61,7 @@ func (s *server) CreateProduct(ctx context.Context, r apitype.CreateProductReque
 	p, err := s.Products.CreateProduct(ctx, registry.NewProduct{
 		Name: b.Name, Description: b.Description, Kind: registry.Kind(b.Kind),
 		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, NoShadow: b.Shadow != nil && !*b.Shadow, Project: account.From(ctx).Project,
+		Settings: settingsFrom(b.Settings),
 	})
 	if err != nil {
 		return nil, err
@@ -78,8 +79,13 @@ func (s *server) GetProduct(ctx context.Context, r apitype.GetProductRequestObje
 
 func (s *server) UpdateProduct(ctx context.Context, r apitype.UpdateProductRequestObject) (apitype.UpdateProductResponseObject, error) {
 	b := r.Body
-	p, err := s.Products.UpdateProduct(ctx, r.ProductSN, registry.ProductUpdate{Name: b.Name, Description: b.Description,
-		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, Shadow: b.Shadow, Published: b.Published, IfRevision: ifRevision(ctx)})
+	u := registry.ProductUpdate{Name: b.Name, Description: b.Description,
+		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, Shadow: b.Shadow, Published: b.Published, IfRevision: ifRevision(ctx)}
+	if b.Settings != nil {
+		settings := settingsFrom(*b.Settings)
+		u.Settings = &settings
+	}
+	p, err := s.Products.UpdateProduct(ctx, r.ProductSN, u)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +102,21 @@ func (s *server) DeleteProduct(ctx context.Context, r apitype.DeleteProductReque
 func productOf(ctx context.Context, p *registry.Product) apitype.Product {
 	out := apitype.Product{ProductSN: p.SN, Name: p.Name, Description: p.Description, Kind: apitype.ProductKind(p.Kind),
 		DynamicRegister: p.DynamicRegister, PreRegister: p.PreRegister, Shadow: p.Shadow, Published: p.Published,
-		Revision: p.Revision, CreatedAt: p.Created, UpdatedAt: p.Updated}
+		Settings: settingsOf(p.Settings), Project: p.Project, Revision: p.Revision, CreatedAt: p.Created, UpdatedAt: p.Updated}
 	if seesSecrets(ctx, p.SN) {
 		out.ProductSecret = p.Secret.Reveal()
 	}
 	return out
+}
+
+func settingsFrom(s apitype.ProductSettings) registry.Settings {
+	return registry.Settings{PublishRate: s.PublishRate, PublishBytes: s.PublishBytes, MaxPacket: s.MaxPacket, MaxSubscriptions: s.MaxSubscriptions,
+		QoS2: s.Qos2, Retain: s.Retain, Will: s.Will, ShadowMerge: s.ShadowMerge, SubdeviceProof: s.SubdeviceProof}
+}
+
+func settingsOf(s registry.Settings) apitype.ProductSettings {
+	return apitype.ProductSettings{PublishRate: s.PublishRate, PublishBytes: s.PublishBytes, MaxPacket: s.MaxPacket, MaxSubscriptions: s.MaxSubscriptions,
+		Qos2: s.QoS2, Retain: s.Retain, Will: s.Will, ShadowMerge: s.ShadowMerge, SubdeviceProof: s.SubdeviceProof}
 }
 
 // thingModel is the definition as an answer. The generated type would not do: a defined type of json.RawMessage

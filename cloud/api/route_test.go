@@ -59,15 +59,14 @@ func TestProblemCodesAreStable(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"api_key_not_found", "busy", "ca_exists", "ca_not_found",
-		"certificate_not_found", "device_exists", "device_not_found", "device_offline", "device_queue_full",
-		"device_timeout", "exceeds_own", "exists", "idempotency_key_reused", "job_finished", "job_not_finished", "job_not_found", "last_owner",
-		"last_owner_key", "limit_exceeded", "login_over", "member_not_found", "no_thing_model", "not_a_user",
-		"not_subscribed", "product_has_devices", "product_not_found", "product_published", "project_not_empty",
-		"project_not_found", "quota_exceeded", "request_in_hand", "revision_mismatch", "rule_exists", "rule_not_found",
-		"session_not_found", "shadow_disabled", "throttled", "timeout", "too_large", "too_large_for_device",
-		"too_many_idempotency_keys", "too_many_jobs", "totp_off", "totp_on", "totp_required", "unauthorized", "unavailable", "unknown_user",
-		"user_not_found", "wrong_code", "wrong_login"}
+	want := []string{"api_key_not_found", "busy", "ca_exists", "ca_not_found", "certificate_not_found", "device_exists",
+		"device_not_found", "device_offline", "device_queue_full", "device_timeout", "exceeds_own", "exists", "group_by_filter",
+		"group_exists", "group_not_found", "idempotency_key_reused", "job_finished", "job_not_finished", "job_not_found", "last_owner",
+		"last_owner_key", "limit_exceeded", "login_over", "member_not_found", "no_thing_model", "not_a_user", "not_subscribed",
+		"product_has_devices", "product_not_found", "product_published", "project_not_empty", "project_not_found", "quota_exceeded",
+		"request_in_hand", "revision_mismatch", "rule_exists", "rule_not_found", "session_not_found", "shadow_disabled", "throttled",
+		"timeout", "too_large", "too_large_for_device", "too_many_idempotency_keys", "too_many_jobs", "totp_off", "totp_on",
+		"totp_required", "unauthorized", "unavailable", "unknown_user", "user_not_found", "wrong_code", "wrong_login"}
 	if got = slices.Compact(got); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

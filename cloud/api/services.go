@@ -25,6 +25,7 @@ var _ Accounts = (*account.Accounts)(nil)
 type Services struct {
 	Products Products
 	Devices  Devices
+	Groups   Groups
 	Accounts Accounts
 	Shadows  Shadows
 	Things   Things

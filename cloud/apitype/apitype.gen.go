@@ -45,6 +45,24 @@ func (e CommandRecordStatus) Valid() bool {
 	}
 }
 
+// Defines values for ConnectionEvent.
+const (
+	ConnectionEventOffline ConnectionEvent = "offline"
+	ConnectionEventOnline  ConnectionEvent = "online"
+)
+
+// Valid indicates whether the value is a known member of the ConnectionEvent enum.
+func (e ConnectionEvent) Valid() bool {
+	switch e {
+	case ConnectionEventOffline:
+		return true
+	case ConnectionEventOnline:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeviceBulkAction.
 const (
 	Delete      DeviceBulkAction = "delete"
@@ -74,22 +92,22 @@ func (e DeviceBulkAction) Valid() bool {
 
 // Defines values for DeviceState.
 const (
-	Disabled DeviceState = "disabled"
-	Inactive DeviceState = "inactive"
-	Offline  DeviceState = "offline"
-	Online   DeviceState = "online"
+	DeviceStateDisabled DeviceState = "disabled"
+	DeviceStateInactive DeviceState = "inactive"
+	DeviceStateOffline  DeviceState = "offline"
+	DeviceStateOnline   DeviceState = "online"
 )
 
 // Valid indicates whether the value is a known member of the DeviceState enum.
 func (e DeviceState) Valid() bool {
 	switch e {
-	case Disabled:
+	case DeviceStateDisabled:
 		return true
-	case Inactive:
+	case DeviceStateInactive:
 		return true
-	case Offline:
+	case DeviceStateOffline:
 		return true
-	case Online:
+	case DeviceStateOnline:
 		return true
 	default:
 		return false
@@ -503,6 +521,33 @@ type Confirmation struct {
 	RecoveryCode string `json:"recoveryCode,omitempty,omitzero"`
 }
 
+// Connection defines model for Connection.
+type Connection struct {
+	// Epoch Counts the device's sessions.
+	Epoch    int64           `json:"epoch,omitempty,omitzero"`
+	Event    ConnectionEvent `json:"event"`
+	Protocol string          `json:"protocol,omitempty,omitzero"`
+
+	// Reason login, take_over, disconnect, eof, network, keep_alive, kicked, deleted, gateway, lost, …
+	Reason string `json:"reason"`
+
+	// Remote The peer's address.
+	Remote string    `json:"remote,omitempty,omitzero"`
+	Time   time.Time `json:"time"`
+
+	// Transport tcp, tls, ws, wss, or gateway for a sub-device.
+	Transport string `json:"transport,omitempty,omitzero"`
+}
+
+// ConnectionEvent defines model for Connection.Event.
+type ConnectionEvent string
+
+// ConnectionList defines model for ConnectionList.
+type ConnectionList struct {
+	Items      []Connection `json:"items"`
+	NextCursor string       `json:"nextCursor,omitempty,omitzero"`
+}
+
 // Credentials defines model for Credentials.
 type Credentials struct {
 	// Code Of the authenticator.
@@ -543,6 +588,9 @@ type Device struct {
 	// Revision Rises with every change, not when the device comes or goes.
 	Revision int64       `json:"revision,omitempty,omitzero"`
 	State    DeviceState `json:"state"`
+
+	// Tags At most 32. A name has 1 to 64 of A-Z a-z 0-9 _ . -, a value at most 128 characters.
+	Tags Tags `json:"tags,omitempty,omitzero"`
 }
 
 // DeviceBulk defines model for DeviceBulk.
@@ -555,16 +603,32 @@ type DeviceBulk struct {
 // DeviceBulkAction reset-secret is reset with a new deviceSecret, which is in the result.
 type DeviceBulkAction string
 
+// DeviceCount defines model for DeviceCount.
+type DeviceCount struct {
+	// States By state, with `by=state`.
+	States map[string]int `json:"states,omitempty,omitzero"`
+	Total  int            `json:"total"`
+}
+
 // DeviceList defines model for DeviceList.
 type DeviceList struct {
 	Items      []Device `json:"items"`
 	NextCursor string   `json:"nextCursor,omitempty,omitzero"`
 }
 
+// DeviceName defines model for DeviceName.
+type DeviceName struct {
+	DeviceSN  string `json:"deviceSN"`
+	ProductSN string `json:"productSN"`
+}
+
 // DevicePatch defines model for DevicePatch.
 type DevicePatch struct {
 	Description *string `json:"description,omitempty"`
 	Name        *string `json:"name,omitempty"`
+
+	// Tags Each tag is added or replaced; null takes it away. Others stay.
+	Tags map[string]*string `json:"tags,omitempty,omitzero"`
 }
 
 // DeviceReset defines model for DeviceReset.
@@ -600,6 +664,41 @@ type ForeignRevocation struct {
 
 	// Serial Hexadecimal.
 	Serial string `json:"serial"`
+}
+
+// Group defines model for Group.
+type Group struct {
+	CreatedAt   time.Time `json:"createdAt"`
+	Description string    `json:"description"`
+
+	// Filter Its devices are what this takes; empty for a group of explicit members.
+	Filter    string    `json:"filter"`
+	Name      string    `json:"name"`
+	Revision  int64     `json:"revision"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// GroupChange defines model for GroupChange.
+type GroupChange struct {
+	Changed int `json:"changed"`
+}
+
+// GroupDevices defines model for GroupDevices.
+type GroupDevices struct {
+	Devices []DeviceName `json:"devices"`
+}
+
+// GroupList defines model for GroupList.
+type GroupList struct {
+	Items      []Group `json:"items"`
+	NextCursor string  `json:"nextCursor,omitempty,omitzero"`
+}
+
+// GroupPatch defines model for GroupPatch.
+type GroupPatch struct {
+	Description *string `json:"description,omitempty"`
+	Filter      *string `json:"filter,omitempty"`
+	Name        *string `json:"name,omitempty"`
 }
 
 // Info defines model for Info.
@@ -801,6 +900,9 @@ type NewDevice struct {
 	// DeviceSN 4 to 64 of A-Z a-z 0-9 _ @ : - ; generated when absent.
 	DeviceSN string `json:"deviceSN,omitempty,omitzero"`
 	Name     string `json:"name,omitempty,omitzero"`
+
+	// Tags At most 32. A name has 1 to 64 of A-Z a-z 0-9 _ . -, a value at most 128 characters.
+	Tags Tags `json:"tags,omitempty,omitzero"`
 }
 
 // NewDevices Either `count` or `deviceSNs`.
@@ -808,6 +910,17 @@ type NewDevices struct {
 	// Count So many with generated deviceSNs.
 	Count     int      `json:"count,omitempty,omitzero"`
 	DeviceSNs []string `json:"deviceSNs,omitempty,omitzero"`
+}
+
+// NewGroup defines model for NewGroup.
+type NewGroup struct {
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Filter With it the group has no explicit members. It cannot name another group.
+	Filter string `json:"filter,omitempty,omitzero"`
+
+	// Name 1 to 64 of A-Z a-z 0-9 _ . -
+	Name string `json:"name"`
 }
 
 // NewMember defines model for NewMember.
@@ -828,7 +941,10 @@ type NewProduct struct {
 	Kind        ProductKind `json:"kind,omitempty,omitzero"`
 	Name        string      `json:"name"`
 	PreRegister bool        `json:"preRegister,omitempty,omitzero"`
-	Shadow      *bool       `json:"shadow,omitempty"`
+
+	// Settings What a product sets for its devices; what is absent is the hub's default. A change replaces all of them.
+	Settings ProductSettings `json:"settings,omitempty,omitzero"`
+	Shadow   *bool           `json:"shadow,omitempty"`
 }
 
 // NewProductCA defines model for NewProductCA.
@@ -952,12 +1068,16 @@ type Product struct {
 
 	// ProductSecret For dynamic registration only. Absent for a viewer.
 	ProductSecret string `json:"productSecret,omitempty,omitzero"`
+	Project       string `json:"project,omitempty,omitzero"`
 
-	// Published A published product is frozen.
+	// Published The thing model of a published product is frozen.
 	Published bool `json:"published"`
 
 	// Revision Rises with every change.
 	Revision int64 `json:"revision,omitempty,omitzero"`
+
+	// Settings What a product sets for its devices; what is absent is the hub's default. A change replaces all of them.
+	Settings ProductSettings `json:"settings,omitempty,omitzero"`
 
 	// Shadow Devices have shadows.
 	Shadow    bool      `json:"shadow"`
@@ -987,7 +1107,40 @@ type ProductPatch struct {
 	Name            *string `json:"name,omitempty"`
 	PreRegister     *bool   `json:"preRegister,omitempty"`
 	Published       *bool   `json:"published,omitempty"`
-	Shadow          *bool   `json:"shadow,omitempty"`
+
+	// Settings What a product sets for its devices; what is absent is the hub's default. A change replaces all of them.
+	Settings *ProductSettings `json:"settings,omitempty"`
+	Shadow   *bool            `json:"shadow,omitempty"`
+}
+
+// ProductSettings What a product sets for its devices; what is absent is the hub's default. A change replaces all of them.
+type ProductSettings struct {
+	// MaxPacket Bytes of topic and payload of a publish; a larger one is dropped. The hub has a bound of its own.
+	MaxPacket *int64 `json:"maxPacket,omitempty"`
+
+	// MaxSubscriptions Subscriptions a device; further ones are refused. The hub has a bound of its own.
+	MaxSubscriptions *int64 `json:"maxSubscriptions,omitempty"`
+
+	// PublishBytes Bytes a second a connection; more is slowed down.
+	PublishBytes *int64 `json:"publishBytes,omitempty"`
+
+	// PublishRate Messages a second a connection; more is slowed down.
+	PublishRate *float64 `json:"publishRate,omitempty"`
+
+	// Qos2 false: QoS 2 is refused.
+	Qos2 *bool `json:"qos2,omitempty"`
+
+	// Retain false: retained messages are refused.
+	Retain *bool `json:"retain,omitempty"`
+
+	// ShadowMerge true: nested objects of a shadow merge key by key.
+	ShadowMerge *bool `json:"shadowMerge,omitempty"`
+
+	// SubdeviceProof true: a gateway must prove that it knows the secret of a sub-device.
+	SubdeviceProof *bool `json:"subdeviceProof,omitempty"`
+
+	// Will false: a connection with a will is refused.
+	Will *bool `json:"will,omitempty"`
 }
 
 // Project defines model for Project.
@@ -1203,6 +1356,9 @@ type TOTPEnrolment struct {
 	Secret     string `json:"secret"`
 }
 
+// Tags At most 32. A name has 1 to 64 of A-Z a-z 0-9 _ . -, a value at most 128 characters.
+type Tags map[string]string
+
 // ThingModel A thing model definition, with the device protocol's own names.
 type ThingModel = json.RawMessage
 
@@ -1268,11 +1424,20 @@ type Cursor = string
 // DeviceSN defines model for DeviceSN.
 type DeviceSN = string
 
+// DeviceSort defines model for DeviceSort.
+type DeviceSort = string
+
 // DryRun defines model for DryRun.
 type DryRun = bool
 
 // ExpiresBefore defines model for ExpiresBefore.
 type ExpiresBefore = time.Time
+
+// Filter defines model for Filter.
+type Filter = string
+
+// GroupName defines model for GroupName.
+type GroupName = string
 
 // JobID defines model for JobID.
 type JobID = string
@@ -1325,6 +1490,31 @@ type ListAuditParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// SearchDevicesParams defines parameters for SearchDevices.
+type SearchDevicesParams struct {
+	// Filter Only devices that this takes, in the filter language; none takes all.
+	Filter *Filter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created`, `name`, `sn` or `lastSeen`, turned round by a `-` before it. Without it a filter that is one prefix of `sn` or `name` or a span of
+	// `lastSeen` sorts by that, and everything else by `created`.
+	Sort *DeviceSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CountDevicesParams defines parameters for CountDevices.
+type CountDevicesParams struct {
+	// Filter Only devices that this takes, in the filter language; none takes all.
+	Filter *Filter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// By `state`: count each state by itself as well, which may take longer.
+	By *string `form:"by,omitempty" json:"by,omitempty"`
+}
+
 // StreamEventsParams defines parameters for StreamEvents.
 type StreamEventsParams struct {
 	// Product Only events of this product.
@@ -1338,6 +1528,28 @@ type StreamEventsParams struct {
 
 	// LastEventID The `id` of the last event that the client has seen.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListGroupsParams defines parameters for ListGroups.
+type ListGroupsParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListGroupDevicesParams defines parameters for ListGroupDevices.
+type ListGroupDevicesParams struct {
+	// Sort `created`, `name`, `sn` or `lastSeen`, turned round by a `-` before it. Without it a filter that is one prefix of `sn` or `name` or a span of
+	// `lastSeen` sorts by that, and everything else by `created`.
+	Sort *DeviceSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListJobsParams defines parameters for ListJobs.
@@ -1389,6 +1601,13 @@ type ListDevicesParams struct {
 	// State Only devices in this state.
 	State *DeviceState `form:"state,omitempty" json:"state,omitempty"`
 
+	// Filter Only devices that this takes, in the filter language; none takes all.
+	Filter *Filter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created`, `name`, `sn` or `lastSeen`, turned round by a `-` before it. Without it a filter that is one prefix of `sn` or `name` or a span of
+	// `lastSeen` sorts by that, and everything else by `created`.
+	Sort *DeviceSort `form:"sort,omitempty" json:"sort,omitempty"`
+
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1407,6 +1626,15 @@ type ListDeviceCertificatesParams struct {
 
 // ListCommandsParams defines parameters for ListCommands.
 type ListCommandsParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListConnectionsParams defines parameters for ListConnections.
+type ListConnectionsParams struct {
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1452,6 +1680,18 @@ type ListUsersParams struct {
 
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
+
+// CreateGroupJSONRequestBody defines body for CreateGroup for application/json ContentType.
+type CreateGroupJSONRequestBody = NewGroup
+
+// UpdateGroupJSONRequestBody defines body for UpdateGroup for application/json ContentType.
+type UpdateGroupJSONRequestBody = GroupPatch
+
+// AddGroupDevicesJSONRequestBody defines body for AddGroupDevices for application/json ContentType.
+type AddGroupDevicesJSONRequestBody = GroupDevices
+
+// RemoveGroupDevicesJSONRequestBody defines body for RemoveGroupDevices for application/json ContentType.
+type RemoveGroupDevicesJSONRequestBody = GroupDevices
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = Credentials
@@ -1572,9 +1812,39 @@ type ServerInterface interface {
 	// GetCA Get the hub's own CA for devices
 	// (GET /v1/ca)
 	GetCA(w http.ResponseWriter, r *http.Request)
+	// SearchDevices Find devices of all products
+	// (GET /v1/devices)
+	SearchDevices(w http.ResponseWriter, r *http.Request, params SearchDevicesParams)
+	// CountDevices Count devices of all products
+	// (GET /v1/devices:count)
+	CountDevices(w http.ResponseWriter, r *http.Request, params CountDevicesParams)
 	// StreamEvents What goes on, live, as server-sent events
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
+	// ListGroups List groups
+	// (GET /v1/groups)
+	ListGroups(w http.ResponseWriter, r *http.Request, params ListGroupsParams)
+	// CreateGroup Create a group
+	// (POST /v1/groups)
+	CreateGroup(w http.ResponseWriter, r *http.Request)
+	// DeleteGroup Delete a group, not its devices
+	// (DELETE /v1/groups/{group})
+	DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupName)
+	// GetGroup Get a group
+	// (GET /v1/groups/{group})
+	GetGroup(w http.ResponseWriter, r *http.Request, group GroupName)
+	// UpdateGroup Change some members of a group's description
+	// (PATCH /v1/groups/{group})
+	UpdateGroup(w http.ResponseWriter, r *http.Request, group GroupName)
+	// ListGroupDevices List a group's devices
+	// (GET /v1/groups/{group}/devices)
+	ListGroupDevices(w http.ResponseWriter, r *http.Request, group GroupName, params ListGroupDevicesParams)
+	// AddGroupDevices Put devices into a group of members, all or none
+	// (POST /v1/groups/{group}/devices:add)
+	AddGroupDevices(w http.ResponseWriter, r *http.Request, group GroupName)
+	// RemoveGroupDevices Take devices out of a group of members
+	// (POST /v1/groups/{group}/devices:remove)
+	RemoveGroupDevices(w http.ResponseWriter, r *http.Request, group GroupName)
 	// GetInfo Version, addresses and a few counts
 	// (GET /v1/info)
 	GetInfo(w http.ResponseWriter, r *http.Request)
@@ -1692,6 +1962,9 @@ type ServerInterface interface {
 	// CallCommand Call a command of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands)
 	CallCommand(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// ListConnections The connection history of a device
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/connections)
+	ListConnections(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListConnectionsParams)
 	// DisableDevice Refuse a device; when it is online it is cut off at once
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/disable)
 	DisableDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
@@ -2074,6 +2347,124 @@ func (siw *ServerInterfaceWrapper) GetCA(w http.ResponseWriter, r *http.Request)
 	handler.ServeHTTP(w, r)
 }
 
+// SearchDevices operation middleware
+func (siw *ServerInterfaceWrapper) SearchDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchDevicesParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchDevices(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CountDevices operation middleware
+func (siw *ServerInterfaceWrapper) CountDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountDevicesParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "by", r.URL.Query(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "by", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CountDevices(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // StreamEvents operation middleware
 func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -2145,6 +2536,264 @@ func (siw *ServerInterfaceWrapper) StreamEvents(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.StreamEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGroups operation middleware
+func (siw *ServerInterfaceWrapper) ListGroups(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGroupsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGroups(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateGroup operation middleware
+func (siw *ServerInterfaceWrapper) CreateGroup(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateGroup(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGroup operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetGroup operation middleware
+func (siw *ServerInterfaceWrapper) GetGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateGroup operation middleware
+func (siw *ServerInterfaceWrapper) UpdateGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGroupDevices operation middleware
+func (siw *ServerInterfaceWrapper) ListGroupDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGroupDevicesParams
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGroupDevices(w, r, group, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddGroupDevices operation middleware
+func (siw *ServerInterfaceWrapper) AddGroupDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddGroupDevices(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveGroupDevices operation middleware
+func (siw *ServerInterfaceWrapper) RemoveGroupDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveGroupDevices(w, r, group)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2957,6 +3606,32 @@ func (siw *ServerInterfaceWrapper) ListDevices(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -3358,6 +4033,70 @@ func (siw *ServerInterfaceWrapper) CallCommand(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CallCommand(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListConnections operation middleware
+func (siw *ServerInterfaceWrapper) ListConnections(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConnectionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConnections(w, r, productSN, deviceSN, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4763,6 +5502,17 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands", wrapper.ListCommands)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands", wrapper.CallCommand)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/publish", wrapper.Publish)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/devices", wrapper.SearchDevices)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/devices:count", wrapper.CountDevices)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/connections", wrapper.ListConnections)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups", wrapper.ListGroups)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/groups", wrapper.CreateGroup)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/groups/{group}", wrapper.DeleteGroup)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups/{group}", wrapper.GetGroup)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/v1/groups/{group}", wrapper.UpdateGroup)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups/{group}/devices", wrapper.ListGroupDevices)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/groups/{group}/devices:add", wrapper.AddGroupDevices)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/groups/{group}/devices:remove", wrapper.RemoveGroupDevices)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/rules", wrapper.ListRules)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/rules", wrapper.CreateRule)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/rules/{ruleID}", wrapper.DeleteRule)
@@ -5100,6 +5850,84 @@ func (response GetCAdefaultApplicationProblemPlusJSONResponse) VisitGetCARespons
 	return err
 }
 
+type SearchDevicesRequestObject struct {
+	Params SearchDevicesParams
+}
+
+type SearchDevicesResponseObject interface {
+	VisitSearchDevicesResponse(w http.ResponseWriter) error
+}
+
+type SearchDevices200JSONResponse DeviceList
+
+func (response SearchDevices200JSONResponse) VisitSearchDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SearchDevicesdefaultApplicationProblemPlusJSONResponse) VisitSearchDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountDevicesRequestObject struct {
+	Params CountDevicesParams
+}
+
+type CountDevicesResponseObject interface {
+	VisitCountDevicesResponse(w http.ResponseWriter) error
+}
+
+type CountDevices200JSONResponse DeviceCount
+
+func (response CountDevices200JSONResponse) VisitCountDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CountDevicesdefaultApplicationProblemPlusJSONResponse) VisitCountDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StreamEventsRequestObject struct {
 	Params StreamEventsParams
 }
@@ -5157,6 +5985,316 @@ type StreamEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response StreamEventsdefaultApplicationProblemPlusJSONResponse) VisitStreamEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupsRequestObject struct {
+	Params ListGroupsParams
+}
+
+type ListGroupsResponseObject interface {
+	VisitListGroupsResponse(w http.ResponseWriter) error
+}
+
+type ListGroups200JSONResponse GroupList
+
+func (response ListGroups200JSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListGroupsdefaultApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGroupRequestObject struct {
+	Body *CreateGroupJSONRequestBody
+}
+
+type CreateGroupResponseObject interface {
+	VisitCreateGroupResponse(w http.ResponseWriter) error
+}
+
+type CreateGroup201JSONResponse Group
+
+func (response CreateGroup201JSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateGroupdefaultApplicationProblemPlusJSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type DeleteGroupResponseObject interface {
+	VisitDeleteGroupResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroup204Response struct {
+}
+
+func (response DeleteGroup204Response) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteGroupdefaultApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type GetGroupResponseObject interface {
+	VisitGetGroupResponse(w http.ResponseWriter) error
+}
+
+type GetGroup200JSONResponse Group
+
+func (response GetGroup200JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetGroupdefaultApplicationProblemPlusJSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGroupRequestObject struct {
+	Group GroupName `json:"group"`
+	Body  *UpdateGroupJSONRequestBody
+}
+
+type UpdateGroupResponseObject interface {
+	VisitUpdateGroupResponse(w http.ResponseWriter) error
+}
+
+type UpdateGroup200JSONResponse Group
+
+func (response UpdateGroup200JSONResponse) VisitUpdateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGroupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateGroupdefaultApplicationProblemPlusJSONResponse) VisitUpdateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupDevicesRequestObject struct {
+	Group  GroupName `json:"group"`
+	Params ListGroupDevicesParams
+}
+
+type ListGroupDevicesResponseObject interface {
+	VisitListGroupDevicesResponse(w http.ResponseWriter) error
+}
+
+type ListGroupDevices200JSONResponse DeviceList
+
+func (response ListGroupDevices200JSONResponse) VisitListGroupDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListGroupDevicesdefaultApplicationProblemPlusJSONResponse) VisitListGroupDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupDevicesRequestObject struct {
+	Group GroupName `json:"group"`
+	Body  *AddGroupDevicesJSONRequestBody
+}
+
+type AddGroupDevicesResponseObject interface {
+	VisitAddGroupDevicesResponse(w http.ResponseWriter) error
+}
+
+type AddGroupDevices200JSONResponse GroupChange
+
+func (response AddGroupDevices200JSONResponse) VisitAddGroupDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddGroupDevicesdefaultApplicationProblemPlusJSONResponse) VisitAddGroupDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveGroupDevicesRequestObject struct {
+	Group GroupName `json:"group"`
+	Body  *RemoveGroupDevicesJSONRequestBody
+}
+
+type RemoveGroupDevicesResponseObject interface {
+	VisitRemoveGroupDevicesResponse(w http.ResponseWriter) error
+}
+
+type RemoveGroupDevices200JSONResponse GroupChange
+
+func (response RemoveGroupDevices200JSONResponse) VisitRemoveGroupDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveGroupDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveGroupDevicesdefaultApplicationProblemPlusJSONResponse) VisitRemoveGroupDevicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6695,6 +7833,47 @@ type CallCommanddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CallCommanddefaultApplicationProblemPlusJSONResponse) VisitCallCommandResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnectionsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ListConnectionsParams
+}
+
+type ListConnectionsResponseObject interface {
+	VisitListConnectionsResponse(w http.ResponseWriter) error
+}
+
+type ListConnections200JSONResponse ConnectionList
+
+func (response ListConnections200JSONResponse) VisitListConnectionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnectionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListConnectionsdefaultApplicationProblemPlusJSONResponse) VisitListConnectionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8369,9 +9548,39 @@ type StrictServerInterface interface {
 	// GetCA Get the hub's own CA for devices
 	// (GET /v1/ca)
 	GetCA(ctx context.Context, request GetCARequestObject) (GetCAResponseObject, error)
+	// SearchDevices Find devices of all products
+	// (GET /v1/devices)
+	SearchDevices(ctx context.Context, request SearchDevicesRequestObject) (SearchDevicesResponseObject, error)
+	// CountDevices Count devices of all products
+	// (GET /v1/devices:count)
+	CountDevices(ctx context.Context, request CountDevicesRequestObject) (CountDevicesResponseObject, error)
 	// StreamEvents What goes on, live, as server-sent events
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// ListGroups List groups
+	// (GET /v1/groups)
+	ListGroups(ctx context.Context, request ListGroupsRequestObject) (ListGroupsResponseObject, error)
+	// CreateGroup Create a group
+	// (POST /v1/groups)
+	CreateGroup(ctx context.Context, request CreateGroupRequestObject) (CreateGroupResponseObject, error)
+	// DeleteGroup Delete a group, not its devices
+	// (DELETE /v1/groups/{group})
+	DeleteGroup(ctx context.Context, request DeleteGroupRequestObject) (DeleteGroupResponseObject, error)
+	// GetGroup Get a group
+	// (GET /v1/groups/{group})
+	GetGroup(ctx context.Context, request GetGroupRequestObject) (GetGroupResponseObject, error)
+	// UpdateGroup Change some members of a group's description
+	// (PATCH /v1/groups/{group})
+	UpdateGroup(ctx context.Context, request UpdateGroupRequestObject) (UpdateGroupResponseObject, error)
+	// ListGroupDevices List a group's devices
+	// (GET /v1/groups/{group}/devices)
+	ListGroupDevices(ctx context.Context, request ListGroupDevicesRequestObject) (ListGroupDevicesResponseObject, error)
+	// AddGroupDevices Put devices into a group of members, all or none
+	// (POST /v1/groups/{group}/devices:add)
+	AddGroupDevices(ctx context.Context, request AddGroupDevicesRequestObject) (AddGroupDevicesResponseObject, error)
+	// RemoveGroupDevices Take devices out of a group of members
+	// (POST /v1/groups/{group}/devices:remove)
+	RemoveGroupDevices(ctx context.Context, request RemoveGroupDevicesRequestObject) (RemoveGroupDevicesResponseObject, error)
 	// GetInfo Version, addresses and a few counts
 	// (GET /v1/info)
 	GetInfo(ctx context.Context, request GetInfoRequestObject) (GetInfoResponseObject, error)
@@ -8489,6 +9698,9 @@ type StrictServerInterface interface {
 	// CallCommand Call a command of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands)
 	CallCommand(ctx context.Context, request CallCommandRequestObject) (CallCommandResponseObject, error)
+	// ListConnections The connection history of a device
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/connections)
+	ListConnections(ctx context.Context, request ListConnectionsRequestObject) (ListConnectionsResponseObject, error)
 	// DisableDevice Refuse a device; when it is online it is cut off at once
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/disable)
 	DisableDevice(ctx context.Context, request DisableDeviceRequestObject) (DisableDeviceResponseObject, error)
@@ -8837,6 +10049,58 @@ func (sh *strictHandler) GetCA(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// SearchDevices operation middleware
+func (sh *strictHandler) SearchDevices(w http.ResponseWriter, r *http.Request, params SearchDevicesParams) {
+	var request SearchDevicesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchDevices(ctx, request.(SearchDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchDevicesResponseObject); ok {
+		if err := validResponse.VisitSearchDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CountDevices operation middleware
+func (sh *strictHandler) CountDevices(w http.ResponseWriter, r *http.Request, params CountDevicesParams) {
+	var request CountDevicesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CountDevices(ctx, request.(CountDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CountDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CountDevicesResponseObject); ok {
+		if err := validResponse.VisitCountDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // StreamEvents operation middleware
 func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams) {
 	var request StreamEventsRequestObject
@@ -8856,6 +10120,241 @@ func (sh *strictHandler) StreamEvents(w http.ResponseWriter, r *http.Request, pa
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(StreamEventsResponseObject); ok {
 		if err := validResponse.VisitStreamEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGroups operation middleware
+func (sh *strictHandler) ListGroups(w http.ResponseWriter, r *http.Request, params ListGroupsParams) {
+	var request ListGroupsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGroups(ctx, request.(ListGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGroups")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGroupsResponseObject); ok {
+		if err := validResponse.VisitListGroupsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateGroup operation middleware
+func (sh *strictHandler) CreateGroup(w http.ResponseWriter, r *http.Request) {
+	var request CreateGroupRequestObject
+
+	var body CreateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateGroup(ctx, request.(CreateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateGroupResponseObject); ok {
+		if err := validResponse.VisitCreateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroup operation middleware
+func (sh *strictHandler) DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request DeleteGroupRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroup(ctx, request.(DeleteGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGroupResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGroup operation middleware
+func (sh *strictHandler) GetGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request GetGroupRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroup(ctx, request.(GetGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetGroupResponseObject); ok {
+		if err := validResponse.VisitGetGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateGroup operation middleware
+func (sh *strictHandler) UpdateGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request UpdateGroupRequestObject
+
+	request.Group = group
+
+	var body UpdateGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateGroup(ctx, request.(UpdateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateGroupResponseObject); ok {
+		if err := validResponse.VisitUpdateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGroupDevices operation middleware
+func (sh *strictHandler) ListGroupDevices(w http.ResponseWriter, r *http.Request, group GroupName, params ListGroupDevicesParams) {
+	var request ListGroupDevicesRequestObject
+
+	request.Group = group
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGroupDevices(ctx, request.(ListGroupDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGroupDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGroupDevicesResponseObject); ok {
+		if err := validResponse.VisitListGroupDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddGroupDevices operation middleware
+func (sh *strictHandler) AddGroupDevices(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request AddGroupDevicesRequestObject
+
+	request.Group = group
+
+	var body AddGroupDevicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddGroupDevices(ctx, request.(AddGroupDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddGroupDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddGroupDevicesResponseObject); ok {
+		if err := validResponse.VisitAddGroupDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveGroupDevices operation middleware
+func (sh *strictHandler) RemoveGroupDevices(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request RemoveGroupDevicesRequestObject
+
+	request.Group = group
+
+	var body RemoveGroupDevicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveGroupDevices(ctx, request.(RemoveGroupDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveGroupDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveGroupDevicesResponseObject); ok {
+		if err := validResponse.VisitRemoveGroupDevicesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -9974,6 +11473,34 @@ func (sh *strictHandler) CallCommand(w http.ResponseWriter, r *http.Request, pro
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CallCommandResponseObject); ok {
 		if err := validResponse.VisitCallCommandResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConnections operation middleware
+func (sh *strictHandler) ListConnections(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListConnectionsParams) {
+	var request ListConnectionsRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConnections(ctx, request.(ListConnectionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConnections")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConnectionsResponseObject); ok {
+		if err := validResponse.VisitListConnectionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -252,7 +252,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
 	apiConfig.Rate, apiConfig.Burst = float64(h.cfg.APIRate), h.cfg.APIBurst
-	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Accounts: h.accounts, Shadows: h.shadows,
+	face, err := api.New(apiConfig, api.Services{Products: h.registry, Devices: h.devices(), Groups: h.registry, Accounts: h.accounts, Shadows: h.shadows,
 		Things: h.things, Rules: h.rules, CAs: h.authorities, Sender: h.sender, Feed: h.feed, Jobs: h.jobs, Answers: h.answers, Metrics: h.metrics, OIDC: h.oidc(), Info: h.info}, h.log.With("part", "api"))
 	if err != nil {
 		return err

@@ -115,6 +115,9 @@ func (r *Registry) insertAll(ctx context.Context, product string, list []*Device
 		if err != nil {
 			return err
 		}
+		if err := r.fits(ctx, tx, project, KindOfDevices, len(list)); err != nil {
+			return err
+		}
 		for _, d := range list {
 			d.Project, d.Revision = project, 1
 		}

@@ -195,6 +195,9 @@ func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, e
 	now := millis(r.now())
 	sn := ident.NewProductSN()
 	err = r.db.Update(ctx, func(tx *store.Tx) error {
+		if err := r.fits(ctx, tx, n.Project, KindOfProducts, 1); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `INSERT INTO product (`+productColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			sn, r.db.Seal(store.ProductSecret, sn, []byte(credential.NewSecret().Reveal())), n.Name, n.Description, n.Kind.number(),
 			flag(n.DynamicRegister), flag(n.PreRegister), flag(!n.NoShadow), template, 0, now, now, n.Project, 1, settings)

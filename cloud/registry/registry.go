@@ -44,10 +44,11 @@ const (
 
 // Registry is safe for concurrent use.
 type Registry struct {
-	db  *store.DB
-	log *slog.Logger
-	now func() time.Time
-	ids *idSource
+	db    *store.DB
+	quota Quota // nil: no limits
+	log   *slog.Logger
+	now   func() time.Time
+	ids   *idSource
 
 	gather int // gatherMax
 

@@ -8,21 +8,30 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 )
 
 // Create makes a rule and, when it is enabled, puts it in force.
 func (r *Rules) Create(ctx context.Context, n NewRule) (*Rule, error) {
 	now := r.now().UTC().Truncate(time.Millisecond)
-	rule := Rule{ID: int64(r.Deps.IDs.Next()), Name: n.Name, Description: n.Description, SQL: n.SQL, Enabled: n.Enabled,
+	if n.Project == "" {
+		n.Project = registry.DefaultProject
+	}
+	rule := Rule{ID: int64(r.Deps.IDs.Next()), Project: n.Project, Name: n.Name, Description: n.Description, SQL: n.SQL, Enabled: n.Enabled,
 		Revision: 1,
 		Actions:  slices.Clone(n.Actions), Created: now, Updated: now}
 	for i := range rule.Actions {
 		rule.Actions[i].ID = int64(r.Deps.IDs.Next())
 	}
 	return r.replace(ctx, rule, nil, func(tx *store.Tx) (int64, error) {
-		_, err := tx.Exec(ctx, `INSERT INTO rule (id, name, description, sql, enabled, dialect, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			rule.ID, rule.Name, rule.Description, rule.SQL, rule.Enabled, dialect, now.UnixMilli(), now.UnixMilli())
+		if r.Deps.Quota != nil {
+			if err := r.Deps.Quota(ctx, tx, rule.Project, 1); err != nil {
+				return 0, err
+			}
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO rule (id, project, name, description, sql, enabled, dialect, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			rule.ID, rule.Project, rule.Name, rule.Description, rule.SQL, rule.Enabled, dialect, now.UnixMilli(), now.UnixMilli())
 		return rule.Revision, err
 	})
 }
@@ -190,11 +199,12 @@ func (r *Rules) Get(_ context.Context, id int64) (*Rule, error) {
 	return &c.Rule, nil
 }
 
-// List returns up to limit rules (0: all) younger than the rule after (0: from the oldest), oldest first.
-func (r *Rules) List(_ context.Context, after int64, limit int) []*Rule {
+// List returns up to limit rules (0: all) of a project ("": of all) younger than the rule after (0: from the oldest), oldest
+// first.
+func (r *Rules) List(_ context.Context, project string, after int64, limit int) []*Rule {
 	var list []*Rule
 	for _, c := range r.set.Load().sorted() {
-		if c.ID > after && (limit <= 0 || len(list) < limit) {
+		if c.ID > after && (project == "" || c.Project == project) && (limit <= 0 || len(list) < limit) {
 			list = append(list, &c.Rule)
 		}
 	}
@@ -218,7 +228,7 @@ func (r *Rules) readAll(ctx context.Context) ([]Rule, error) {
 }
 
 func (r *Rules) readRules(ctx context.Context) (list []Rule, err error) {
-	rows, err := r.Deps.Store.Query(ctx, `SELECT id, name, description, sql, enabled, created_at, updated_at, revision FROM rule ORDER BY id`)
+	rows, err := r.Deps.Store.Query(ctx, `SELECT id, project, name, description, sql, enabled, created_at, updated_at, revision FROM rule ORDER BY id`)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +239,7 @@ func (r *Rules) readRules(ctx context.Context) (list []Rule, err error) {
 			enabled          int64
 			created, updated int64
 		)
-		if err := rows.Scan(&rule.ID, &rule.Name, &rule.Description, &rule.SQL, &enabled, &created, &updated, &rule.Revision); err != nil {
+		if err := rows.Scan(&rule.ID, &rule.Project, &rule.Name, &rule.Description, &rule.SQL, &enabled, &created, &updated, &rule.Revision); err != nil {
 			return nil, err
 		}
 		rule.Enabled = enabled != 0

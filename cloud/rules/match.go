@@ -34,7 +34,7 @@ func (r *Rules) Match(m *uplink.Message, topicName string, payload func() (codec
 func (r *Rules) match(s *set, m *uplink.Message, topicName string, from origin, payload func() (codec.Value, error), out [][]byte) [][]byte {
 	sc := r.scratch.Get().(*scratch)
 	defer r.free(sc)
-	sc.hits = s.root.find(topicName, sc.hits[:0])
+	sc.hits = r.own(m, s.root.find(topicName, sc.hits[:0]))
 	if len(sc.hits) == 0 {
 		return out
 	}
@@ -58,6 +58,28 @@ func (r *Rules) match(s *set, m *uplink.Message, topicName string, from origin, 
 	return out
 }
 
+// own keeps the rules of the project that the message's product belongs to: others must not hear of it, whatever their
+// filters say.
+func (r *Rules) own(m *uplink.Message, hits []*compiled) []*compiled {
+	if len(hits) == 0 {
+		return hits
+	}
+	product := m.Product
+	if product == nil {
+		var err error
+		if product, err = r.Deps.Registry.Product(context.Background(), m.Device.Product); err != nil {
+			return hits[:0] // it is gone, or the store is: then the message cannot be stored either
+		}
+	}
+	kept := hits[:0]
+	for _, c := range hits {
+		if c.Project == product.Project {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
 // origin says where a republished message comes from.
 type origin struct{ hop, index int }
 
@@ -71,7 +93,7 @@ func originOf(p Publication) origin {
 const maxScratch = 64 << 10
 
 func (r *Rules) free(sc *scratch) {
-	clear(sc.hits)
+	clear(sc.hits[:cap(sc.hits)])
 	sc.env = rulesql.Env{}
 	if cap(sc.raw)+cap(sc.result) > maxScratch {
 		sc.raw, sc.result = nil, nil
@@ -120,8 +142,8 @@ func (r *Rules) fail(c *compiled, m *uplink.Message, topicName string, err error
 // errHops is permanent: a message that goes round is a dead letter, where somebody sees it.
 var errHops = fmt.Errorf("%w: republished too often: do the rules republish to each other?", ErrPermanent)
 
-// publish is Env.Publish.
-func (r *Rules) publish(ctx context.Context, p Publication) error {
+// publish is Env.Publish for the rules of a project, which reach no other project's devices.
+func (r *Rules) publish(ctx context.Context, project string, p Publication) error {
 	if p.Hop > r.cfg.MaxHops {
 		return errHops
 	}
@@ -133,6 +155,9 @@ func (r *Rules) publish(ctx context.Context, p Publication) error {
 		return fmt.Errorf("%w: %s is no custom topic of a device", ErrPermanent, p.Topic)
 	}
 	d, err := r.Deps.Registry.Device(ctx, p.Device)
+	if err == nil && d.Project != project {
+		err = registry.ErrDeviceNotFound
+	}
 	if errors.Is(err, registry.ErrDeviceNotFound) {
 		return fmt.Errorf("%w: %w", ErrPermanent, err)
 	}

@@ -44,6 +44,7 @@ func (e *ErrInvalid) Unwrap() error { return e.Err }
 // Rule is an immutable snapshot.
 type Rule struct {
 	ID                int64
+	Project           string // it sees the messages of this project's products alone
 	Name, Description string
 	SQL               string
 	Enabled           bool
@@ -61,6 +62,7 @@ type Action struct {
 
 // NewRule is what Create needs.
 type NewRule struct {
+	Project           string // "" is registry.DefaultProject
 	Name, Description string
 	SQL               string
 	Enabled           bool
@@ -109,7 +111,7 @@ func compileSQL(sql string) (*rulesql.Program, error) {
 }
 
 // sink makes the sink of an action.
-func (r *Rules) sink(i int, a Action) (Sink, error) {
+func (r *Rules) sink(project string, i int, a Action) (Sink, error) {
 	field := fmt.Sprintf("actions[%d]", i)
 	factory := r.Deps.Kinds[a.Kind]
 	if factory == nil {
@@ -118,7 +120,7 @@ func (r *Rules) sink(i int, a Action) (Sink, error) {
 	if len(a.Config) > maxConfig {
 		return nil, &ErrInvalid{Field: field + ".config", Reason: fmt.Sprintf("has more than %d bytes", maxConfig)}
 	}
-	s, err := factory(a.Config, Env{Publish: r.publish})
+	s, err := factory(a.Config, Env{Publish: func(ctx context.Context, p Publication) error { return r.publish(ctx, project, p) }})
 	if err != nil {
 		return nil, &ErrInvalid{Field: field + ".config", Reason: err.Error(), Err: err}
 	}
@@ -141,7 +143,7 @@ func (r *Rules) compile(rule Rule, old *compiled) (*compiled, []Sink, error) {
 	}
 	sinks := make([]Sink, len(rule.Actions))
 	for i, a := range rule.Actions {
-		if sinks[i], err = r.sink(i, a); err != nil {
+		if sinks[i], err = r.sink(rule.Project, i, a); err != nil {
 			return nil, nil, err
 		}
 		c.actions = append(c.actions, r.actionFor(&rule, a, old))
@@ -158,7 +160,7 @@ func (r *Rules) compileStored(rule Rule, old *compiled) *compiled {
 		r.Deps.Log.Error("stored rule cannot be used", "rule", rule.Name, "err", err)
 	}
 	for i, a := range rule.Actions {
-		s, err := r.sink(i, a)
+		s, err := r.sink(rule.Project, i, a)
 		if err != nil {
 			r.Deps.Log.Error("stored action cannot be used, its records wait", "rule", rule.Name, "action", a.ID, "err", err)
 			s = broken{err}

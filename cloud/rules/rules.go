@@ -85,9 +85,11 @@ type Deps struct {
 	IDs      *message.IDs // numbers rules, actions and dead letters
 	Sender   Sender       // nil: republishing fails
 	Kinds    map[string]Factory
-	Feed     *monitor.Feed // nil: nobody watches
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer // nil: not exported
+	// Quota holds, within the transaction that makes them, that n more rules fit into a project; nil: no limits.
+	Quota   func(ctx context.Context, tx *store.Tx, project string, n int64) error
+	Feed    *monitor.Feed // nil: nobody watches
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: not exported
 }
 
 // Rules is safe for concurrent use.

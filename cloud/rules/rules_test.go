@@ -221,7 +221,7 @@ func (r *rig) eventually(what string, ok func() bool) {
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {
-			for _, rule := range r.rules.List(context.Background(), 0, 0) {
+			for _, rule := range r.rules.List(context.Background(), "", 0, 0) {
 				s, _ := r.rules.Stats(rule.ID)
 				r.t.Logf("%s: %+v", rule.Name, s)
 			}
@@ -411,7 +411,7 @@ func TestRuleLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.publish(0, `{"t":70}`)
-		if list := r.rules.List(ctx, 0, 0); len(list) != 0 {
+		if list := r.rules.List(ctx, "", 0, 0); len(list) != 0 {
 			t.Errorf("List = %v", list)
 		}
 	})
@@ -670,7 +670,7 @@ func TestRepublish(t *testing.T) {
 		keys[rec.Key()] = true
 	}
 	r.eventually("the loop ends as a dead letter", func() bool {
-		letters, err := r.rules.DeadLetters(t.Context(), r.rules.List(t.Context(), 0, 1)[0].ID, 0, 10)
+		letters, err := r.rules.DeadLetters(t.Context(), r.rules.List(t.Context(), "", 0, 1)[0].ID, 0, 10)
 		return err == nil && len(letters) == 1 && strings.Contains(letters[0].Error, "republish")
 	})
 	r.sent.mu.Lock()

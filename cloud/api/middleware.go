@@ -226,6 +226,11 @@ func (s *server) scope(r *http.Request, op operation, caller *account.Caller) (*
 	if sn := r.PathValue("productSN"); sn != "" {
 		return s.scopeOfProduct(r.Context(), sn, named, caller)
 	}
+	if named == account.HubProject { // as if none was named, for those who have the hub as a whole
+		if named = ""; caller.Hub() == 0 {
+			return caller.Nowhere(), account.ErrProjectNotFound
+		}
+	}
 	if id := r.PathValue("projectID"); id != "" {
 		if named != "" && named != id {
 			return caller.Nowhere(), account.ErrProjectNotFound

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/rules"
@@ -15,7 +16,7 @@ import (
 
 // Rules is what the API needs of the rules.
 type Rules interface {
-	List(ctx context.Context, after int64, limit int) []*rules.Rule
+	List(ctx context.Context, project string, after int64, limit int) []*rules.Rule
 	Get(ctx context.Context, id int64) (*rules.Rule, error)
 	Create(ctx context.Context, n rules.NewRule) (*rules.Rule, error)
 	Update(ctx context.Context, id int64, c rules.Change) (*rules.Rule, error)
@@ -35,7 +36,7 @@ func (s *server) ListRules(ctx context.Context, r apitype.ListRulesRequestObject
 	if err != nil {
 		return nil, err
 	}
-	list := s.Rules.List(ctx, after, page.Limit)
+	list := s.Rules.List(ctx, account.From(ctx).Within(), after, page.Limit)
 	out := apitype.ListRules200JSONResponse{Items: make([]apitype.Rule, len(list))}
 	for i, rule := range list {
 		if out.Items[i], err = ruleOf(rule); err != nil {
@@ -53,7 +54,7 @@ func (s *server) CreateRule(ctx context.Context, r apitype.CreateRuleRequestObje
 	if err != nil {
 		return nil, err
 	}
-	rule, err := s.Rules.Create(ctx, rules.NewRule{Name: r.Body.Name, Description: r.Body.Description, SQL: r.Body.SQL,
+	rule, err := s.Rules.Create(ctx, rules.NewRule{Project: account.From(ctx).Project, Name: r.Body.Name, Description: r.Body.Description, SQL: r.Body.SQL,
 		Enabled: r.Body.Enabled, Actions: actions})
 	if err != nil {
 		return nil, err
@@ -63,7 +64,7 @@ func (s *server) CreateRule(ctx context.Context, r apitype.CreateRuleRequestObje
 }
 
 func (s *server) GetRule(ctx context.Context, r apitype.GetRuleRequestObject) (apitype.GetRuleResponseObject, error) {
-	id, err := ruleID(r.RuleID)
+	id, err := s.ruleID(ctx, r.RuleID)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (s *server) GetRule(ctx context.Context, r apitype.GetRuleRequestObject) (a
 }
 
 func (s *server) UpdateRule(ctx context.Context, r apitype.UpdateRuleRequestObject) (apitype.UpdateRuleResponseObject, error) {
-	id, err := ruleID(r.RuleID)
+	id, err := s.ruleID(ctx, r.RuleID)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (s *server) UpdateRule(ctx context.Context, r apitype.UpdateRuleRequestObje
 }
 
 func (s *server) DeleteRule(ctx context.Context, r apitype.DeleteRuleRequestObject) (apitype.DeleteRuleResponseObject, error) {
-	id, err := ruleID(r.RuleID)
+	id, err := s.ruleID(ctx, r.RuleID)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (s *server) DisableRule(ctx context.Context, r apitype.DisableRuleRequestOb
 }
 
 func (s *server) setRule(ctx context.Context, text string, enabled bool) (apitype.Rule, error) {
-	id, err := ruleID(text)
+	id, err := s.ruleID(ctx, text)
 	if err != nil {
 		return apitype.Rule{}, err
 	}
@@ -127,8 +128,8 @@ func (s *server) setRule(ctx context.Context, text string, enabled bool) (apityp
 	return ruleOf(rule)
 }
 
-func (s *server) GetRuleStats(_ context.Context, r apitype.GetRuleStatsRequestObject) (apitype.GetRuleStatsResponseObject, error) {
-	id, err := ruleID(r.RuleID)
+func (s *server) GetRuleStats(ctx context.Context, r apitype.GetRuleStatsRequestObject) (apitype.GetRuleStatsResponseObject, error) {
+	id, err := s.ruleID(ctx, r.RuleID)
 	if err != nil {
 		return nil, err
 	}
@@ -144,10 +145,18 @@ func (s *server) GetRuleStats(_ context.Context, r apitype.GetRuleStatsRequestOb
 	return out, nil
 }
 
-// ruleID reads an id; one that is none is a rule that does not exist.
-func ruleID(text string) (int64, error) {
+// ruleID reads the id of a rule that the caller may know of. One that is none, or of another project's rule, is that of a rule
+// that does not exist.
+func (s *server) ruleID(ctx context.Context, text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
+		return 0, rules.ErrNotFound
+	}
+	rule, err := s.Rules.Get(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	if within := account.From(ctx).Within(); within != "" && rule.Project != within {
 		return 0, rules.ErrNotFound
 	}
 	return id, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/account/oidc"
 	"github.com/hawser-iot/hawser/cloud/api"
+	"github.com/hawser-iot/hawser/cloud/store"
 )
 
 // accounts is the accounts' share of the configuration.
@@ -46,6 +47,15 @@ func (c *Config) validateAccounts() error {
 		}
 	}
 	return nil
+}
+
+// quota is the projects' quotas as the registry asks for them.
+func (h *Hub) quota(ctx context.Context, tx *store.Tx, project, kind string, n int64) error {
+	return h.accounts.Reserve(ctx, tx, project, account.QuotaKind(kind), n)
+}
+
+func (h *Hub) ruleQuota(ctx context.Context, tx *store.Tx, project string, n int64) error {
+	return h.accounts.Reserve(ctx, tx, project, account.QuotaRules, n)
 }
 
 // oidc is the identity provider, nil when there is none.

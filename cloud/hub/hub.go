@@ -164,6 +164,7 @@ func (h *Hub) openRegistry(ctx context.Context) (err error) {
 	h.feed = newWatchFeed(monitor.New(monitor.DefaultConfig()))
 	h.accounts = account.New(h.db, h.cfg.accounts())
 	h.changes = &changes{node: h.node(), bus: h.bus, reg: h.registry, accounts: h.accounts, log: h.log}
+	h.registry.Limit(h.quota)
 	key, created, err := h.accounts.Bootstrap(ctx)
 	if err != nil || !created {
 		return err
@@ -182,7 +183,7 @@ func (h *Hub) openPaths(ctx context.Context) (err error) {
 	h.sender = sender{h.downlink, h.feed}
 
 	h.rules, err = rules.New(ctx, rules.DefaultConfig(), rules.Deps{Store: h.db, Registry: h.registry, IDs: h.numbers.IDs,
-		Sender: ruleSender{h.sender}, Kinds: h.sinks(), Feed: h.feed.Feed, Log: h.log.With("part", "rules"), Metrics: h.metrics})
+		Sender: ruleSender{h.sender}, Quota: h.ruleQuota, Kinds: h.sinks(), Feed: h.feed.Feed, Log: h.log.With("part", "rules"), Metrics: h.metrics})
 	if err != nil {
 		return err
 	}

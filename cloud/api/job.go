@@ -155,17 +155,29 @@ func (s *server) BulkDevices(ctx context.Context, r apitype.BulkDevicesRequestOb
 	if _, err := s.Products.Product(ctx, r.ProductSN); err != nil {
 		return nil, err
 	}
-	n := newJob(ctx, fleet.KindBulk, r.ProductSN, r.Params.DryRun)
+	out, err := s.bulk(ctx, r.ProductSN, r.Params.DryRun, r.Body)
+	return apitype.BulkDevices202JSONResponse(out), err
+}
+
+func (s *server) BulkFleet(ctx context.Context, r apitype.BulkFleetRequestObject) (apitype.BulkFleetResponseObject, error) {
+	out, err := s.bulk(ctx, "", r.Params.DryRun, r.Body)
+	return apitype.BulkFleet202JSONResponse(out), err
+}
+
+// bulk starts a bulk action in a product, or in the whole of the caller's project.
+func (s *server) bulk(ctx context.Context, product string, dryRun *bool, b *apitype.DeviceBulk) (apitype.Job, error) {
+	n := newJob(ctx, fleet.KindBulk, product, dryRun)
 	var err error
-	n.Spec, err = fleet.Bulk{Action: registry.Action(r.Body.Action), State: string(r.Body.State)}.Spec()
+	n.Spec, err = fleet.Bulk{Action: registry.Action(b.Action), State: string(b.State), Filter: b.Filter, Tags: b.Tags, DropTags: b.DropTags,
+		Group: b.Group}.Spec()
 	if err != nil {
-		return nil, err
+		return apitype.Job{}, err
 	}
 	j, err := s.Jobs.Create(ctx, n)
 	if err != nil {
-		return nil, err
+		return apitype.Job{}, err
 	}
-	return apitype.BulkDevices202JSONResponse(jobOf(j)), nil
+	return jobOf(j), nil
 }
 
 // newJob is a job of the caller's.

@@ -148,6 +148,20 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/devices (the `SearchDevices` operationId).
 	SearchDevices(ctx context.Context, params *SearchDevicesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// BulkFleetWithBody Do something to every device of the project that a filter takes, as a job
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+	BulkFleetWithBody(ctx context.Context, params *BulkFleetParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BulkFleet Do something to every device of the project that a filter takes, as a job
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+	BulkFleet(ctx context.Context, params *BulkFleetParams, body BulkFleetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CountDevices Count devices of all products
 	//
 	// Corresponds with GET /v1/devices:count (the `CountDevices` operationId).
@@ -742,7 +756,8 @@ type ClientInterface interface {
 	// ImportDevicesWithBody Create devices from a CSV file, as a job
 	//
 	// The first row names the columns, in any order and all optional: `deviceSN` (generated when empty), `name`,
-	// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty).
+	// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty), and
+	// `tag.NAME` for each tag.
 	// UTF-8 with or without a byte order mark, commas, semicolons or tabs. A bad row harms no other: the result has each
 	// row's line, a code and a reason, and the secrets. At most 1,000,000 rows.
 	//
@@ -1156,6 +1171,40 @@ func (c *Client) GetCA(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 // Corresponds with GET /v1/devices (the `SearchDevices` operationId).
 func (c *Client) SearchDevices(ctx context.Context, params *SearchDevicesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSearchDevicesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkFleetWithBody Do something to every device of the project that a filter takes, as a job
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+func (c *Client) BulkFleetWithBody(ctx context.Context, params *BulkFleetParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkFleetRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BulkFleet Do something to every device of the project that a filter takes, as a job
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+func (c *Client) BulkFleet(ctx context.Context, params *BulkFleetParams, body BulkFleetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBulkFleetRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2620,7 +2669,8 @@ func (c *Client) BulkDevices(ctx context.Context, productSN ProductSN, params *B
 // ImportDevicesWithBody Create devices from a CSV file, as a job
 //
 // The first row names the columns, in any order and all optional: `deviceSN` (generated when empty), `name`,
-// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty).
+// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty), and
+// `tag.NAME` for each tag.
 // UTF-8 with or without a byte order mark, commas, semicolons or tabs. A bad row harms no other: the result has each
 // row's line, a code and a reason, and the secrets. At most 1,000,000 rows.
 //
@@ -3743,6 +3793,73 @@ func NewSearchDevicesRequest(server string, params *SearchDevicesParams) (*http.
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewBulkFleetRequest calls the generic BulkFleet builder with application/json body
+func NewBulkFleetRequest(server string, params *BulkFleetParams, body BulkFleetJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBulkFleetRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewBulkFleetRequestWithBody constructs an http.Request for the BulkFleet method, with any body, and a specified content type
+func NewBulkFleetRequestWithBody(server string, params *BulkFleetParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/devices:bulk")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dryRun", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -8195,6 +8312,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/devices (the `SearchDevices` operationId).
 	SearchDevicesWithResponse(ctx context.Context, params *SearchDevicesParams, reqEditors ...RequestEditorFn) (*SearchDevicesResponse, error)
 
+	// BulkFleetWithBodyWithResponse Do something to every device of the project that a filter takes, as a job
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+	BulkFleetWithBodyWithResponse(ctx context.Context, params *BulkFleetParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkFleetResponse, error)
+
+	// BulkFleetWithResponse Do something to every device of the project that a filter takes, as a job
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+	BulkFleetWithResponse(ctx context.Context, params *BulkFleetParams, body BulkFleetJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkFleetResponse, error)
+
 	// CountDevicesWithResponse Count devices of all products
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8857,7 +8988,8 @@ type ClientWithResponsesInterface interface {
 	// ImportDevicesWithBodyWithResponse Create devices from a CSV file, as a job
 	//
 	// The first row names the columns, in any order and all optional: `deviceSN` (generated when empty), `name`,
-	// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty).
+	// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty), and
+	// `tag.NAME` for each tag.
 	// UTF-8 with or without a byte order mark, commas, semicolons or tabs. A bad row harms no other: the result has each
 	// row's line, a code and a reason, and the secrets. At most 1,000,000 rows.
 	//
@@ -9549,6 +9681,54 @@ func (r SearchDevicesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SearchDevicesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BulkFleetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r BulkFleetResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BulkFleetResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BulkFleetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BulkFleetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BulkFleetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BulkFleetResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13983,6 +14163,32 @@ func (c *ClientWithResponses) SearchDevicesWithResponse(ctx context.Context, par
 	return ParseSearchDevicesResponse(rsp)
 }
 
+// BulkFleetWithBodyWithResponse Do something to every device of the project that a filter takes, as a job
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+func (c *ClientWithResponses) BulkFleetWithBodyWithResponse(ctx context.Context, params *BulkFleetParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BulkFleetResponse, error) {
+	rsp, err := c.BulkFleetWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkFleetResponse(rsp)
+}
+
+// BulkFleetWithResponse Do something to every device of the project that a filter takes, as a job
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/devices:bulk (the `BulkFleet` operationId).
+func (c *ClientWithResponses) BulkFleetWithResponse(ctx context.Context, params *BulkFleetParams, body BulkFleetJSONRequestBody, reqEditors ...RequestEditorFn) (*BulkFleetResponse, error) {
+	rsp, err := c.BulkFleet(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBulkFleetResponse(rsp)
+}
+
 // CountDevicesWithResponse Count devices of all products
 //
 // Returns a wrapper object for the known response body format(s).
@@ -15161,7 +15367,8 @@ func (c *ClientWithResponses) BulkDevicesWithResponse(ctx context.Context, produ
 // ImportDevicesWithBodyWithResponse Create devices from a CSV file, as a job
 //
 // The first row names the columns, in any order and all optional: `deviceSN` (generated when empty), `name`,
-// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty).
+// `description`, `secret` (16 characters, for devices that come from another cloud; generated when empty), and
+// `tag.NAME` for each tag.
 // UTF-8 with or without a byte order mark, commas, semicolons or tabs. A bad row harms no other: the result has each
 // row's line, a code and a reason, and the secrets. At most 1,000,000 rows.
 //
@@ -15980,6 +16187,39 @@ func ParseSearchDevicesResponse(rsp *http.Response) (*SearchDevicesResponse, err
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBulkFleetResponse parses an HTTP response from a BulkFleetWithResponse call
+func ParseBulkFleetResponse(rsp *http.Response) (*BulkFleetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BulkFleetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -65,25 +65,34 @@ func (e ConnectionEvent) Valid() bool {
 
 // Defines values for DeviceBulkAction.
 const (
-	Delete      DeviceBulkAction = "delete"
-	Disable     DeviceBulkAction = "disable"
-	Enable      DeviceBulkAction = "enable"
-	Reset       DeviceBulkAction = "reset"
-	ResetSecret DeviceBulkAction = "reset-secret"
+	AddToGroup      DeviceBulkAction = "add-to-group"
+	Delete          DeviceBulkAction = "delete"
+	Disable         DeviceBulkAction = "disable"
+	Enable          DeviceBulkAction = "enable"
+	RemoveFromGroup DeviceBulkAction = "remove-from-group"
+	Reset           DeviceBulkAction = "reset"
+	ResetSecret     DeviceBulkAction = "reset-secret"
+	Tag             DeviceBulkAction = "tag"
 )
 
 // Valid indicates whether the value is a known member of the DeviceBulkAction enum.
 func (e DeviceBulkAction) Valid() bool {
 	switch e {
+	case AddToGroup:
+		return true
 	case Delete:
 		return true
 	case Disable:
 		return true
 	case Enable:
 		return true
+	case RemoveFromGroup:
+		return true
 	case Reset:
 		return true
 	case ResetSecret:
+		return true
+	case Tag:
 		return true
 	default:
 		return false
@@ -595,12 +604,24 @@ type Device struct {
 
 // DeviceBulk defines model for DeviceBulk.
 type DeviceBulk struct {
-	// Action reset-secret is reset with a new deviceSecret, which is in the result.
+	// Action reset-secret is reset with a new deviceSecret, which is in the result; tag wants `tags` or `dropTags`; add-to-group and
+	// remove-from-group want `group`, one of members.
 	Action DeviceBulkAction `json:"action"`
-	State  DeviceState      `json:"state,omitempty,omitzero"`
+
+	// DropTags Names of tags to take away.
+	DropTags []string `json:"dropTags,omitempty,omitzero"`
+
+	// Filter Only devices that it takes, for instance `state:offline tag.site=north`.
+	Filter string      `json:"filter,omitempty,omitzero"`
+	Group  string      `json:"group,omitempty,omitzero"`
+	State  DeviceState `json:"state,omitempty,omitzero"`
+
+	// Tags Tags to set.
+	Tags map[string]string `json:"tags,omitempty,omitzero"`
 }
 
-// DeviceBulkAction reset-secret is reset with a new deviceSecret, which is in the result.
+// DeviceBulkAction reset-secret is reset with a new deviceSecret, which is in the result; tag wants `tags` or `dropTags`; add-to-group and
+// remove-from-group want `group`, one of members.
 type DeviceBulkAction string
 
 // DeviceCount defines model for DeviceCount.
@@ -1506,6 +1527,12 @@ type SearchDevicesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// BulkFleetParams defines parameters for BulkFleet.
+type BulkFleetParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+}
+
 // CountDevicesParams defines parameters for CountDevices.
 type CountDevicesParams struct {
 	// Filter Only devices that this takes, in the filter language; none takes all.
@@ -1681,6 +1708,9 @@ type ListUsersParams struct {
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
+// BulkFleetJSONRequestBody defines body for BulkFleet for application/json ContentType.
+type BulkFleetJSONRequestBody = DeviceBulk
+
 // CreateGroupJSONRequestBody defines body for CreateGroup for application/json ContentType.
 type CreateGroupJSONRequestBody = NewGroup
 
@@ -1815,6 +1845,9 @@ type ServerInterface interface {
 	// SearchDevices Find devices of all products
 	// (GET /v1/devices)
 	SearchDevices(w http.ResponseWriter, r *http.Request, params SearchDevicesParams)
+	// BulkFleet Do something to every device of the project that a filter takes, as a job
+	// (POST /v1/devices:bulk)
+	BulkFleet(w http.ResponseWriter, r *http.Request, params BulkFleetParams)
 	// CountDevices Count devices of all products
 	// (GET /v1/devices:count)
 	CountDevices(w http.ResponseWriter, r *http.Request, params CountDevicesParams)
@@ -2410,6 +2443,39 @@ func (siw *ServerInterfaceWrapper) SearchDevices(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.SearchDevices(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// BulkFleet operation middleware
+func (siw *ServerInterfaceWrapper) BulkFleet(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BulkFleetParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BulkFleet(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5531,6 +5597,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/jobs/{jobID}/result", wrapper.GetJobResult)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/jobs/{jobID}/events", wrapper.StreamJob)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:import", wrapper.ImportDevices)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/devices:bulk", wrapper.BulkFleet)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:bulk", wrapper.BulkDevices)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/login", wrapper.Login)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/login/oidc", wrapper.BeginOIDC)
@@ -5878,6 +5945,46 @@ type SearchDevicesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SearchDevicesdefaultApplicationProblemPlusJSONResponse) VisitSearchDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BulkFleetRequestObject struct {
+	Params BulkFleetParams
+	Body   *BulkFleetJSONRequestBody
+}
+
+type BulkFleetResponseObject interface {
+	VisitBulkFleetResponse(w http.ResponseWriter) error
+}
+
+type BulkFleet202JSONResponse Job
+
+func (response BulkFleet202JSONResponse) VisitBulkFleetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BulkFleetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BulkFleetdefaultApplicationProblemPlusJSONResponse) VisitBulkFleetResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9551,6 +9658,9 @@ type StrictServerInterface interface {
 	// SearchDevices Find devices of all products
 	// (GET /v1/devices)
 	SearchDevices(ctx context.Context, request SearchDevicesRequestObject) (SearchDevicesResponseObject, error)
+	// BulkFleet Do something to every device of the project that a filter takes, as a job
+	// (POST /v1/devices:bulk)
+	BulkFleet(ctx context.Context, request BulkFleetRequestObject) (BulkFleetResponseObject, error)
 	// CountDevices Count devices of all products
 	// (GET /v1/devices:count)
 	CountDevices(ctx context.Context, request CountDevicesRequestObject) (CountDevicesResponseObject, error)
@@ -10068,6 +10178,39 @@ func (sh *strictHandler) SearchDevices(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SearchDevicesResponseObject); ok {
 		if err := validResponse.VisitSearchDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// BulkFleet operation middleware
+func (sh *strictHandler) BulkFleet(w http.ResponseWriter, r *http.Request, params BulkFleetParams) {
+	var request BulkFleetRequestObject
+
+	request.Params = params
+
+	var body BulkFleetJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.BulkFleet(ctx, request.(BulkFleetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BulkFleet")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BulkFleetResponseObject); ok {
+		if err := validResponse.VisitBulkFleetResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

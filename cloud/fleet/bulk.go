@@ -6,31 +6,45 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strings"
 
 	"github.com/hawser-iot/hawser/cloud/job"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/registry/filter"
 	"github.com/hawser-iot/hawser/cloud/store"
 )
 
-// Bulk is what a job of KindBulk does, and to which devices.
+// Bulk is what a job of KindBulk does, and to which devices of its project or product.
 type Bulk struct {
-	Action registry.Action `json:"action"`
-	State  string          `json:"state,omitempty"`
+	Action   registry.Action   `json:"action"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	DropTags []string          `json:"dropTags,omitempty"`
+	Group    string            `json:"group,omitempty"`
+	State    string            `json:"state,omitempty"`
+	Filter   string            `json:"filter,omitempty"` // in the language of registry/filter
 }
 
-// Spec is the job's specification.
+// Spec is the job's specification; its errors are *registry.ErrInvalid.
 func (b Bulk) Spec() (json.RawMessage, error) {
-	if !b.Action.Valid() {
-		return nil, &registry.ErrInvalid{Field: "action", Reason: fmt.Sprintf("there is no %q", string(b.Action))}
+	if err := b.change("").Check(); err != nil {
+		return nil, err
 	}
 	if _, err := b.filter("", ""); err != nil {
 		return nil, err
 	}
+	if _, err := filter.Parse(b.Filter); err != nil {
+		return nil, &registry.ErrInvalid{Field: "filter", Reason: strings.TrimPrefix(err.Error(), "filter: ")}
+	}
 	return json.Marshal(b)
 }
 
+func (b Bulk) change(project string) registry.Bulk {
+	return registry.Bulk{Action: b.Action, Tags: b.Tags, DropTags: b.DropTags, Project: project, Group: b.Group}
+}
+
 func (b Bulk) filter(project, product string) (registry.Filter, error) {
-	f := registry.Filter{Project: project, Product: product}
+	f := registry.Filter{Project: project, Product: product, Query: b.Filter}
 	if b.State != "" {
 		state, err := registry.ParseState(b.State)
 		if err != nil {
@@ -87,7 +101,7 @@ func (r *bulkRun) Step(ctx context.Context, save job.Save) error {
 	if r.cursor == bulkEnd {
 		return io.EOF
 	}
-	list, next, err := r.registry.Devices(ctx, r.filter, registry.Page{Limit: perStep, Cursor: r.cursor})
+	list, next, err := r.registry.Devices(ctx, r.filter, registry.Page{Limit: perStep, Cursor: r.cursor, Sort: registry.SortCreated})
 	if err != nil {
 		return err
 	}
@@ -103,7 +117,10 @@ func (r *bulkRun) Step(ctx context.Context, save job.Save) error {
 	if r.task.DryRun {
 		err = r.pretend(ctx, list, store)
 	} else {
-		err = r.registry.Bulk(ctx, r.bulk.Action, list, store)
+		err = r.registry.Bulk(ctx, r.bulk.change(r.task.Project), list, store)
+	}
+	if errors.Is(err, registry.ErrGroupNotFound) || errors.Is(err, registry.ErrGroupByFilter) {
+		return &job.Fatal{Reason: "group " + r.bulk.Group + " is not there, or has a filter instead of members"}
 	}
 	if err == nil {
 		r.cursor = next
@@ -120,11 +137,24 @@ func (r *bulkRun) pretend(ctx context.Context, list []*registry.Device, also fun
 			results[i].Changed = d.State == registry.Disabled
 		case registry.ActionDisable:
 			results[i].Changed = d.State != registry.Disabled
+		case registry.ActionTag:
+			results[i].Changed = r.bulk.retags(d.Tags)
 		default:
 			results[i].Changed = true
 		}
 	}
 	return r.store.Update(ctx, func(tx *store.Tx) error { return also(ctx, tx, results) })
+}
+
+// retags tells whether the action tag changes these.
+func (b Bulk) retags(tags registry.Tags) bool {
+	after := make(map[string]string, len(tags))
+	maps.Copy(after, tags)
+	for _, name := range b.DropTags {
+		delete(after, name)
+	}
+	maps.Copy(after, b.Tags)
+	return !maps.Equal(after, tags)
 }
 
 func (r *bulkRun) batch(list []*registry.Device, results []registry.BulkResult, place string) job.Batch {
@@ -138,6 +168,8 @@ func (r *bulkRun) batch(list []*registry.Device, results []registry.BulkResult, 
 			b.Rows[i].Code, reason = "failed", err.Error()
 			if errors.Is(err, registry.ErrDeviceNotFound) {
 				b.Rows[i].Code, reason = "device_not_found", "the device was deleted meanwhile"
+			} else if errors.Is(err, registry.ErrLimit) {
+				b.Rows[i].Code, reason = "limit_exceeded", strings.TrimPrefix(err.Error(), "registry: ")
 			}
 		}
 		b.Rows[i].Cells = []string{d.Identity.Product, d.Identity.SN, changed, results[i].Secret.Reveal(), reason}

@@ -175,6 +175,8 @@ func TestFilesThatCannotBeImported(t *testing.T) {
 		{"empty", "", "the file is empty"},
 		{"unknown column", "deviceSN,colour\n", `no column "colour"`},
 		{"column twice", "name,Name\n", "is there twice"},
+		{"tag twice", "tag.a,tag.b,tag.a\n", "is there twice"},
+		{"tag of no name", "tag.\n", "no column"},
 		{"UTF-16", "\xff\xfed\x00", "UTF-16"},
 		{"no heading", "\"cellar-1\n", "quote that is never closed"},
 	} {
@@ -188,6 +190,22 @@ func TestFilesThatCannotBeImported(t *testing.T) {
 	}
 	if one, result := b.importFile("deviceSN\n", false); one.State != job.Done || len(result) != 0 || one.Total != 0 {
 		t.Errorf("job on a file without rows: %+v", one)
+	}
+}
+
+func TestImportOfTags(t *testing.T) {
+	b := start(t, storetest.SQLite(t))
+	one, rows := b.importFile("tag.site,deviceSN,tag.floor\nnorth,d-0001,2\n,d-0002,\n"+strings.Repeat("x", 200)+",d-0003,1\n", false)
+	if one.Succeeded != 2 || rows[2][0] != "invalid_tags" || !strings.Contains(rows[2][4], "tags.site") {
+		t.Errorf("%+v %q", one, rows)
+	}
+	d, err := b.reg.Device(t.Context(), ident.Device{Product: b.product, SN: "d-0001"})
+	if err != nil || d.Tags["site"] != "north" || d.Tags["floor"] != "2" {
+		t.Errorf("tags: %v, %v", d, err)
+	}
+	list, _, err := b.reg.Devices(t.Context(), registry.Filter{Project: "default", Query: "tag.site=north"}, registry.Page{})
+	if err != nil || len(list) != 1 {
+		t.Errorf("found by tag: %v, %v", list, err)
 	}
 }
 
@@ -299,6 +317,49 @@ func TestBulk(t *testing.T) {
 		d, err := b.reg.Device(t.Context(), ident.Device{Product: b.product, SN: rows[7][2]})
 		if err != nil || d.Secret.Reveal() != rows[7][4] || len(rows[7][4]) != 16 {
 			t.Errorf("new secret: %q, %v", rows[7], err)
+		}
+		more := func(b2 fleet.Bulk, dry bool) (*job.Job, [][]string) {
+			t.Helper()
+			spec, err := b2.Spec()
+			if err != nil {
+				t.Fatal(err)
+			}
+			one := b.ended(b.create(job.NewJob{Kind: fleet.KindBulk, Spec: spec, DryRun: dry}).ID)
+			return one, b.result(one.ID)
+		}
+		tag := fleet.Bulk{Action: registry.ActionTag, Tags: map[string]string{"site": "north"}, Filter: "sn:d-000*"}
+		if one, rows := more(tag, true); one.Succeeded != 10 || rows[3][3] != "yes" {
+			t.Errorf("dry run of tag: %+v", one)
+		}
+		if one, rows := more(tag, false); one.Succeeded != 10 || rows[3][3] != "yes" {
+			t.Errorf("tag: %+v", one)
+		}
+		if one, rows := more(tag, false); one.Succeeded != 10 || rows[3][3] != "no" {
+			t.Errorf("tag again: %+v", one)
+		}
+		if _, err := b.reg.CreateGroup(t.Context(), registry.NewGroup{Project: "default", Name: "north"}); err != nil {
+			t.Fatal(err)
+		}
+		if one, _ := more(fleet.Bulk{Action: registry.ActionJoin, Group: "north", Filter: "tag.site=north"}, false); one.Succeeded != 10 {
+			t.Errorf("join: %+v", one)
+		}
+		if n, err := b.reg.CountDevices(t.Context(), registry.Filter{Project: "default", Query: "group:north"}, false); err != nil || n.Total != 10 {
+			t.Errorf("%d are in the group, want 10 (%v)", n.Total, err)
+		}
+		if one, _ := more(fleet.Bulk{Action: registry.ActionLeave, Group: "north"}, false); one.Succeeded != 600 {
+			t.Errorf("leave: %+v", one)
+		}
+		if n, err := b.reg.CountDevices(t.Context(), registry.Filter{Project: "default", Query: "group:north"}, false); err != nil || n.Total != 0 {
+			t.Errorf("%d are in the group, want none (%v)", n.Total, err)
+		}
+		if one, _ := more(fleet.Bulk{Action: registry.ActionJoin, Group: "nowhere"}, false); one.State != job.Failed || !strings.Contains(one.Error, "nowhere") {
+			t.Errorf("join no group: %+v", one)
+		}
+		for _, bad := range []fleet.Bulk{{Action: registry.ActionTag}, {Action: registry.ActionEnable, Group: "x"}, {Action: registry.ActionJoin},
+			{Action: registry.ActionEnable, Filter: "state:"}, {Action: registry.ActionEnable, Tags: map[string]string{"a": "b"}}} {
+			if _, err := bad.Spec(); err == nil {
+				t.Errorf("%+v is taken", bad)
+			}
 		}
 		if one, _ := bulk(registry.ActionDelete, "", false); one.Succeeded != 600 || b.count() != 0 {
 			t.Errorf("delete: %+v, %d left", one, b.count())

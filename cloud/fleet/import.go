@@ -11,6 +11,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/job"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/registry/filter"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -31,6 +32,7 @@ func (e *ErrFile) Error() string { return "fleet: " + e.Reason }
 type heading struct {
 	columns                       int
 	sn, name, description, secret int
+	tags                          map[int]string // the columns tag.KEY by number
 }
 
 // CheckHead looks at the beginning of a file, so that one that can't be imported at all is refused before a job is made
@@ -43,7 +45,7 @@ func CheckHead(head []byte) error {
 }
 
 func readHeading(t *table) (heading, error) {
-	h := heading{sn: -1, name: -1, description: -1, secret: -1}
+	h := heading{sn: -1, name: -1, description: -1, secret: -1, tags: make(map[int]string)}
 	rec, err := t.next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -56,15 +58,24 @@ func readHeading(t *table) (heading, error) {
 		return h, &ErrFile{"the first row " + rec.err.reason}
 	}
 	h.columns = len(rec.values)
+	seen := make(map[string]bool, len(rec.values))
 	for i, name := range rec.values {
-		at := map[string]*int{"devicesn": &h.sn, "name": &h.name, "description": &h.description, "secret": &h.secret, "devicesecret": &h.secret}[strings.ToLower(strings.TrimSpace(name))]
-		if at == nil {
-			return h, &ErrFile{fmt.Sprintf("there is no column %q; there are deviceSN, name, description and secret, all optional", name)}
+		name = strings.TrimSpace(name)
+		at := map[string]*int{"devicesn": &h.sn, "name": &h.name, "description": &h.description, "secret": &h.secret, "devicesecret": &h.secret}[strings.ToLower(name)]
+		tag, isTag := strings.CutPrefix(name, "tag.")
+		switch {
+		case isTag && filter.GoodTag(tag):
+			h.tags[i] = tag
+		case at == nil:
+			return h, &ErrFile{fmt.Sprintf("there is no column %q; there are deviceSN, name, description, secret and tag.NAME, all optional", name)}
+		default:
+			*at = i
+			name = strings.ToLower(name)
 		}
-		if *at >= 0 {
+		if seen[name] {
 			return h, &ErrFile{fmt.Sprintf("column %q is there twice", name)}
 		}
-		*at = i
+		seen[name] = true
 	}
 	return h, nil
 }
@@ -161,11 +172,12 @@ func (r *importRun) row() (importRow, error) {
 		return row, nil
 	}
 	row.device = registry.NewDevice{Product: r.task.Product, SN: strings.TrimSpace(at(rec, r.sn)), Name: at(rec, r.name),
-		Description: at(rec, r.description), Secret: credential.Secret(strings.TrimSpace(at(rec, r.secret)))}
+		Description: at(rec, r.description), Secret: credential.Secret(strings.TrimSpace(at(rec, r.secret))), Tags: r.tagsOf(rec)}
 	if err := registry.CheckDevice(row.device); err != nil {
 		row.err = &rowError{"invalid", err.Error()}
 		if e, ok := errors.AsType[*registry.ErrInvalid](err); ok {
-			row.err = &rowError{"invalid_" + e.Field, e.Field + " " + e.Reason}
+			field, _, _ := strings.Cut(e.Field, ".") // tags.NAME: the codes are few
+			row.err = &rowError{"invalid_" + field, e.Field + " " + e.Reason}
 		}
 		return row, nil
 	}
@@ -179,6 +191,21 @@ func (r *importRun) row() (importRow, error) {
 	}
 	r.seen[row.device.SN] = rec.line
 	return row, nil
+}
+
+// tagsOf are the tags of a row; an empty value is no tag.
+func (h *heading) tagsOf(rec record) registry.Tags {
+	var tags registry.Tags
+	for i, name := range h.tags {
+		if rec.values[i] == "" {
+			continue
+		}
+		if tags == nil {
+			tags = make(registry.Tags, len(h.tags))
+		}
+		tags[name] = rec.values[i]
+	}
+	return tags
 }
 
 func at(rec record, column int) string {

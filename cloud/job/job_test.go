@@ -228,8 +228,8 @@ func TestANodeThatHangsIsFenced(t *testing.T) {
 				<-wake
 			}
 		}}
-		short := func(c *job.Config) { c.Lease = time.Hour }
-		first := jobs(t, db, "n0", slow, short)
+		alone := func(c *job.Config) { c.Workers = 1 } // else it would take the job up itself
+		first := jobs(t, db, "n0", slow, alone)
 		one := create(t, first, job.NewJob{})
 		run(t, first)
 		<-hang

@@ -116,13 +116,14 @@ func (j *Jobs) take(ctx context.Context, one *Job) (ok bool, err error) {
 
 // work does a job to its end, or until ctx ends.
 func (j *Jobs) work(ctx context.Context, one *Job) {
-	log := j.Log.With("job", one.ID, "kind", one.Kind)
+	id := one.ID
+	log := j.Log.With("job", id, "kind", one.Kind)
 	log.Info("job goes on", "done", one.Done(), "try", one.tries)
 	held, lose := context.WithCancel(ctx)
 	defer lose()
-	keeper := sync.WaitGroup{}
+	keeper, epoch := sync.WaitGroup{}, one.epoch // steps change one
 	defer keeper.Wait()
-	keeper.Go(func() { j.keep(held, one.ID, one.epoch, lose) })
+	keeper.Go(func() { j.keep(held, id, epoch, lose) })
 	defer lose() // before the wait above
 	state, reason := j.steps(held, one)
 	switch {

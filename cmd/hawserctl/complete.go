@@ -95,7 +95,7 @@ func (c *cli) argumentsOf(cmd *cobra.Command, tokens []string) func(*cobra.Comma
 		case token == "ID" && cmd.Parent().Name() == "rule":
 			return c.names(cmd.Context(), begun, "id", "name", listRules), none
 		case token == "ACTION":
-			return []string{"enable", "disable", "reset", "reset-secret", "delete"}, none
+			return []string{"enable", "disable", "reset", "reset-secret", "delete", "tag", "add-to-group", "remove-from-group"}, none
 		case strings.HasPrefix(token, "FILE"):
 			return nil, cobra.ShellCompDirectiveDefault
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -28,6 +27,7 @@ columns, in any order and all optional:
   description  up to 1024 characters
   secret       16 characters, of devices that come from another cloud; generated
                when it is empty
+  tag.NAME     the tag NAME, one column for each
 
 The file is UTF-8, with commas, semicolons or tabs. A bad row harms no other. The
 result has a line for each: ok or the class of the error, the line in the file, the
@@ -67,32 +67,54 @@ func jobFlags(cmd *cobra.Command, noWait *bool, result *string) {
 
 func newDeviceBulk(c *cli) *cobra.Command {
 	var noWait bool
-	var result, state string
+	var result, product, state string
+	var body apitype.DeviceBulk
 	cmd := &cobra.Command{
-		Use:   "bulk P ACTION",
-		Short: "Do something to every device of a product that a filter takes",
-		Long: `Do something to every device of a product that a filter takes, as a job. ACTION is
+		Use:   "bulk ACTION",
+		Short: "Do something to every device that a filter takes",
+		Long: `Do something to every device of the project that a filter takes, as a job; with
+--product, of that product. ACTION is
 
-  enable, disable  as for one device
-  reset            make it inactive, so that it may register dynamically again
-  reset-secret     … with a new secret, which is in the result
-  delete           with all that is kept about it
+  enable, disable    as for one device
+  reset              make it inactive, so that it may register dynamically again
+  reset-secret       … with a new secret, which is in the result
+  delete             with all that is kept about it
+  tag                set --tag NAME=VALUE, take --drop-tag NAME away
+  add-to-group       put it into the group of members --group
+  remove-from-group  take it out
 
---dry-run says in the result what would be changed. See hawserctl help jobs.`,
-		Example: `  hawserctl device bulk 70ly1tvowt696r15 disable --state offline --dry-run
-  hawserctl device bulk 70ly1tvowt696r15 reset-secret --result secrets.csv`,
-		Args: exactArgs("P (productSN)", "ACTION (enable, disable, reset, reset-secret, delete)"),
+Without --filter, --state or --product it is every device of the project, which
+wants --all. --dry-run says in the result what would be changed. See hawserctl help
+jobs.`,
+		Example: `  hawserctl device bulk disable --product 70ly1tvowt696r15 --state offline --dry-run
+  hawserctl device bulk tag --tag site=north --filter 'sn:cellar-*'
+  hawserctl device bulk reset-secret --filter 'tag.site=north' --result secrets.csv`,
+		Args: exactArgs("ACTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if noWait && result != "" {
-				return usageError{fmt.Errorf("--no-wait and --result exclude each other")}
+			all, _ := cmd.Flags().GetBool("all") // it is there
+			switch {
+			case noWait && result != "":
+				return usageError{errors.New("--no-wait and --result exclude each other: the result is there when the job has ended")}
+			case !all && product == "" && state == "" && body.Filter == "":
+				return usageError{errors.New("this is every device of the project: narrow it with --filter, --state or --product, or say --all")}
 			}
-			body := apitype.DeviceBulk{Action: apitype.DeviceBulkAction(args[1]), State: apitype.DeviceState(state)}
+			body.Action, body.State = apitype.DeviceBulkAction(args[0]), apitype.DeviceState(state)
 			return c.runJob(cmd.Context(), noWait, result, func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-				return client.BulkDevices(ctx, args[0], &apitype.BulkDevicesParams{DryRun: &c.dryRun}, body)
+				if product != "" {
+					return client.BulkDevices(ctx, product, &apitype.BulkDevicesParams{DryRun: &c.dryRun}, body)
+				}
+				return client.BulkFleet(ctx, &apitype.BulkFleetParams{DryRun: &c.dryRun}, body)
 			})
 		},
 	}
 	jobFlags(cmd, &noWait, &result)
-	cmd.Flags().StringVar(&state, "state", "", "only inactive, online, offline or disabled ones")
+	f := cmd.Flags()
+	f.StringVar(&product, "product", "", "only devices of this product")
+	f.StringVar(&state, "state", "", "only inactive, online, offline or disabled ones")
+	f.StringVar(&body.Filter, "filter", "", "only devices that it takes: state:offline tag.site=north …")
+	f.Bool("all", false, "really every device of the project")
+	f.StringToStringVar(&body.Tags, "tag", nil, "NAME=VALUE to set, of the action tag")
+	f.StringSliceVar(&body.DropTags, "drop-tag", nil, "NAME to take away, of the action tag")
+	f.StringVar(&body.Group, "group", "", "of the actions add-to-group and remove-from-group")
 	return cmd
 }

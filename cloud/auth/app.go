@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 
 	"github.com/hawser-iot/hawser/protocol/credential"
@@ -15,9 +14,10 @@ import (
 type App struct {
 	KeyID    string
 	Project  string
-	Products []string // ProductSNs; nil: all of the project
-	Read     bool     // hear what devices say
-	Write    bool     // send to devices
+	Products []string          // ProductSNs; nil: all of the project
+	Read     bool              // hear what devices say
+	Write    bool              // send to devices
+	Text     credential.Secret // of the key, to ask again whether it holds
 }
 
 // ErrKey is returned by Keys for a key that is not right, whatever is wrong with it.
@@ -29,7 +29,8 @@ type Keys interface {
 	App(ctx context.Context, text string) (*App, error)
 }
 
-// Application judges the login of an application. Errors are *Refusal; the throttle is that of Login.
+// Application judges the login of an application. Errors are *Refusal; the throttle is that of Login. The log does not name the key: what
+// somebody gives for its id may be a secret.
 func (s *Service) Application(ctx context.Context, l credential.Login, password []byte, remote string) (*App, error) {
 	app, refusal := s.app(ctx, l.APIKey, string(password))
 	pair := pair{"app|" + l.APIKey, host(remote)}
@@ -38,7 +39,6 @@ func (s *Service) Application(ctx context.Context, l credential.Login, password 
 		s.throttle.forget(pair)
 		return app, nil
 	}
-	s.Log.Log(ctx, slog.LevelDebug, "application refused", "key", l.APIKey, "remote", pair.host)
 	s.refuse(ctx, ident.Device{}, pair, refusal)
 	return nil, refusal
 }
@@ -59,5 +59,6 @@ func (s *Service) app(ctx context.Context, id, password string) (*App, *Refusal)
 	case err != nil:
 		return nil, unavailable(err)
 	}
+	app.Text = credential.Secret(password)
 	return app, nil
 }

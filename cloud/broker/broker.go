@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/downlink"
@@ -60,9 +61,11 @@ type Deps struct {
 	Downlink *downlink.Downlink
 	Path     *uplink.Path
 	Registry *registry.Registry
-	Bus      *bus.Bus
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer // nil: not exported
+	// Applications may be nil when auth lets none in.
+	Applications *application.Applications
+	Bus          *bus.Bus
+	Log          *slog.Logger
+	Metrics      prometheus.Registerer // nil: not exported
 }
 
 // Broker is the engine's owner.
@@ -102,13 +105,12 @@ func (b *Broker) Connections() int { return b.engine.Connections() }
 // Stats are the engine's counters.
 func (b *Broker) Stats() server.Stats { return b.engine.Stats() }
 
-// Run hears from other nodes which of this one's sessions they have taken over, until ctx ends.
+// Run hears from other nodes which of this one's sessions they have taken over, and looks after applications, until ctx ends.
 func (b *Broker) Run(ctx context.Context) error {
 	stop, err := b.Bus.Subscribe(presence.CutSubject(b.cfg.Node), b.cut)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	<-ctx.Done()
-	return nil
+	return b.runApps(ctx)
 }

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func stack(t *testing.T, c brokertest.Config) *brokertest.Stack {
+func stack(t testing.TB, c brokertest.Config) *brokertest.Stack {
 	t.Helper()
 	if c.Store == nil {
 		c.Store = storetest.SQLite(t)

@@ -21,7 +21,14 @@ import (
 
 // Connect implements server.Owner: who is it, may it, and since when.
 func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome, error) {
-	grant, err := b.login(ctx, c)
+	l, err := b.parse(c)
+	if err != nil {
+		return server.Welcome{}, refusal(err)
+	}
+	if l.Mode == credential.ModeApp {
+		return b.connectApp(ctx, c, l)
+	}
+	grant, err := b.Auth.Login(ctx, auth.Attempt{Login: l, ClientID: c.ClientID, Password: c.Password, Peer: peer(c), Remote: c.Remote})
 	if err != nil {
 		return server.Welcome{}, refusal(err)
 	}
@@ -57,16 +64,16 @@ func protocol(version byte) string {
 	return fmt.Sprintf("MQTT %d", version)
 }
 
-// login parses and judges what CONNECT says of the device.
-func (b *Broker) login(ctx context.Context, c *server.Connect) (*auth.Grant, error) {
+// parse reads what CONNECT says of who it is.
+func (b *Broker) parse(c *server.Connect) (credential.Login, error) {
 	l, err := parseLogin(c)
 	if err != nil {
-		return nil, b.Auth.Refuse(ident.Device{}, c.Remote, packet.BadCredentials, auth.BadUserName)
+		return l, b.Auth.Refuse(ident.Device{}, c.Remote, packet.BadCredentials, auth.BadUserName)
 	}
 	if ka := b.keepAlive(c); ka < b.cfg.KeepAliveMin || ka > b.cfg.KeepAliveMax {
-		return nil, b.Auth.Refuse(l.Device, c.Remote, packet.IdentifierRejected, auth.BadKeepAlive)
+		return l, b.Auth.Refuse(l.Device, c.Remote, packet.IdentifierRejected, auth.BadKeepAlive)
 	}
-	return b.Auth.Login(ctx, auth.Attempt{Login: l, ClientID: c.ClientID, Password: c.Password, Peer: peer(c), Remote: c.Remote})
+	return l, nil
 }
 
 // keepAlive is what silence is judged by: what the client says, or with MQTT 5.0, where it can be told, the nearest that is allowed.
@@ -119,6 +126,10 @@ func refusal(err error) error {
 
 // Attached implements server.Owner: from here on the device can be reached.
 func (b *Broker) Attached(es *server.Session) {
+	if a, ok := app(es); ok {
+		b.attachedApp(es, a)
+		return
+	}
 	s := session(es)
 	if s.Restricted {
 		return
@@ -153,11 +164,19 @@ func (b *Broker) recheck(ctx context.Context, s *presence.Session) {
 
 // Disconnect implements server.Owner.
 func (b *Broker) Disconnect(es *server.Session, why server.Cause) {
+	if a, ok := app(es); ok {
+		b.Applications.Detach(a)
+		return
+	}
 	b.Presence.Disconnect(session(es), why)
 }
 
 // Delivered implements server.Owner: a queued message has arrived.
 func (b *Broker) Delivered(es *server.Session, tag uint64) {
+	if a, ok := app(es); ok {
+		b.Downlink.Acknowledged(a.ID, tag)
+		return
+	}
 	b.Downlink.Acknowledged(session(es).TagOwner(tag), tag)
 }
 
@@ -166,6 +185,9 @@ func session(es *server.Session) *presence.Session { return es.Data().(*presence
 
 // Subscribe implements server.Owner. The filters of a persistent session are in the store before SUBACK.
 func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byte, error) {
+	if a, ok := app(es); ok {
+		return b.subscribeApp(es, a, req)
+	}
 	s := session(es)
 	codes := make([]byte, len(req))
 	all := filters(es)
@@ -200,6 +222,9 @@ func (b *Broker) grant(s *presence.Session, r server.Subscription) byte {
 
 // Unsubscribe implements server.Owner.
 func (b *Broker) Unsubscribe(es *server.Session, names []string) error {
+	if a, ok := app(es); ok {
+		return b.unsubscribeApp(es, a, names)
+	}
 	all := filters(es)
 	for _, name := range names {
 		all = drop(all, name)

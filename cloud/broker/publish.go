@@ -18,6 +18,10 @@ var (
 
 // Publish implements server.Owner.
 func (b *Broker) Publish(es *server.Session, p *server.Publish) {
+	if a, ok := app(es); ok {
+		b.publishApp(a, p)
+		return
+	}
 	s, t, ok := session(es).MayPublish(p.Topic)
 	if !ok {
 		b.deny(session(es), p, "publish", errForeignTopic)

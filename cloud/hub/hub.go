@@ -28,6 +28,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/auth/ca"
@@ -89,6 +90,7 @@ type Hub struct {
 	rules    *rules.Rules
 	shadows  *shadow.Shadows
 	things   *thingmodel.Things
+	apps     *application.Applications
 	broker   *broker.Broker
 	jobs     *job.Jobs
 	answers  *idempotency.Answers
@@ -199,7 +201,13 @@ func (h *Hub) openPaths(ctx context.Context) (err error) {
 	work.Node = h.node()
 	h.jobs = job.New(work, job.Deps{Store: h.db, Kinds: fleet.New(h.db, h.registry).Kinds(), Log: h.log.With("part", "jobs"), Metrics: h.metrics})
 
-	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Rules: h.rules, Feed: h.feed,
+	apps := application.DefaultConfig()
+	apps.Node = h.node()
+	h.apps = application.New(apps, application.Deps{Store: h.db, Registry: h.registry, Bus: h.bus, Sender: h.sender, Keys: appKeys{h.accounts},
+		Log: h.log.With("part", "application"), Metrics: h.metrics})
+	h.accounts.Watch(func(account.Change) { h.apps.KeysChanged() })
+
+	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Rules: h.rules, Audience: h.apps, Feed: h.feed,
 		Sender: h.downlink, Log: h.log.With("part", "uplink"), Metrics: h.metrics})
 	return nil
 }
@@ -243,7 +251,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	login := auth.New(auth.DefaultConfig(), auth.Deps{Registry: h.registry, Authorities: h.authorities, Nonces: h.nonces,
 		Keys: appKeys{h.accounts}, Log: h.log.With("part", "auth"), Metrics: h.metrics})
 	h.broker = broker.New(h.cfg.broker(h.node()), broker.Deps{Auth: login, Presence: h.presence, Downlink: h.downlink, Path: h.path,
-		Registry: h.registry, Bus: h.bus, Log: h.log.With("part", "broker"), Metrics: h.metrics})
+		Registry: h.registry, Applications: h.apps, Bus: h.bus, Log: h.log.With("part", "broker"), Metrics: h.metrics})
 	device, err := ingress.New(ctx, ingress.DefaultConfig(), ingress.Deps{Auth: login, Registry: h.registry, Path: h.path, Store: h.db,
 		Nonces: h.nonces, Authorities: h.authorities, Log: h.log.With("part", "ingress"), Metrics: h.metrics})
 	if err != nil {

@@ -31,6 +31,7 @@ type Config struct {
 	IDs      Numberer
 	Handlers map[topic.Kind]Handler // system topics without one are refused; custom topics need none
 	Rules    Matcher                // nil: no rules
+	Audience Audience               // nil: no applications
 	Feed     Feed                   // nil: nobody watches
 	Sender   Sender                 // takes answers to messages that no connection carries; nil: they are dropped
 	Now      func() time.Time       // nil: time.Now
@@ -108,6 +109,9 @@ func (p *Path) run(m *Message) {
 		return
 	}
 	p.match(m)
+	if p.Audience != nil && p.Audience.Listening() {
+		p.Audience.Match(m)
+	}
 	p.commit(m)
 }
 

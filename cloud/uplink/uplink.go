@@ -43,6 +43,14 @@ type Matcher interface {
 	Match(m *Message, topicName string, payload func() (codec.Value, error), out [][]byte) [][]byte
 }
 
+// Audience are applications that listen to what devices publish; *application.Applications is one. Listening must be cheap: it is
+// asked for every message, Match called only when it said yes. Match may stage operations that are no guards, and use
+// Message.After to hand the message out when it is committed.
+type Audience interface {
+	Listening() bool
+	Match(m *Message)
+}
+
 // Feed shows accepted messages to people who watch; *monitor.Feed is one. Watched must be cheap: it is asked for every
 // message, Publish called only when it said yes, after the commit.
 type Feed interface {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/broker"
@@ -33,15 +34,16 @@ import (
 
 // Config is what a test may choose.
 type Config struct {
-	Store    *store.DB
-	Bus      *bus.Bus // nil: one of its own
-	Node     string   // default "a"
-	Number   uint16   // of the node, default 1
-	Handlers map[topic.Kind]uplink.Handler
-	Rules    uplink.Matcher // default a Recorder
-	Keys     auth.Keys      // of applications; nil: none may connect
-	Broker   func(*broker.Config)
-	Downlink func(*downlink.Config)
+	Store        *store.DB
+	Bus          *bus.Bus // nil: one of its own
+	Node         string   // default "a"
+	Number       uint16   // of the node, default 1
+	Handlers     map[topic.Kind]uplink.Handler
+	Rules        uplink.Matcher // default a Recorder
+	Keys         auth.Keys      // of applications; nil: none may connect
+	Broker       func(*broker.Config)
+	Downlink     func(*downlink.Config)
+	Applications func(*application.Config)
 }
 
 // Stack is one node.
@@ -50,17 +52,18 @@ type Stack struct {
 	Bus      *bus.Bus
 	Registry *registry.Registry
 	// Authorities know the keyring of storetest, which Store must have been opened with.
-	Authorities *authority.Authorities
-	Auth        *auth.Service
-	Nonces      *auth.Nonces
-	Presence    *presence.Presence
-	Downlink    *downlink.Downlink
-	Path        *uplink.Path
-	Provision   *provision.Provision
-	Broker      *broker.Broker
-	Rules       *Recorder // what rules saw, unless the test has its own
-	Metrics     *prometheus.Registry
-	Listener    *server.MemListener
+	Authorities  *authority.Authorities
+	Auth         *auth.Service
+	Nonces       *auth.Nonces
+	Presence     *presence.Presence
+	Downlink     *downlink.Downlink
+	Path         *uplink.Path
+	Provision    *provision.Provision
+	Broker       *broker.Broker
+	Applications *application.Applications
+	Rules        *Recorder // what rules saw, unless the test has its own
+	Metrics      *prometheus.Registry
+	Listener     *server.MemListener
 
 	stop func()
 	once sync.Once
@@ -148,14 +151,20 @@ func build(t testing.TB, c *Config) *Stack {
 		Downlink: s.Downlink, Log: log, Metrics: s.Metrics})
 	handlers := s.Provision.Handlers()
 	maps.Copy(handlers, c.Handlers)
-	s.Path = uplink.New(uplink.Config{Store: s.Store, IDs: ids, Handlers: handlers, Rules: c.Rules, Sender: s.Downlink, Log: log, Metrics: s.Metrics})
+	apps := application.DefaultConfig()
+	apps.Node = c.Node
+	if c.Applications != nil {
+		c.Applications(&apps)
+	}
+	s.Applications = application.New(apps, application.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Sender: s.Downlink, Keys: c.Keys, Log: log, Metrics: s.Metrics})
+	s.Path = uplink.New(uplink.Config{Store: s.Store, IDs: ids, Handlers: handlers, Rules: c.Rules, Audience: s.Applications, Sender: s.Downlink, Log: log, Metrics: s.Metrics})
 	door := broker.DefaultConfig()
 	door.Node, door.Engine.Rate = c.Node, 0
 	if c.Broker != nil {
 		c.Broker(&door)
 	}
 	s.Broker = broker.New(door, broker.Deps{Auth: s.Auth, Presence: s.Presence, Downlink: s.Downlink, Path: s.Path, Registry: s.Registry,
-		Bus: s.Bus, Log: log, Metrics: s.Metrics})
+		Applications: s.Applications, Bus: s.Bus, Log: log, Metrics: s.Metrics})
 	return s
 }
 

@@ -1,0 +1,105 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hawser-iot/hawser/cloud/application"
+	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/protocol/credential"
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/protocol/topic"
+)
+
+// app is an application's session, if it is one.
+func app(es *server.Session) (*application.Session, bool) {
+	s, ok := es.Data().(*application.Session)
+	return s, ok
+}
+
+// connectApp is the login of an application. Its client id is its own business; its rate is bounded by back-pressure alone.
+func (b *Broker) connectApp(ctx context.Context, c *server.Connect, l credential.Login) (server.Welcome, error) {
+	grant, err := b.Auth.Application(ctx, l, c.Password, c.Remote)
+	if err != nil {
+		return server.Welcome{}, refusal(err)
+	}
+	s, present, err := b.Applications.Connect(ctx, grant, c.ClientID, c.SessionExpiry > 0, c.Clean)
+	if err != nil {
+		return server.Welcome{}, err
+	}
+	w := server.Welcome{Identity: s.Identity, Data: s, Present: present, KeepAlive: b.keepAlive(c), Rate: -1, ByteRate: -1}
+	for _, f := range s.Filters() {
+		w.Subscriptions = append(w.Subscriptions, server.Subscription{Filter: f.Filter, QoS: f.QoS})
+	}
+	return w, nil
+}
+
+// attachedApp makes an application reachable. A key that was deleted since the login ends it within Recheck.
+func (b *Broker) attachedApp(es *server.Session, s *application.Session) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+	defer cancel()
+	if err := b.Applications.Attach(ctx, s, es); err != nil {
+		b.Log.Warn("queued messages not sent", "application", s.Identity, "err", err)
+	}
+}
+
+// subscribeApp grants filters and makes those of a persistent session durable before SUBACK.
+func (b *Broker) subscribeApp(es *server.Session, s *application.Session, req []server.Subscription) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+	defer cancel()
+	codes := make([]byte, len(req))
+	all, granted := filters(es), 0
+	for i, r := range req {
+		if !b.Applications.MaySubscribe(ctx, s, r.Filter) {
+			codes[i] = packet.SubackFailure
+			b.metrics.denied.WithLabelValues("subscribe").Inc()
+			b.Log.Info("subscription refused", "application", s.Identity, "topic", r.Filter)
+			continue
+		}
+		codes[i] = min(r.QoS, 1)
+		granted++
+		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i]})
+	}
+	if granted == 0 {
+		return codes, nil
+	}
+	return codes, b.Applications.Subscribe(ctx, s, all)
+}
+
+func (b *Broker) unsubscribeApp(es *server.Session, s *application.Session, names []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+	defer cancel()
+	all := filters(es)
+	for _, name := range names {
+		all = drop(all, name)
+	}
+	return b.Applications.Subscribe(ctx, s, all)
+}
+
+// publishApp sends a message of an application to a device, on a custom topic: what goes out on system topics is the hub's business.
+func (b *Broker) publishApp(s *application.Session, p *server.Publish) {
+	t, err := topic.Parse(p.Topic)
+	if err == nil && t.Kind != topic.Custom {
+		err = application.ErrForbidden
+	}
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+		defer cancel()
+		err = b.Applications.Publish(ctx, s, downlink.Message{Device: t.Device, Topic: p.Topic, Payload: p.Payload, QoS: min(p.QoS, 1)})
+	}
+	if err != nil && !errors.Is(err, server.ErrUnavailable) {
+		b.metrics.denied.WithLabelValues("publish").Inc()
+		b.Log.Info("publish refused", "application", s.Identity, "topic", p.Topic, "err", err)
+	}
+	p.Done(err)
+}
+
+// runApps looks after applications, if there may be any.
+func (b *Broker) runApps(ctx context.Context) error {
+	if b.Applications == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return b.Applications.Run(ctx, func(identity string) { b.engine.Kick(identity, server.CauseKicked) })
+}

@@ -39,7 +39,7 @@ func (s *server) ListRules(ctx context.Context, r apitype.ListRulesRequestObject
 	list := s.Rules.List(ctx, account.From(ctx).Within(), after, page.Limit)
 	out := apitype.ListRules200JSONResponse{Items: make([]apitype.Rule, len(list))}
 	for i, rule := range list {
-		if out.Items[i], err = ruleOf(rule); err != nil {
+		if out.Items[i], err = ruleOf(ctx, rule); err != nil {
 			return nil, err
 		}
 	}
@@ -59,7 +59,7 @@ func (s *server) CreateRule(ctx context.Context, r apitype.CreateRuleRequestObje
 	if err != nil {
 		return nil, err
 	}
-	out, err := ruleOf(rule)
+	out, err := ruleOf(ctx, rule)
 	return apitype.CreateRule201JSONResponse(out), err
 }
 
@@ -72,7 +72,7 @@ func (s *server) GetRule(ctx context.Context, r apitype.GetRuleRequestObject) (a
 	if err != nil {
 		return nil, err
 	}
-	out, err := ruleOf(rule)
+	out, err := ruleOf(ctx, rule)
 	return apitype.GetRule200JSONResponse(out), err
 }
 
@@ -91,7 +91,7 @@ func (s *server) UpdateRule(ctx context.Context, r apitype.UpdateRuleRequestObje
 	if err != nil {
 		return nil, err
 	}
-	out, err := ruleOf(rule)
+	out, err := ruleOf(ctx, rule)
 	return apitype.UpdateRule200JSONResponse(out), err
 }
 
@@ -125,7 +125,7 @@ func (s *server) setRule(ctx context.Context, text string, enabled bool) (apityp
 	if err != nil {
 		return apitype.Rule{}, err
 	}
-	return ruleOf(rule)
+	return ruleOf(ctx, rule)
 }
 
 func (s *server) GetRuleStats(ctx context.Context, r apitype.GetRuleStatsRequestObject) (apitype.GetRuleStatsResponseObject, error) {
@@ -162,8 +162,9 @@ func (s *server) ruleID(ctx context.Context, text string) (int64, error) {
 	return id, nil
 }
 
-// ruleOf puts each action's configuration beside its id and kind.
-func ruleOf(r *rules.Rule) (apitype.Rule, error) {
+// ruleOf puts each action's configuration beside its id and kind. It may hold credentials, so that only who may write rules sees it.
+func ruleOf(ctx context.Context, r *rules.Rule) (apitype.Rule, error) {
+	whole := account.From(ctx).May(account.RuleWrite)
 	out := apitype.Rule{ID: strconv.FormatInt(r.ID, 10), Name: r.Name, Description: r.Description, SQL: r.SQL, Enabled: r.Enabled,
 		Actions: make([]apitype.RuleAction, len(r.Actions)), Revision: r.Revision, CreatedAt: r.Created, UpdatedAt: r.Updated}
 	for i, a := range r.Actions {
@@ -178,7 +179,7 @@ func ruleOf(r *rules.Rule) (apitype.Rule, error) {
 		if len(config) < 2 || config[0] != '{' {
 			return out, fmt.Errorf("api: rule %d: configuration of action %d is no object", r.ID, a.ID)
 		}
-		if rest := bytes.TrimSpace(config[1 : len(config)-1]); len(rest) > 0 {
+		if rest := bytes.TrimSpace(config[1 : len(config)-1]); whole && len(rest) > 0 {
 			head = slices.Concat(head[:len(head)-1], []byte{','}, rest, []byte{'}'})
 		}
 		out.Actions[i] = head

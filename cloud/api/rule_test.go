@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -30,7 +31,8 @@ func FuzzAction(f *testing.F) {
 			}
 			return
 		}
-		out, err := ruleOf(&rules.Rule{Actions: first})
+		writer := account.WithPrincipal(t.Context(), &account.Principal{Permissions: account.RuleWrite})
+		out, err := ruleOf(writer, &rules.Rule{Actions: first})
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}

@@ -1291,7 +1291,8 @@ type Rule struct {
 
 // RuleAction What is done with each result; `kind` says which of the other members there are. `http`: each result is POSTed to
 // `url` with `headers`, or up to `batchSize` of them as an array. `republish`: each result is published to the device
-// topic `topic`, which may hold `${field}`, with `qos`.
+// topic `topic`, which may hold `${field}`, with `qos`. Who may not write rules sees only `id` and `kind`: the others may
+// hold credentials.
 type RuleAction = json.RawMessage
 
 // RuleList defines model for RuleList.

@@ -86,10 +86,10 @@ var _ rules.Sink = (*Sink)(nil)
 func newSink(c Config, o Options) (*Sink, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("url %q is no http or https URL", c.URL)
+		return nil, errors.New("url is no http or https URL") // it may hold a password
 	}
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && !o.AllowLocal && local(addr) {
-		return nil, fmt.Errorf("url %q: %w", c.URL, errLocal)
+		return nil, fmt.Errorf("url: %s: %w", u.Hostname(), errLocal)
 	}
 	s := &Sink{cfg: c, timeout: time.Duration(c.TimeoutSeconds * float64(time.Second)), headers: make(http.Header)}
 	switch {
@@ -200,13 +200,21 @@ func (s *Sink) Close() error {
 	return nil
 }
 
+// withoutURL takes the URL out of an error: it may hold a password or a token, and the error is shown and logged.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
 // Send implements rules.Sink.
 func (s *Sink) Send(ctx context.Context, records []rules.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.cfg.URL, bytes.NewReader(s.body(records)))
 	if err != nil {
-		return fmt.Errorf("%w: %w", rules.ErrPermanent, err)
+		return fmt.Errorf("%w: %w", rules.ErrPermanent, withoutURL(err))
 	}
 	req.Header = s.headers.Clone()
 	req.Header.Set("Idempotency-Key", key(records))
@@ -214,9 +222,9 @@ func (s *Sink) Send(ctx context.Context, records []rules.Record) error {
 	resp, err := s.client.Do(req)
 	if err != nil {
 		if errors.Is(err, errLocal) {
-			return err
+			return withoutURL(err)
 		}
-		return fmt.Errorf("%w: %w", rules.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", rules.ErrUnavailable, withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }() // the status was all
 	_, _ = io.CopyN(io.Discard, resp.Body, drained)

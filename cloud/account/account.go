@@ -91,6 +91,7 @@ type Accounts struct {
 	projects *lru.Cache[string, *projectRecord]
 	hasher   *hasher
 	throttle *throttle
+	auditIDs auditIDs
 
 	mu       sync.Mutex // guards the fields below
 	watchers []func(Change)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -40,7 +41,7 @@ func (a *Accounts) Record(ctx context.Context, e Entry) (err error) {
 		e.Diff = fmt.Sprintf(`[{"path":"","note":"the change is %d bytes long and was left out"}]`, len(e.Diff))
 	}
 	for range 5 { // an id that is taken is drawn again
-		id := auditID(e.At)
+		id := a.auditIDs.next(e.At)
 		u := &store.Unit{Ops: []store.Op{auditInsert.Op(id, e.At.UnixMilli(), e.Project, string(e.Kind), e.Actor, e.ActorName,
 			e.Operation, e.Object, int64(e.Result), e.Code, e.Address, e.Request, e.Diff)}}
 		// Without the request's end: a caller who hangs up does not keep a change out of the log.
@@ -55,8 +56,19 @@ func (a *Accounts) Record(ctx context.Context, e Entry) (err error) {
 	return nil
 }
 
-// auditID is the time in milliseconds and 20 random bits below it, so that nodes need not agree on a counter.
-func auditID(at time.Time) int64 { return at.UnixMilli()<<20 | int64(rand.Uint32N(1<<20)) }
+// auditIDs draws ids: the time in milliseconds and 20 bits below it, random so that nodes need not agree on a counter, and
+// rising within a node so that its entries stay in their order.
+type auditIDs struct {
+	mu   sync.Mutex // guards the field below
+	last int64
+}
+
+func (g *auditIDs) next(at time.Time) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last = max(at.UnixMilli()<<20|int64(rand.Uint32N(1<<19)), g.last+1)
+	return g.last
+}
 
 // AuditFilter chooses entries; what is zero chooses all.
 type AuditFilter struct {

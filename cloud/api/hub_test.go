@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type testHub struct {
 	url, mqtt string
 	key       string
 	client    *http.Client
+	log       *logBuffer
 }
 
 // start runs a hub until the test ends.
@@ -58,7 +60,7 @@ func startWith(t *testing.T, flags map[string]string) *testHub {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
-	th := &testHub{t: t, client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
+	th := &testHub{t: t, log: log, client: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
 	t.Cleanup(func() {
 		th.client.CloseIdleConnections()
 		stop()
@@ -84,9 +86,24 @@ func startWith(t *testing.T, flags map[string]string) *testHub {
 }
 
 // logBuffer waits for the line that says ready.
-type logBuffer struct{ ready chan map[string]string }
+type logBuffer struct {
+	ready chan map[string]string
+
+	mu   sync.Mutex // guards the field below
+	text bytes.Buffer
+}
+
+// all is what was logged.
+func (l *logBuffer) all() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
 
 func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(b)
 	if strings.Contains(string(b), "msg=ready") {
 		fields := map[string]string{}
 		for _, f := range strings.Fields(string(b)) {

@@ -48,6 +48,7 @@ func enums(cmd *cobra.Command) map[string][]string {
 	}
 	return map[string][]string{
 		"output": outputs, "state": states, "kind": kinds,
+		"sort": {"created", "name", "sn", "lastSeen", "-created", "-name", "-sn", "-lastSeen"},
 		"role": {"owner", "admin", "operator", "engineer", "viewer"},
 		"qos":  {"0", "1"},
 		"type": {"message", "presence", "shadow", "property", "event", "command", "rule"},
@@ -69,6 +70,10 @@ func listDevices(ctx context.Context, client *apiclient.Client, args []string) (
 
 func listJobs(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
 	return client.ListJobs(ctx, &apitype.ListJobsParams{Limit: &most})
+}
+
+func listGroups(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
+	return client.ListGroups(ctx, &apitype.ListGroupsParams{Limit: &most})
 }
 
 func listRules(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
@@ -94,6 +99,8 @@ func (c *cli) argumentsOf(cmd *cobra.Command, tokens []string) func(*cobra.Comma
 			return c.names(cmd.Context(), begun, "id", "kind", listJobs), none
 		case token == "ID" && cmd.Parent().Name() == "rule":
 			return c.names(cmd.Context(), begun, "id", "name", listRules), none
+		case token == "NAME" && cmd.Parent().Name() == "group" && cmd.Name() != "create":
+			return c.names(cmd.Context(), begun, "name", "description", listGroups), none
 		case token == "ACTION":
 			return []string{"enable", "disable", "reset", "reset-secret", "delete", "tag", "add-to-group", "remove-from-group"}, none
 		case strings.HasPrefix(token, "FILE"):

@@ -15,10 +15,11 @@ import (
 var deviceMembers = []string{"deviceSN", "state", "name", "lastSeen", "createdAt"}
 
 func newDevice(c *cli) *cobra.Command {
-	return group("device", "Devices: create, list, get, update, enable, disable, reset, delete", `  hawserctl device create --product 70ly1tvowt696r15 --sn cellar-1
+	return group("device", "Devices: create, list, search, count, get, update, tag, enable, disable, reset, delete, history", `  hawserctl device create --product 70ly1tvowt696r15 --sn cellar-1
   hawserctl device list 70ly1tvowt696r15 --state online
+  hawserctl device search 'state:offline lastSeen<-7d'
   hawserctl device disable 70ly1tvowt696r15 cellar-1`,
-		newDeviceCreate(c), newDeviceImport(c), newDeviceBulk(c), newDeviceList(c), newDeviceUpdate(c), newDeviceReset(c),
+		newDeviceCreate(c), newDeviceImport(c), newDeviceBulk(c), newDeviceList(c), newDeviceSearch(c), newDeviceCount(c), newDeviceTag(c), newDeviceHistory(c), newDeviceUpdate(c), newDeviceReset(c),
 		deviceCall(c, "get", "Get a device, with its secret", func(ctx context.Context, client *apiclient.Client, p, d string) (*http.Response, error) {
 			return client.GetDevice(ctx, p, d)
 		}),
@@ -54,6 +55,7 @@ type newDevices struct {
 	sns     []string
 	count   int
 	device  apitype.NewDevice
+	tags    map[string]string
 }
 
 func newDeviceCreate(c *cli) *cobra.Command {
@@ -75,8 +77,8 @@ several --sn give an array.`,
 				return usageError{errors.New("--product is missing")}
 			case cmd.Flags().Changed("count") && len(n.sns) > 0:
 				return usageError{errors.New("--count and --sn exclude each other")}
-			case many && (n.device.Name != "" || n.device.Description != ""):
-				return usageError{errors.New("--name and --description are for one device")}
+			case many && (n.device.Name != "" || n.device.Description != "" || n.tags != nil):
+				return usageError{errors.New("--name, --description and --tag are for one device")}
 			case many:
 				return c.createDevices(cmd.Context(), n)
 			}
@@ -89,10 +91,12 @@ several --sn give an array.`,
 	f.IntVar(&n.count, "count", 0, "so many devices with generated deviceSNs")
 	f.StringVar(&n.device.Name, "name", "", "name")
 	f.StringVar(&n.device.Description, "description", "", "description")
+	f.StringToStringVar(&n.tags, "tag", nil, "NAME=VALUE, for one device; may be repeated")
 	return cmd
 }
 
 func (c *cli) createDevice(ctx context.Context, n newDevices) error {
+	n.device.Tags = n.tags
 	if len(n.sns) == 1 {
 		n.device.DeviceSN = n.sns[0]
 	}
@@ -117,14 +121,17 @@ func (c *cli) createDevices(ctx context.Context, n newDevices) error {
 
 func newDeviceList(c *cli) *cobra.Command {
 	var most int
-	var state string
+	var state, filter, sort string
 	cmd := &cobra.Command{
-		Use:     "list P",
-		Short:   "List a product's devices",
-		Example: "  hawserctl device list 70ly1tvowt696r15\n  hawserctl device list 70ly1tvowt696r15 --state offline -o json",
-		Args:    exactArgs("P (productSN)"),
+		Use:   "list P",
+		Short: "List a product's devices",
+		Long:  "List a product's devices, all or those that --filter takes.\n\n" + filterHelp,
+		Example: `  hawserctl device list 70ly1tvowt696r15
+  hawserctl device list 70ly1tvowt696r15 --state offline -o json
+  hawserctl device list 70ly1tvowt696r15 --filter 'tag.region:eu name:pump*' --sort -lastSeen`,
+		Args: exactArgs("P (productSN)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			params := apitype.ListDevicesParams{}
+			params := apitype.ListDevicesParams{Filter: optional(filter), Sort: optional(sort)}
 			if state != "" {
 				s := apitype.DeviceState(state)
 				params.State = &s
@@ -141,6 +148,8 @@ func newDeviceList(c *cli) *cobra.Command {
 	}
 	limitFlag(cmd, &most)
 	cmd.Flags().StringVar(&state, "state", "", "only inactive, online, offline or disabled ones")
+	cmd.Flags().StringVar(&filter, "filter", "", "only devices that this takes")
+	sortFlag(cmd, &sort)
 	return cmd
 }
 

@@ -13,11 +13,13 @@ import (
 )
 
 func newProduct(c *cli) *cobra.Command {
-	return group("product", "Products: create, list, get, update, delete, thing model, topics", `  hawserctl product create thermometer --thing-model model.json
+	return group("product", "Products: create, list, get, update, publish, settings, delete, thing model, topics", `  hawserctl product create thermometer --thing-model model.json
   hawserctl product list
   hawserctl product model set 70ly1tvowt696r15 model.json`,
 		newProductCreate(c), newProductList(c), newProductGet(c), newProductUpdate(c), newProductDelete(c),
-		newProductModel(c), newProductTopics(c))
+		newProductModel(c), newProductTopics(c), newProductSettings(c),
+		productPublish(c, "publish", "Freeze the thing model of a product", true),
+		productPublish(c, "unpublish", "Let the thing model of a product change again", false))
 }
 
 func newProductCreate(c *cli) *cobra.Command {

@@ -68,7 +68,7 @@ exit-codes.`,
 	f.BoolVar(&c.dryRun, "dry-run", false, "change nothing: print the request, or have the hub check what it can check")
 	f.StringVar(&c.ifMatch, "if-match", "", "change only what still has this ETag or revision")
 	f.StringVar(&c.idempotencyKey, "idempotency-key", "", "name for this change: sent again, it is not made twice (see help changes)")
-	root.AddCommand(newProduct(c), newDevice(c), newShadow(c), newProperty(c), newCommand(c), newPublish(c),
+	root.AddCommand(newProduct(c), newDevice(c), newGroup(c), newShadow(c), newProperty(c), newCommand(c), newPublish(c),
 		newRule(c), newCA(c), newCert(c), newKey(c), newJob(c), newWatch(c), newInfo(c), newVersion(c))
 	root.AddCommand(topics()...)
 	complete(c, root)

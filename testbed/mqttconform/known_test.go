@@ -1,27 +1,7 @@
 package mqttconform
 
 // missing is what our engine does not satisfy yet, by version and number, and why; a version alone stands for all of it.
-var missing = map[string]string{
-	"3.1.1 3.1.2-17": "the engine asks no owner for retained messages",
-	"3.1.1 3.1.2-5":  "the owner keeps nothing for sessions without a connection",
-	"3.1.1 3.1.2-7":  "the engine asks no owner for retained messages",
-	"3.1.1 3.1.4-4":  "the owner keeps nothing for sessions without a connection",
-	"3.1.1 3.2.0-1":  "the owner keeps nothing for sessions without a connection",
-	"3.1.1 3.3.1-10": "the engine asks no owner for retained messages",
-	"3.1.1 3.3.1-11": "the engine asks no owner for retained messages",
-	"3.1.1 3.3.1-12": "the engine asks no owner for retained messages",
-	"3.1.1 3.3.1-5":  "the engine asks no owner for retained messages",
-	"3.1.1 3.3.1-6":  "the engine asks no owner for retained messages",
-	"3.1.1 3.3.1-7":  "the engine asks no owner for retained messages",
-	"3.1.1 3.3.1-8":  "the engine asks no owner for retained messages",
-	"3.1.1 3.8.4-3":  "the engine asks no owner for retained messages",
-	"3.1.1 4.1.0-1":  "the owner keeps nothing for sessions without a connection",
-	"3.1.1 4.5.0-1":  "the owner keeps nothing for sessions without a connection",
-	"3.1.1 4.6.0-5":  "the owner keeps nothing for sessions without a connection",
-	"3.1.1 4.6.0-6":  "the owner keeps nothing for sessions without a connection",
-	"3.1.1 7.0.0-2":  "the owner keeps nothing for sessions without a connection",
-	"5.0":            "refused with CONNACK 0x84",
-}
+var missing = map[string]string{}
 
 // deviations is what mosquitto 2.0.11 does not satisfy. Each was looked at: the suite is not the one that is wrong.
 var deviations = map[string]string{

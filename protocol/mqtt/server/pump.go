@@ -116,7 +116,7 @@ func (s *Session) resendLocked(c *conn) {
 		case o.pubrel:
 			out := c.outLocked()
 			out.b = packet.AppendID(out.b, packet.PUBREL, o.id)
-		case o.expired():
+		case o.qos == 1 && o.expired(): // QoS 2 that was begun is brought to its end
 			s.unsent--
 			s.srv.stats.dropped[DropExpired].Add(1)
 			continue

@@ -6,7 +6,6 @@ package owner
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 
@@ -16,11 +15,15 @@ import (
 
 // Broker is the owner; Server is the engine that it owns.
 type Broker struct {
-	Server         *server.Server
+	Server *server.Server
+	server.RetainedStore
 	user, password string
 }
 
-var _ server.Owner = (*Broker)(nil)
+var (
+	_ server.Owner    = (*Broker)(nil)
+	_ server.Retainer = (*Broker)(nil)
+)
 
 // New returns a broker where a client that says who it is must be user with password.
 func New(cfg server.Config, user, password string, log *slog.Logger) *Broker {
@@ -34,7 +37,7 @@ func (b *Broker) Connect(_ context.Context, c *server.Connect) (server.Welcome, 
 	if c.UserName != "" && (c.UserName != b.user || string(c.Password) != b.password) {
 		return server.Welcome{}, &server.Refusal{Code: packet.NotAuthorized, Reason: "wrong user or password"}
 	}
-	return server.Welcome{}, nil
+	return server.Welcome{Routed: true, QueueOffline: true}, nil
 }
 
 // Attached implements server.Owner.
@@ -46,7 +49,7 @@ func (b *Broker) Subscribe(_ *server.Session, req []server.Subscription) ([]byte
 	for i, r := range req {
 		codes[i] = r.QoS
 		if denied(r.Filter) {
-			codes[i] = packet.SubackFailure
+			codes[i] = byte(packet.Unauthorized)
 		}
 	}
 	return codes, nil
@@ -55,7 +58,7 @@ func (b *Broker) Subscribe(_ *server.Session, req []server.Subscription) ([]byte
 // Unsubscribe implements server.Owner.
 func (b *Broker) Unsubscribe(*server.Session, []string) error { return nil }
 
-var errDenied = errors.New("owner: topics below denied/ are for nobody")
+var errDenied = &server.Rejection{Code: packet.Unauthorized, Reason: "topics below denied/ are for nobody"}
 
 // Publish implements server.Owner: it passes the message on before it is acknowledged, so that the order is the publisher's.
 func (b *Broker) Publish(_ *server.Session, p *server.Publish) {
@@ -63,10 +66,14 @@ func (b *Broker) Publish(_ *server.Session, p *server.Publish) {
 		p.Done(errDenied)
 		return
 	}
-	b.Server.Each(func(s *server.Session) bool {
-		_ = s.Send(server.Message{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS}) // not subscribed, mostly
-		return true
-	})
+	m := p.Message()
+	if p.Retain {
+		if err := b.Keep(&m); err != nil {
+			p.Done(&server.Rejection{Code: packet.QuotaExceeded, Reason: err.Error()})
+			return
+		}
+	}
+	b.Server.Route(m)
 	p.Done(nil)
 }
 

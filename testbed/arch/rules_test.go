@@ -86,6 +86,7 @@ var drivers = map[string][]string{
 	"github.com/nats-io/nats-server":      {"cloud/bus"},
 	"github.com/nats-io/nats.go":          {"cloud/bus"},
 	"github.com/eclipse/paho.mqtt.golang": {"device-sdk/link"},
+	"github.com/eclipse/paho.golang":      {}, // the testbed plays clients with it
 	"go.etcd.io/bbolt":                    {"edge-agent/buffer"},
 	"github.com/valyala/fastjson":         {"protocol/codec"},
 	"github.com/fxamacker/cbor":           {"protocol/codec"},

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Go: a PostgreSQL to start, mosquitto and
-# its clients as peers, and Node's MQTT client. Does nothing when all is there.
+# its clients as peers, and MQTT clients for Node and Python. Does nothing when
+# all is there.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -10,6 +11,7 @@ have mosquitto_pub || need="$need mosquitto-clients"
 have mosquitto || [ -x /usr/sbin/mosquitto ] || need="$need mosquitto"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need="$need postgresql"
 have node || need="$need nodejs npm"
+/usr/bin/python3 -c "import paho.mqtt.client" 2>/dev/null || need="$need python3-paho-mqtt"
 
 if [ -n "$need" ]; then
 	if ! have apt-get; then

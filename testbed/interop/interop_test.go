@@ -2,6 +2,7 @@ package interop
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,7 +15,12 @@ import (
 	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
+// TestMain lets all clients run at once: most of the time they wait for the next cut.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	harness.RemoveBinaries()
 	if goWorker.dir != "" {

@@ -288,9 +288,12 @@ func (s *Service) device(ctx context.Context, l credential.Login, proven func(*r
 	return &Grant{Device: dev, Product: product, Perms: Permissions(dev.Identity, product), Options: l.Options}, nil
 }
 
-// Permissions compiles what a device of product may do.
+// Permissions is what a device of product may do.
 func Permissions(dev ident.Device, product *registry.Product) *topic.Permissions {
-	return topic.Compile(dev, product.Topics, topic.Scope{Gateway: product.Kind == registry.KindGateway})
+	if product.Rules == nil { // not as Registry.Product gives it
+		return topic.Compile(dev, product.Topics, topic.Scope{Gateway: product.Kind == registry.KindGateway})
+	}
+	return product.Rules.For(dev)
 }
 
 // register is authmode 2, device-protocol section 2.

@@ -136,7 +136,9 @@ func (p *Presence) tryRow(ctx context.Context, s *Session, l Login, old row) (Ke
 	if err := p.Store.Do(ctx, unit); err != nil {
 		return Kept{}, fmt.Errorf("log %s in: %w", s.Device.Identity, err)
 	}
-	p.Registry.Touch(s.Device.ID, func(d *registry.Device) { online(d, now) })
+	if d := p.Registry.Touch(s.Device.ID, func(d *registry.Device) { online(d, now) }); d != nil {
+		s.Device = d // nobody knows s yet; the snapshot before is let go
+	}
 	if note != nil {
 		p.tell(note)
 	}

@@ -91,17 +91,18 @@ func (c *deviceCache) noteLocked(d changedDevice) {
 	c.gen++
 }
 
-func (c *deviceCache) touch(id int64, change func(*Device)) {
+func (c *deviceCache) touch(id int64, change func(*Device)) *Device {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.noteLocked(changedDevice{id: id})
 	e := c.byID[id]
 	if e == nil {
-		return
+		return nil
 	}
 	d := *e.Value.(*Device)
 	change(&d)
 	e.Value = &d
+	return &d
 }
 
 func (c *deviceCache) invalidate(id int64) {

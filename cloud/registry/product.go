@@ -51,6 +51,7 @@ type Product struct {
 	Settings          Settings
 	Created, Updated  time.Time
 	Topics            []topic.Template
+	Rules             *topic.Rules    // compiled Topics; nil in a list of products
 	Model             *thing.Model    // compiled Template; nil without one
 	Template          *thing.Template // nil without one
 }
@@ -110,6 +111,7 @@ func (r *Registry) readProduct(ctx context.Context, sn string) (*Product, error)
 		return nil, fmt.Errorf("registry: read topics of product %s: %w", sn, err)
 	}
 	p.Topics = topics[sn]
+	p.Rules = topic.CompileRules(p.Topics, topic.Scope{Gateway: p.Kind == KindGateway})
 	return p, nil
 }
 

@@ -149,10 +149,11 @@ func (r *Registry) Apply(c Change) {
 	}
 }
 
-// Touch applies change to a copy of the cached snapshot of a device, if there
-// is one. It is for presence, after the commit of its own write of the row.
-func (r *Registry) Touch(deviceID int64, change func(*Device)) {
-	r.devices.touch(deviceID, change)
+// Touch applies change to a copy of the cached snapshot of a device and returns
+// it, nil when there is none. It is for presence, after the commit of its own
+// write of the row.
+func (r *Registry) Touch(deviceID int64, change func(*Device)) *Device {
+	return r.devices.touch(deviceID, change)
 }
 
 // Invalidate forgets the cached snapshot of a device.

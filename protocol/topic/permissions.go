@@ -12,47 +12,95 @@ type Scope struct {
 	Gateway    bool // the device is a gateway: its subdev/ topics too
 }
 
-// Permissions is what one device may publish and subscribe to. It is compiled once a session, immutable, and safe for
-// concurrent use. The nil Permissions allows nothing.
-//
-// It speaks for one identity. On a gateway's connection the caller asks the gateway's own Permissions for the gateway's
-// topics, and for a topic of a logged-in sub-device the Permissions compiled for that sub-device.
-type Permissions struct {
-	device    ident.Device
+// Rules is what the devices of a product may publish and subscribe to. It is compiled once, immutable, and safe for concurrent use.
+type Rules struct {
 	scope     Scope
-	system    string              // "/$system/P/D/"
-	custom    string              // "/P/D/"
-	broadcast string              // "/P/$broadcast/"
 	publish   map[string]struct{} // paths of custom topics with Pub
 	subscribe []string            // paths of custom topics with Sub, wildcards included
 }
 
-// Compile prepares the permissions of device d of a product with these custom topics. Templates that CheckTemplate
-// refuses are left out.
-func Compile(d ident.Device, custom []Template, scope Scope) *Permissions {
-	p := &Permissions{
-		device:    d,
-		scope:     scope,
-		system:    systemPrefix + d.Product + "/" + d.SN + "/",
-		custom:    Name(d, ""),
-		broadcast: "/" + d.Product + "/" + broadcast + "/",
-	}
+// CompileRules prepares the rules of a product with these custom topics. Templates that CheckTemplate refuses are left out.
+func CompileRules(custom []Template, scope Scope) *Rules {
+	r := &Rules{scope: scope}
 	if scope.Restricted {
-		return p
+		return r
 	}
-	p.publish = make(map[string]struct{}, len(custom))
+	r.publish = make(map[string]struct{}, len(custom))
 	for _, t := range custom {
 		if CheckTemplate(t) != nil {
 			continue
 		}
 		if t.Perm&Pub != 0 {
-			p.publish[t.Path] = struct{}{}
+			r.publish[t.Path] = struct{}{}
 		}
 		if t.Perm&Sub != 0 {
-			p.subscribe = append(p.subscribe, t.Path)
+			r.subscribe = append(r.subscribe, t.Path)
 		}
 	}
-	return p
+	return r
+}
+
+// For returns the permissions of one device; they share r.
+func (r *Rules) For(d ident.Device) *Permissions { return &Permissions{Rules: r, device: d} }
+
+// Permissions is what one device may publish and subscribe to: the rules of its product for its own topics. It is immutable and safe
+// for concurrent use. The nil Permissions allows nothing.
+//
+// It speaks for one identity. On a gateway's connection the caller asks the gateway's own Permissions for the gateway's
+// topics, and for a topic of a logged-in sub-device those of that sub-device.
+type Permissions struct {
+	*Rules
+	device ident.Device
+}
+
+// Compile prepares the permissions of a single device; those of many share their product's CompileRules.
+func Compile(d ident.Device, custom []Template, scope Scope) *Permissions {
+	return CompileRules(custom, scope).For(d)
+}
+
+// cutSystem takes "/$system/P/D/" off name.
+func (p *Permissions) cutSystem(name string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(name, systemPrefix)
+	if !ok {
+		return name, false
+	}
+	return p.cutDevice(path)
+}
+
+// cutCustom takes "/P/D/" off name.
+func (p *Permissions) cutCustom(name string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(name, "/")
+	if !ok {
+		return name, false
+	}
+	return p.cutDevice(path)
+}
+
+// cutDevice takes "P/D/" off name.
+func (p *Permissions) cutDevice(name string) (path string, ok bool) {
+	if path, ok = cutLevel(name, p.device.Product); ok {
+		path, ok = cutLevel(path, p.device.SN)
+	}
+	return path, ok
+}
+
+// cutBroadcast takes "/P/$broadcast/" off name.
+func (p *Permissions) cutBroadcast(name string) (path string, ok bool) {
+	if path, ok = strings.CutPrefix(name, "/"); !ok {
+		return name, false
+	}
+	if path, ok = cutLevel(path, p.device.Product); ok {
+		path, ok = cutLevel(path, broadcast)
+	}
+	return path, ok
+}
+
+// cutLevel takes "level/" off name.
+func cutLevel(name, level string) (rest string, ok bool) {
+	if len(name) <= len(level) || name[len(level)] != '/' || name[:len(level)] != level {
+		return name, false
+	}
+	return name[len(level)+1:], true
 }
 
 // Device returns the device that the permissions are for.
@@ -64,14 +112,14 @@ func (p *Permissions) Publish(name string) (Topic, bool) {
 	if p == nil || len(name) > MaxBytes || strings.Count(name, "/") > MaxSlashes {
 		return Topic{}, false
 	}
-	if path, ok := strings.CutPrefix(name, p.custom); ok {
+	if path, ok := p.cutCustom(name); ok {
 		path, parse := strings.CutSuffix(path, parseSuffix)
 		if _, ok := p.publish[path]; !ok {
 			return Topic{}, false
 		}
 		return Topic{Kind: Custom, Device: p.device, Tail: path, Parse: parse}, true
 	}
-	path, ok := strings.CutPrefix(name, p.system)
+	path, ok := p.cutSystem(name)
 	if !ok {
 		return Topic{}, false
 	}
@@ -83,11 +131,11 @@ func (p *Permissions) Publish(name string) (Topic, bool) {
 }
 
 // allows reports whether the session's scope and the kind's direction allow dir.
-func (p *Permissions) allows(k Kind, dir Direction) bool {
-	if p.scope.Restricted && k != Password && k != PasswordReply {
+func (r *Rules) allows(k Kind, dir Direction) bool {
+	if r.scope.Restricted && k != Password && k != PasswordReply {
 		return false
 	}
-	if k.GatewayOnly() && !p.scope.Gateway {
+	if k.GatewayOnly() && !r.scope.Gateway {
 		return false
 	}
 	return system[k].dir&dir != 0
@@ -106,12 +154,13 @@ func (p *Permissions) Subscribe(filter string) bool {
 		return false
 	}
 	if p.scope.Restricted {
-		return strings.HasPrefix(filter, p.system) && filter[len(p.system):] == system[PasswordReply].path
+		path, ok := p.cutSystem(filter)
+		return ok && path == system[PasswordReply].path
 	}
-	if path, ok := strings.CutPrefix(filter, p.system); ok {
+	if path, ok := p.cutSystem(filter); ok {
 		return p.subscribeSystem(path)
 	}
-	if path, ok := strings.CutPrefix(filter, p.custom); ok {
+	if path, ok := p.cutCustom(filter); ok {
 		for _, t := range p.subscribe {
 			if overlaps(path, t) {
 				return true
@@ -119,19 +168,19 @@ func (p *Permissions) Subscribe(filter string) bool {
 		}
 		return false
 	}
-	path, ok := strings.CutPrefix(filter, p.broadcast)
+	path, ok := p.cutBroadcast(filter)
 	return ok && overlaps(path, "#")
 }
 
-func (p *Permissions) subscribeSystem(path string) bool {
+func (r *Rules) subscribeSystem(path string) bool {
 	if k, ok := byPath[path]; ok {
-		return p.allows(k, Sub)
+		return r.allows(k, Sub)
 	}
 	if !HasWildcard(path) {
 		return false
 	}
 	for k := range Kinds {
-		if p.allows(k, Sub) && Match(path, system[k].path) {
+		if r.allows(k, Sub) && Match(path, system[k].path) {
 			return true
 		}
 	}

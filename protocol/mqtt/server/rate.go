@@ -8,7 +8,7 @@ import (
 // one second's worth may be ahead of the clock.
 type rate struct {
 	perMessage, perByte   time.Duration // what one costs; 0 = nothing
-	nextMessage, nextByte time.Time
+	nextMessage, nextByte time.Duration // since the server's start
 }
 
 // burst is how far ahead of the clock a connection may get.
@@ -29,25 +29,23 @@ func newRate(msgs, bytes float64) *rate {
 	return r
 }
 
-// take accounts for one publish of n bytes and returns how long to wait before it.
-func (r *rate) take(now time.Time, n int) time.Duration {
+// take accounts for one publish of n bytes and returns how long to wait before it; now is since the server's start.
+func (r *rate) take(now time.Duration, n int) time.Duration {
 	wait := time.Duration(0)
 	for _, b := range []struct {
-		next *time.Time
+		next *time.Duration
 		cost time.Duration
 	}{{&r.nextMessage, r.perMessage}, {&r.nextByte, time.Duration(n) * r.perByte}} {
-		if b.next.Before(now) {
-			*b.next = now
-		}
-		wait = max(wait, b.next.Sub(now)-burst)
-		*b.next = b.next.Add(b.cost)
+		*b.next = max(*b.next, now)
+		wait = max(wait, *b.next-now-burst)
+		*b.next += b.cost
 	}
 	return wait
 }
 
 // throttle holds the connection's goroutine back to its rate.
 func (c *conn) throttle(n int) error {
-	wait := c.rate.take(time.Now(), n)
+	wait := c.rate.take(time.Since(c.srv.start), n)
 	if wait <= 0 {
 		return nil
 	}

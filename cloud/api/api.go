@@ -67,7 +67,7 @@ type server struct {
 
 var _ apitype.StrictServerInterface = (*server)(nil)
 
-// New returns the handler of /v1/… and /openapi.yaml; cfg must be valid and every service given. The error is a document
+// New returns the handler of /v1/…, /openapi.yaml and /docs/api; cfg must be valid and every service given. The error is a document
 // that does not say of every operation who may call it.
 func New(cfg Config, services Services, log *slog.Logger) (http.Handler, error) {
 	ops, err := operations(document)
@@ -80,6 +80,11 @@ func New(cfg Config, services Services, log *slog.Logger) (http.Handler, error) 
 	if len(mux.missing) > 0 {
 		return nil, fmt.Errorf("api: not in the OpenAPI document: %s", strings.Join(mux.missing, ", "))
 	}
+	readable, err := docs(document)
+	if err != nil {
+		return nil, err
+	}
+	mux.ServeMux.HandleFunc("GET "+docsPath, readable)
 	mux.ServeMux.HandleFunc("/", s.unknown(mux.ServeMux))
 	return s.withRequestID(s.withLimit(mux)), nil
 }

@@ -106,7 +106,6 @@ func (c *comparison) parameters(where string, was, is []any, oldDoc, newDoc obje
 	before, now := byName(oldDoc, was), byName(newDoc, is)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		p, ok := now[name]
-		// A header that every operation of its kind takes needs no mention at each.
 		if !ok {
 			c.breaks("%s: %s is gone", where, name)
 			continue

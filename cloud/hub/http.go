@@ -18,7 +18,7 @@ import (
 
 // faces are what is served over HTTP and HTTPS, told apart by path and Upgrade: devices have only one host and port.
 type faces struct {
-	api    http.Handler // /v1/…, /openapi.yaml
+	api    http.Handler // /v1/…, /openapi.yaml, /docs/api
 	device http.Handler // /auth, /topic/…
 	socket http.Handler // MQTT over WebSocket
 	pki    http.Handler // /pki/…: certificates and revocation lists of the hub's own authority
@@ -31,6 +31,7 @@ func (f *faces) mux() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", f.api)
 	mux.Handle("/openapi.yaml", f.api)
+	mux.Handle("/docs/api", f.api)
 	mux.Handle("/mqtt", f.socket)
 	mux.Handle("/pki/", f.pki)
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
@@ -55,7 +56,7 @@ func (f *faces) root(w http.ResponseWriter, r *http.Request) {
 	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
 		f.socket.ServeHTTP(w, r)
 	default:
-		answer(w, http.StatusOK, "Hawser hub. The API is below /v1, its document /openapi.yaml; MQTT over WebSocket is on /mqtt.")
+		answer(w, http.StatusOK, "Hawser hub. The API is below /v1, its document /openapi.yaml, to be read on /docs/api; MQTT over WebSocket is on /mqtt.")
 	}
 }
 

@@ -247,3 +247,34 @@ func TestProgress(t *testing.T) {
 		t.Errorf("on a terminal: %q", got)
 	}
 }
+
+// The document of the API names the command for an operation; what it names must be there, with its flags.
+func TestCommandsOfTheDocument(t *testing.T) {
+	b, err := os.ReadFile("../../cloud/api/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		text, ok := strings.CutPrefix(strings.TrimSpace(line), "x-hawserctl: ")
+		if !ok {
+			continue
+		}
+		n++
+		words := strings.Fields(strings.ReplaceAll(strings.Trim(text, "'"), "''", "'"))[1:]
+		cmd, rest, err := newRoot(&cli{}).Find(words)
+		if err != nil || !cmd.HasParent() {
+			t.Errorf("%s: there is no such command (%v)", text, err)
+			continue
+		}
+		for _, word := range rest {
+			name, isFlag := strings.CutPrefix(word, "--")
+			if isFlag && cmd.Flag(name) == nil && cmd.InheritedFlags().Lookup(name) == nil {
+				t.Errorf("%s: %s has no flag %s", text, cmd.CommandPath(), word)
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("%d commands in the document, that cannot be all", n)
+	}
+}

@@ -76,7 +76,11 @@ type Broker struct {
 	metrics *metrics
 }
 
-var _ server.Owner = (*Broker)(nil)
+var (
+	_ server.Owner   = (*Broker)(nil)
+	_ server.Keeper  = (*Broker)(nil)
+	_ server.Expirer = (*Broker)(nil)
+)
 
 // New returns a Broker. It listens nowhere yet: see Serve, WebSocket and Run.
 func New(cfg Config, deps Deps) *Broker {

@@ -38,15 +38,16 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 	s, kept, err := b.Presence.Connect(ctx, presence.Login{
 		Device: grant.Device, Product: grant.Product, Perms: grant.Perms, Options: grant.Options, Restricted: grant.Restricted,
 		Proof:      presence.Proof{Authority: grant.Proof.Authority, Serial: grant.Proof.Serial},
-		Persistent: c.SessionExpiry > 0, Fresh: c.Clean, Remote: c.Remote, Transport: c.Transport, Protocol: protocol(c.Version), KeepAlive: b.keepAlive(c),
+		Persistent: c.SessionExpiry > 0, Expiry: c.SessionExpiry, Fresh: c.Clean,
+		Remote: c.Remote, Transport: c.Transport, Protocol: protocol(c.Version), KeepAlive: b.keepAlive(c),
 	})
 	if err != nil {
 		return server.Welcome{}, err
 	}
-	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present, KeepAlive: s.KeepAlive}
+	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present, Received: kept.Received, KeepAlive: s.KeepAlive}
 	limit(&w, grant.Product.Settings)
 	for _, f := range kept.Filters {
-		w.Subscriptions = append(w.Subscriptions, server.Subscription{Filter: f.Filter, QoS: f.QoS})
+		w.Subscriptions = append(w.Subscriptions, server.Subscription(f))
 	}
 	return w, nil
 }
@@ -168,7 +169,34 @@ func (b *Broker) Disconnect(es *server.Session, why server.Cause) {
 		b.Applications.Detach(a)
 		return
 	}
-	b.Presence.Disconnect(session(es), why)
+	s := session(es)
+	b.Presence.SetExpiry(s, es.Expiry())
+	b.Presence.Disconnect(s, why)
+}
+
+// Expired implements server.Expirer: the device has not come back in time. Nothing is stored of applications.
+func (b *Broker) Expired(es *server.Session) {
+	if _, ok := app(es); !ok {
+		b.Presence.Expire(session(es))
+	}
+}
+
+// Released implements server.Keeper: the device will not repeat a QoS 2 publish.
+func (b *Broker) Released(es *server.Session, id uint16, done func(error)) {
+	if _, ok := app(es); ok {
+		done(nil)
+		return
+	}
+	b.Presence.Released(session(es), id, done)
+}
+
+// Received implements server.Keeper: the device holds a queued QoS 2 message.
+func (b *Broker) Received(es *server.Session, tag uint64, done func(error)) {
+	if _, ok := app(es); ok {
+		done(nil)
+		return
+	}
+	b.Downlink.Received(session(es).TagOf(tag), tag, done)
 }
 
 // Delivered implements server.Owner: a queued message has arrived.
@@ -202,7 +230,7 @@ func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byt
 			continue
 		}
 		granted++
-		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i]})
+		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i], Options: r.Options, ID: r.ID})
 	}
 	if granted == 0 {
 		return codes, nil
@@ -245,7 +273,7 @@ func filters(es *server.Session) []downlink.Filter {
 	subs := es.Subscriptions()
 	all := make([]downlink.Filter, 0, len(subs)+1)
 	for _, sub := range subs {
-		all = append(all, downlink.Filter{Filter: sub.Filter, QoS: sub.QoS})
+		all = append(all, downlink.Filter(sub))
 	}
 	return all
 }

@@ -46,6 +46,9 @@ func (b *Broker) fill(es *server.Session, s *presence.Session, t topic.Topic, p 
 	m.Topic, m.Name, m.Payload, m.QoS = t, p.Topic, p.Payload, p.QoS
 	m.CBOR, m.Buffer = s.CBOR(), s.Buffer()
 	m.From = es
+	if p.QoS == 2 && !p.Will && session(es).Persistent() {
+		m.Receipt = uplink.Receipt{Device: session(es).Device.ID, Packet: p.PacketID}
+	}
 	if p.Will {
 		m.Epoch = 0 // a take-over, whose epoch is newer, is one of the reasons for a will
 	}

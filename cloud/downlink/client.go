@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 )
 
 // Client is the text in the session row's column client: what other nodes, and this one while the device is away, have to
@@ -47,12 +49,18 @@ func ParseClient(s string) Client {
 
 // Filter is a subscription as the session row keeps it.
 type Filter struct {
-	Filter string
-	QoS    byte
+	Filter  string
+	QoS     byte
+	Options packet.Options // of MQTT 5.0, beside the QoS
+	ID      uint32         // the client's identifier, 0 = none
 }
 
-// The column subs: one byte version (1), then for each filter one byte QoS, uvarint length, the filter's bytes.
-const filtersVersion = 1
+// The column subs: one byte version (2), then for each filter one byte QoS with the options, uvarint identifier, uvarint length, the
+// filter's bytes. Version 1 had no options and no identifier.
+const (
+	filtersVersion  = 2
+	filtersVersion1 = 1
+)
 
 var errFilters = errors.New("downlink: stored subscriptions are damaged")
 
@@ -60,7 +68,8 @@ var errFilters = errors.New("downlink: stored subscriptions are damaged")
 func EncodeFilters(list []Filter) []byte {
 	b := []byte{filtersVersion}
 	for _, f := range list {
-		b = append(b, f.QoS)
+		b = append(b, f.QoS|byte(f.Options))
+		b = binary.AppendUvarint(b, uint64(f.ID))
 		b = binary.AppendUvarint(b, uint64(len(f.Filter)))
 		b = append(b, f.Filter...)
 	}
@@ -72,19 +81,38 @@ func DecodeFilters(b []byte) ([]Filter, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
-	if b[0] != filtersVersion {
+	version := b[0]
+	if version != filtersVersion && version != filtersVersion1 {
 		return nil, errFilters
 	}
 	var list []Filter
 	for b = b[1:]; len(b) > 0; {
-		qos := b[0]
-		n, size := binary.Uvarint(b[1:])
-		if size <= 0 || n > uint64(len(b)-1-size) || qos > 2 {
-			return nil, errFilters
+		f, rest, err := decodeFilter(b, version)
+		if err != nil {
+			return nil, err
 		}
-		b = b[1+size:]
-		list = append(list, Filter{Filter: string(b[:n]), QoS: qos})
-		b = b[n:]
+		list, b = append(list, f), rest
 	}
 	return list, nil
+}
+
+// decodeFilter takes one filter off b, which is not empty.
+func decodeFilter(b []byte, version byte) (f Filter, rest []byte, err error) {
+	options := packet.Options(b[0])
+	f.QoS, f.Options = options.QoS(), options&^3
+	b = b[1:]
+	if version == filtersVersion {
+		id, size := binary.Uvarint(b)
+		if size <= 0 || id > packet.MaxRemaining {
+			return f, nil, errFilters
+		}
+		f.ID, b = uint32(id), b[size:]
+	}
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) || f.QoS > 2 {
+		return f, nil, errFilters
+	}
+	b = b[size:]
+	f.Filter = string(b[:n])
+	return f, b[n:], nil
 }

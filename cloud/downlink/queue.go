@@ -20,7 +20,8 @@ var (
 	insertRow = store.NewStmt(`INSERT INTO queue (device, seq, message_id, topic, payload, qos, kind, expires_at) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`)
 	trimRows  = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq <= (SELECT seq FROM queue WHERE device = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)`)
 	deleteRow = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq = ?`)
-	expireOne = store.NewStmt(`DELETE FROM queue WHERE device = ? AND expires_at <> 0 AND expires_at <= ?`)
+	expireOne = store.NewStmt(`DELETE FROM queue WHERE device = ? AND expires_at <> 0 AND expires_at <= ? AND released = 0`)
+	release   = store.NewStmt(`UPDATE queue SET released = 1 WHERE device = ? AND seq = ?`)
 )
 
 // queue numbers the rows of all devices.
@@ -96,7 +97,7 @@ func (d *Downlink) offer(m *Message, seq int64) Outcome {
 	}
 	msg, err := d.message(t, m)
 	if err == nil {
-		msg.Tag = uint64(seq)
+		msg.Tag, msg.PacketID = uint64(seq), packetID(seq)
 		err = t.Queued(msg)
 	}
 	if err != nil {
@@ -155,7 +156,7 @@ func (d *Downlink) waiting(ctx context.Context, dev ident.Device, t Target) ([]s
 		return nil, nil
 	}
 	now := d.now()
-	rows, err := d.Store.Query(ctx, `SELECT seq, topic, payload, qos, expires_at FROM queue WHERE device = ? ORDER BY seq`, t.DeviceID())
+	rows, err := d.Store.Query(ctx, `SELECT seq, topic, payload, qos, expires_at, released FROM queue WHERE device = ? ORDER BY seq`, t.DeviceID())
 	if err != nil {
 		return nil, err
 	}
@@ -164,11 +165,11 @@ func (d *Downlink) waiting(ctx context.Context, dev ident.Device, t Target) ([]s
 	expired := 0
 	for rows.Next() {
 		m := Message{Device: dev}
-		var seq, qos, until int64
-		if err := rows.Scan(&seq, &m.Topic, &m.Payload, &qos, &until); err != nil {
+		var seq, qos, until, released int64
+		if err := rows.Scan(&seq, &m.Topic, &m.Payload, &qos, &until, &released); err != nil {
 			return list, err
 		}
-		if until != 0 && until <= now.UnixMilli() {
+		if released == 0 && until != 0 && until <= now.UnixMilli() {
 			expired++
 			continue
 		}
@@ -178,7 +179,7 @@ func (d *Downlink) waiting(ctx context.Context, dev ident.Device, t Target) ([]s
 			d.Log.Warn("queued message cannot be sent", "device", dev, "topic", m.Topic, "err", err)
 			continue
 		}
-		msg.Tag = uint64(seq)
+		msg.Tag, msg.PacketID, msg.Released = uint64(seq), packetID(seq), released != 0
 		list = append(list, msg)
 	}
 	if expired > 0 {
@@ -187,6 +188,15 @@ func (d *Downlink) waiting(ctx context.Context, dev ident.Device, t Target) ([]s
 			{Stmt: expireOne, Args: []any{t.DeviceID(), now.UnixMilli()}, Want: -1}}})
 	}
 	return list, rows.Err()
+}
+
+// packetID is the packet id that a row has at QoS 2. It follows from the row alone: a device that got the message before a crash knows
+// the repeat after it. Rows with the same one wait for each other.
+func packetID(seq int64) uint16 { return uint16(seq%65_535) + 1 }
+
+// Received notes that the device holds the QoS 2 message with this tag, and calls done when that is safe.
+func (d *Downlink) Received(device int64, tag uint64, done func(error)) {
+	d.Store.Submit(&store.Unit{Device: device, Done: done, Ops: []store.Op{{Stmt: release, Args: []any{device, int64(tag)}, Want: -1}}})
 }
 
 // Acknowledged notes that the device has taken the queued message with this tag. It does not block; Run deletes the row.
@@ -246,7 +256,7 @@ func (d *Downlink) remove(a ack) {
 // sweep deletes expired rows of all devices.
 func (d *Downlink) sweep(ctx context.Context) {
 	err := d.Store.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM queue WHERE expires_at <> 0 AND expires_at <= ?`, d.now().UnixMilli())
+		_, err := tx.Exec(ctx, `DELETE FROM queue WHERE expires_at <> 0 AND expires_at <= ? AND released = 0`, d.now().UnixMilli())
 		return err
 	})
 	if err != nil && ctx.Err() == nil {

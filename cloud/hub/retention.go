@@ -27,6 +27,7 @@ func (h *Hub) retention() *retention {
 	return &retention{log: h.log.With("part", "retention"), keepers: []keeper{
 		{"jobs", h.jobs.Trim},
 		{"kept answers", h.answers.Trim},
+		{"sessions", h.presence.Trim},
 	}}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	leaveRow  = store.NewStmt(`UPDATE session SET online = 0 WHERE device = ? AND epoch = ? AND online = 1`)
+	leaveRow  = store.NewStmt(`UPDATE session SET online = 0, ended_at = ? WHERE device = ? AND epoch = ? AND online = 1`)
 	goOffline = store.NewStmt(`UPDATE device SET state = 2, offline_at = ?, last_seen = ? WHERE id = ? AND state = 1`)
 )
 
@@ -72,7 +72,7 @@ func (p *Presence) offline(g *gone) {
 	ms := g.at.UnixMilli()
 	note := p.status(s, false, g.at)
 	p.Store.Submit(&store.Unit{Device: g.id, Out: note.out, Ops: []store.Op{
-		{Stmt: leaveRow, Want: 1, Args: []any{g.id, g.epoch}},
+		{Stmt: leaveRow, Want: 1, Args: []any{ms, g.id, g.epoch}},
 		{Stmt: goOffline, Want: -1, Args: []any{ms, ms, g.id}},
 		s.history(registry.EventOffline, g.at, g.reason),
 	}, Done: func(err error) { p.left(g, note, err) }})

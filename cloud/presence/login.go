@@ -25,7 +25,8 @@ type Login struct {
 	Restricted bool
 	Proof      Proof // zero unless it was by certificate
 	Persistent bool
-	Fresh      bool // nothing of an earlier session is kept
+	Expiry     uint32 // seconds that a persistent session outlives its connection; server.NoExpiry = for ever
+	Fresh      bool   // nothing of an earlier session is kept
 	Remote     string
 	Transport  string // tcp, tls, ws, wss
 	Protocol   string // MQTT 3.1.1
@@ -34,8 +35,9 @@ type Login struct {
 
 // Kept is what the store had of a persistent session.
 type Kept struct {
-	Present bool
-	Filters []downlink.Filter
+	Present  bool
+	Filters  []downlink.Filter
+	Received []uint16 // QoS 2 publishes that were taken and not released
 }
 
 // epochTries bounds the logins of one device that get in each other's way at the same moment.
@@ -51,22 +53,31 @@ type row struct {
 	node    string
 	present bool
 	subs    []byte
+	expiry  int64 // seconds
+	endedAt int64 // milliseconds, 0: never
+}
+
+// over tells whether the session has ended by its expiry.
+func (r *row) over(now time.Time) bool {
+	return !r.online && r.endedAt != 0 && r.expiry != server.NoExpiry && r.endedAt+1000*r.expiry <= now.UnixMilli()
 }
 
 // takeEpoch is the guard of a login: it fails when anybody has touched epoch or online since row was read.
 var (
-	takeEpoch = store.NewStmt(`INSERT INTO session (device, epoch, node, client, persistent, subs, remote, keep_alive, connected_at, online)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+	takeEpoch = store.NewStmt(`INSERT INTO session (device, epoch, node, client, persistent, subs, remote, keep_alive, connected_at, expiry, online)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
 ON CONFLICT (device) DO UPDATE SET epoch = excluded.epoch, node = excluded.node, client = excluded.client, persistent = excluded.persistent,
-subs = excluded.subs, remote = excluded.remote, keep_alive = excluded.keep_alive, connected_at = excluded.connected_at, online = 1
+subs = excluded.subs, remote = excluded.remote, keep_alive = excluded.keep_alive, connected_at = excluded.connected_at, expiry = excluded.expiry, ended_at = 0, online = 1
 WHERE session.epoch = ? AND session.online = ?`)
 	goOnline = store.NewStmt(`UPDATE device SET state = 1, online_at = ?, last_seen = ?,
 activated_at = CASE WHEN activated_at = 0 THEN ? ELSE activated_at END WHERE id = ? AND state <> 3`)
 	// insertHistory may find the row there: an end that the store took before its answer was lost is told again.
 	insertHistory = store.NewStmt(`INSERT INTO device_history (device, epoch, event, at, reason, remote, transport, protocol)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
-	dropQueue = store.NewStmt(`DELETE FROM queue WHERE device = ?`)
-	saveSubs  = store.NewStmt(`UPDATE session SET subs = ? WHERE device = ? AND epoch = ?`)
+	dropQueue    = store.NewStmt(`DELETE FROM queue WHERE device = ?`)
+	dropReceipts = store.NewStmt(`DELETE FROM receipt WHERE device = ?`)
+	dropReceipt  = store.NewStmt(`DELETE FROM receipt WHERE device = ? AND packet = ?`)
+	saveSubs     = store.NewStmt(`UPDATE session SET subs = ? WHERE device = ? AND epoch = ?`)
 )
 
 // Connect takes the next epoch for a device and brings it online. The session can be found after Attach. A restricted
@@ -82,7 +93,7 @@ func (p *Presence) Connect(ctx context.Context, l Login) (*Session, Kept, error)
 
 func newSession(l Login, gateway *Session) *Session {
 	s := &Session{Device: l.Device, Options: l.Options, Restricted: l.Restricted, Proof: l.Proof, Gateway: gateway, KeepAlive: l.KeepAlive,
-		persistent: l.Persistent && !l.Restricted, remote: l.Remote, transport: l.Transport, protocol: l.Protocol}
+		persistent: l.Persistent && !l.Restricted, expiry: l.Expiry, remote: l.Remote, transport: l.Transport, protocol: l.Protocol}
 	s.waiting = s.persistent
 	s.SetProduct(l.Product, l.Perms)
 	return s
@@ -107,8 +118,8 @@ func (p *Presence) takeRow(ctx context.Context, s *Session, l Login) (Kept, erro
 func (p *Presence) readRow(ctx context.Context, device int64) (row, error) {
 	var r row
 	var online, persistent int64
-	err := p.Store.QueryRow(ctx, `SELECT epoch, online, node, persistent, subs FROM session WHERE device = ?`, device).
-		Scan(&r.epoch, &online, &r.node, &persistent, &r.subs)
+	err := p.Store.QueryRow(ctx, `SELECT epoch, online, node, persistent, subs, expiry, ended_at FROM session WHERE device = ?`, device).
+		Scan(&r.epoch, &online, &r.node, &persistent, &r.subs, &r.expiry, &r.endedAt)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return r, fmt.Errorf("read session: %w", err)
 	}
@@ -118,15 +129,15 @@ func (p *Presence) readRow(ctx context.Context, device int64) (row, error) {
 
 func (p *Presence) tryRow(ctx context.Context, s *Session, l Login, old row) (Kept, error) {
 	var kept Kept
+	now := p.now()
+	l.Fresh = l.Fresh || old.over(now)
 	if s.persistent && !l.Fresh && s.Gateway == nil && old.present {
-		filters, err := downlink.DecodeFilters(old.subs)
-		if err != nil {
-			p.Log.Error("stored subscriptions dropped", "device", s.Device.Identity, "err", err)
+		var err error
+		if kept, err = p.kept(ctx, s, old); err != nil {
+			return Kept{}, err
 		}
-		kept = Kept{Present: err == nil, Filters: filters}
 	}
 	s.Epoch = old.epoch + 1
-	now := p.now()
 	unit := &store.Unit{Device: s.Device.ID, Ops: p.loginOps(s, l, old, kept, now)}
 	var note *status
 	if !old.online {
@@ -160,11 +171,11 @@ func (p *Presence) loginOps(s *Session, l Login, old row, kept Kept, now time.Ti
 	}
 	ops := append(make([]store.Op, 0, 4),
 		store.Op{Stmt: takeEpoch, Want: 1, Args: []any{id, s.Epoch, p.cfg.Node, client.String(), flag(s.persistent),
-			downlink.EncodeFilters(kept.Filters), l.Remote, int64(l.KeepAlive), ms, old.epoch, flag(old.online)}},
+			downlink.EncodeFilters(kept.Filters), l.Remote, int64(l.KeepAlive), ms, int64(l.Expiry), old.epoch, flag(old.online)}},
 		store.Op{Stmt: goOnline, Want: -1, Args: []any{ms, ms, ms, id}},
 		s.history(registry.EventOnline, now, reason))
 	if old.present && (!s.persistent || l.Fresh) {
-		ops = append(ops, store.Op{Stmt: dropQueue, Want: -1, Args: []any{id}})
+		ops = append(ops, store.Op{Stmt: dropQueue, Want: -1, Args: []any{id}}, store.Op{Stmt: dropReceipts, Want: -1, Args: []any{id}})
 	}
 	return ops
 }
@@ -172,6 +183,39 @@ func (p *Presence) loginOps(s *Session, l Login, old row, kept Kept, now time.Ti
 // history is the entry for the session's begin or end.
 func (s *Session) history(event registry.Event, at time.Time, reason string) store.Op {
 	return store.Op{Stmt: insertHistory, Want: -1, Args: []any{s.Device.ID, s.Epoch, int64(event), at.UnixMilli(), reason, s.remote, s.transport, s.protocol}}
+}
+
+// kept reads what the store has of a persistent session.
+func (p *Presence) kept(ctx context.Context, s *Session, old row) (Kept, error) {
+	filters, err := downlink.DecodeFilters(old.subs)
+	if err != nil {
+		p.Log.Error("stored subscriptions dropped", "device", s.Device.Identity, "err", err)
+		return Kept{}, nil
+	}
+	k := Kept{Present: true, Filters: filters}
+	rows, err := p.Store.Query(ctx, `SELECT packet FROM receipt WHERE device = ?`, s.Device.ID)
+	if err != nil {
+		return k, fmt.Errorf("read receipts: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return k, fmt.Errorf("read receipts: %w", err)
+		}
+		k.Received = append(k.Received, uint16(id))
+	}
+	return k, rows.Err()
+}
+
+// Released forgets a QoS 2 publish that the device will not repeat, and calls done when that is safe.
+func (p *Presence) Released(s *Session, packet uint16, done func(error)) {
+	if !s.persistent {
+		done(nil)
+		return
+	}
+	p.Store.Submit(&store.Unit{Device: s.Device.ID, Done: done, Ops: []store.Op{
+		{Stmt: dropReceipt, Want: -1, Args: []any{s.Device.ID, int64(packet)}}}})
 }
 
 // online changes the cached snapshot as goOnline changes the row.
@@ -225,7 +269,7 @@ func (p *Presence) LoginSub(ctx context.Context, gateway *Session, l Login) (*Se
 	if sub, ok := gateway.Sub(l.Device.Identity); ok {
 		return sub, nil
 	}
-	l.Persistent, l.KeepAlive = gateway.persistent, gateway.KeepAlive
+	l.Persistent, l.KeepAlive, l.Expiry = gateway.persistent, gateway.KeepAlive, gateway.expiry
 	l.Remote, l.Transport, l.Protocol = gateway.remote, registry.TransportGateway, gateway.protocol
 	s := newSession(l, gateway)
 	if _, err := p.takeRow(ctx, s, l); err != nil {

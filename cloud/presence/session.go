@@ -36,7 +36,8 @@ type Session struct {
 	remote, transport, protocol string
 
 	persistent bool
-	link       Link // set by Attach, before anybody can find the session
+	expiry     uint32 // seconds that a persistent session outlives its connection
+	link       Link   // set by Attach, before anybody can find the session
 	product    atomic.Pointer[registry.Product]
 	perms      atomic.Pointer[topic.Permissions]
 
@@ -219,6 +220,16 @@ func (s *Session) noteTag(tag uint64, device int64) {
 		s.tags = map[uint64]int64{}
 	}
 	s.tags[tag] = device
+}
+
+// TagOf tells whose queue a tag belongs to that is under way.
+func (s *Session) TagOf(tag uint64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id, ok := s.tags[tag]; ok {
+		return id
+	}
+	return s.Device.ID
 }
 
 // TagOwner tells whose queue a tag that was acknowledged belongs to, and forgets it.

@@ -31,6 +31,7 @@ type Message struct {
 	CBOR     bool      // answers are to be CBOR
 	Buffer   int       // the largest packet that the device takes; 0 means DefaultBuffer
 	From     Link      // nil over HTTP
+	Receipt  Receipt   // of a QoS 2 publish that must not be handled twice
 
 	ID message.ID // set by the path
 
@@ -42,6 +43,13 @@ type Message struct {
 	after   []func(error)
 
 	flight // what the path keeps with the message
+}
+
+// Receipt is the packet id of a QoS 2 publish, noted in the message's own commit, so that a repeat after a crash is known. Device holds the
+// session; a Packet of 0 is none.
+type Receipt struct {
+	Device int64
+	Packet uint16
 }
 
 // Reply is an answer that waits for the commit.

@@ -154,6 +154,9 @@ func (p *Path) match(m *Message) {
 // commit hands the unit to the store, which calls settle. A message that only asks goes there too: its answer must not
 // overtake those of the messages before it. What causes nothing at all has nothing to wait for.
 func (p *Path) commit(m *Message) {
+	if m.Receipt.Packet != 0 && m.refused == nil {
+		m.ops = append(m.ops, store.Op{Stmt: noteReceipt, Want: -1, Args: []any{m.Receipt.Device, int64(m.Receipt.Packet)}})
+	}
 	if len(m.ops)+len(m.unit.Out)+len(m.replies) == 0 {
 		p.settle(m, nil)
 		return
@@ -161,6 +164,8 @@ func (p *Path) commit(m *Message) {
 	m.unit.Device, m.unit.Epoch, m.unit.Ops, m.unit.Done = m.DeviceID, m.Epoch, m.ops, m.settled
 	p.Store.Submit(&m.unit)
 }
+
+var noteReceipt = store.NewStmt(`INSERT INTO receipt (device, packet) VALUES (?, ?) ON CONFLICT (device, packet) DO NOTHING`)
 
 // settle is called with the unit's end: it answers, shows and acknowledges, or does what the error asks for.
 func (p *Path) settle(m *Message, err error) {

@@ -127,7 +127,7 @@ func Identity(keyID, clientID string) string { return "app:" + keyID + ":" + cli
 
 // may tells whether the key may hear of, or with write send to, devices of a product.
 func may(app *auth.App, p *registry.Product, write bool) bool {
-	if write && !app.Write || !write && !app.Read || app.Project != p.Project {
+	if write && !app.Write || !write && !app.Read || app.Project != "" && app.Project != p.Project {
 		return false
 	}
 	return app.Products == nil || slices.Contains(app.Products, p.SN)

@@ -13,7 +13,7 @@ import (
 // App is what an API key may do over MQTT.
 type App struct {
 	KeyID    string
-	Project  string
+	Project  string            // "" is all of them
 	Products []string          // ProductSNs; nil: all of the project
 	Read     bool              // hear what devices say
 	Write    bool              // send to devices

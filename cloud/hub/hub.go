@@ -144,6 +144,7 @@ func (h *Hub) openGround(ctx context.Context) (err error) {
 	if h.db, err = store.Open(ctx, c.storeConfig(h.ring), h.log.With("part", "store"), h.metrics); err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
+	c.warnOpen(h.log)
 	dir, err := c.blobDir()
 	if err != nil {
 		return err
@@ -258,6 +259,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 		return err
 	}
 	h.trust = &trust{node: h.node(), bus: h.bus, authorities: h.authorities, broker: h.broker, log: h.log.With("part", "trust")}
+	h.trust.follow(h.registry)
 	apiConfig := api.DefaultConfig()
 	apiConfig.MaxBody = int64(h.cfg.MaxBody)
 	apiConfig.Rate, apiConfig.Burst = float64(h.cfg.APIRate), h.cfg.APIBurst

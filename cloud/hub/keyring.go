@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -29,6 +30,13 @@ func (c *Config) loadKeyring() (*keyring.Keyring, error) {
 		return nil, fmt.Errorf("--keyring-file: %w", err)
 	}
 	return ring, nil
+}
+
+// warnOpen tells of a keyring that others on this machine can read.
+func (c *Config) warnOpen(log *slog.Logger) {
+	if info, err := os.Stat(c.keyringFile()); err == nil && c.Keyring == "" && info.Mode().Perm()&0o007 != 0 {
+		log.Warn("others can read the keyring: chmod 600", "file", c.keyringFile())
+	}
 }
 
 // ownKeyring is the ring that is there: who works on it does not make one.

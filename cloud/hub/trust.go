@@ -16,6 +16,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/broker"
 	"github.com/hawser-iot/hawser/cloud/bus"
+	"github.com/hawser-iot/hawser/cloud/registry"
 )
 
 const revokeSubject = "hawser.trust.revoked"
@@ -31,6 +32,24 @@ type trust struct {
 	authorities *authority.Authorities
 	broker      *broker.Broker
 	log         *slog.Logger
+
+	// deleted holds ids of devices that were deleted, whose certificates are still to be revoked. When it is full they are not, and
+	// only missing in the revocation list: the hub itself lets nobody in for a device that is not there.
+	deleted chan int64
+}
+
+// follow has certificates end with their devices.
+func (t *trust) follow(reg *registry.Registry) {
+	t.deleted = make(chan int64, 1024)
+	reg.Watch(func(c registry.Change) {
+		if c.Kind != registry.DeviceDeleted {
+			return
+		}
+		select {
+		case t.deleted <- c.DeviceID:
+		default:
+		}
+	})
 }
 
 // revokeNote is a revocation on the bus.
@@ -53,6 +72,11 @@ func (t *trust) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case id := <-t.deleted:
+			if err := t.authorities.RevokeDevice(ctx, id, authority.Ceased); err != nil && ctx.Err() == nil {
+				t.log.Warn("certificates of a deleted device not revoked", "err", err)
+			}
+			continue
 		case <-ticker.C:
 		}
 		next := time.Now()

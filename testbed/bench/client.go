@@ -34,14 +34,14 @@ type clientSpec struct {
 
 // dial connects, logs in and subscribes. Source addresses spread over
 // 127.0.0.2..9, since one pair of addresses has too few ports for large fleets.
-func dial(addr string, useTLS bool, i int, spec clientSpec) (*client, error) {
+func dial(addr string, secure *tls.Config, i int, spec clientSpec) (*client, error) {
 	d := net.Dialer{Timeout: 20 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%8))}}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if useTLS {
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	if secure != nil {
+		conn = tls.Client(conn, secure)
 	}
 	c := &client{spec: spec, conn: conn, r: bufio.NewReaderSize(conn, 512), sentAt: map[uint16]time.Time{}}
 	if err := c.login(); err != nil {

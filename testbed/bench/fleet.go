@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/testbed/harness"
@@ -61,6 +62,7 @@ func openFleet(e *env, engine string) *fleet {
 	if engine == "postgres" {
 		cfg = store.Config{DSN: harness.Postgres(e), Durability: store.DurabilityProcess}
 	}
+	cfg.Keyring = keyring.New()
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
 	db, err := store.Open(ctx, cfg, log, nil)
 	must(e, err)

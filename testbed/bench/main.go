@@ -28,6 +28,7 @@ var benchmarks = []benchmark{
 	{"uplink_qos0", "the same at QoS 0", func(e *env) { uplink(e, 0) }},
 	{"footprint", "start to ready, memory idle and with 5,000 devices, binary sizes", footprint},
 	{"fleet_query", "lists, filters and counts over a large fleet, in the process, on both engines", fleetQuery},
+	{"connect", "CPU a login with a password, plain and TLS, beside mosquitto with a password file", connects},
 	{"idle_mem", "memory an idle connection, plain and TLS, beside mosquitto", idleMemory},
 }
 

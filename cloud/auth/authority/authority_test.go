@@ -108,6 +108,12 @@ func TestIssueRenewRevoke(t *testing.T) {
 		}
 		checkCRL(t, a, other, own, made.Serial)
 		checkList(t, a, made, renewed)
+		if err := a.RevokeDevice(ctx, 7, Ceased); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := a.Certificate(ctx, renewed.Serial); err != nil || c.Revoked.IsZero() || c.Reason != Ceased {
+			t.Errorf("of a device that is no more: %+v, %v", c, err)
+		}
 	})
 }
 

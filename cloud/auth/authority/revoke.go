@@ -131,6 +131,19 @@ func (a *Authorities) Revoke(ctx context.Context, serial string, why Reason) err
 	return nil
 }
 
+// RevokeDevice ends the life of all certificates of a device that the hub has issued, because the device is no more. Nobody is told:
+// its sessions have ended with it.
+func (a *Authorities) RevokeDevice(ctx context.Context, deviceID int64, why Reason) error {
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE certificate SET revoked_at = ?, reason = ? WHERE device = ? AND revoked_at = 0`, a.now().UnixMilli(), int64(why), deviceID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("revoke certificates of device: %w", err)
+	}
+	return nil
+}
+
 // RevokeForeign has a product take a certificate no more that another authority has issued, seen or not. Other products that
 // accept the authority may belong to others, and are not concerned.
 func (a *Authorities) RevokeForeign(ctx context.Context, product, authority, serial string, why Reason) error {

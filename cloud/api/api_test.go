@@ -414,4 +414,8 @@ func TestEvents(t *testing.T) {
 			t.Errorf("after coming back: %s, want %s", got, want)
 		}
 	}
+	// Who comes back to a hub that does not know any longer what they missed is told so.
+	if e := h.events("?type=message", "7").next(); e["event"] != "gap" || e["data"] != `{"reason":"resume"}` || e["id"] != "" {
+		t.Errorf("after another life of the hub: %v", e)
+	}
 }

@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -13,9 +15,10 @@ import (
 	"github.com/hawser-iot/hawser/cloud/monitor"
 )
 
-// Feed is what the API needs of the monitor. Its channel drops the oldest event when the reader is slow.
+// Feed is what the API needs of the monitor. Its channel drops the oldest event when the reader is slow; whole tells that a
+// reader who comes back has missed nothing.
 type Feed interface {
-	Subscribe(f monitor.Filter) (<-chan monitor.Event, func())
+	Resume(f monitor.Filter) (events <-chan monitor.Event, whole bool, cancel func())
 	// Done is closed when the hub stops: streams end then.
 	Done() <-chan struct{}
 }
@@ -49,7 +52,7 @@ func (s *server) StreamEvents(ctx context.Context, r apitype.StreamEventsRequest
 		}
 		f.After = id
 	}
-	return &eventStream{ctx: ctx, feed: s.Feed, filter: f, visible: s.visible(ctx), heartbeat: s.cfg.Heartbeat}, nil
+	return &eventStream{ctx: ctx, feed: s.Feed, metrics: s.metrics, filter: f, visible: s.visible(ctx), heartbeat: s.cfg.Heartbeat}, nil
 }
 
 // visible tells which events the caller may see: those of the products that they may read the devices of.
@@ -68,35 +71,67 @@ func (s *server) visible(ctx context.Context) func(*monitor.Event) bool {
 type eventStream struct {
 	ctx       context.Context
 	feed      Feed
+	metrics   *metrics
 	filter    monitor.Filter
 	visible   func(*monitor.Event) bool
 	heartbeat time.Duration
 }
 
 func (e *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
-	events, cancel := e.feed.Subscribe(e.filter)
+	events, whole, cancel := e.feed.Resume(e.filter)
 	defer cancel()
 	streamHead(w)
 	beat := time.NewTicker(e.heartbeat)
 	defer beat.Stop()
 	// Tells the client at once that it is connected: events may be long in coming.
 	err := send(w, []byte(": connected\n\n"))
-	for err == nil {
+	if err == nil && !whole {
+		err = sendGap(w, gap{Reason: "resume"})
+	}
+	for seq := int64(0); err == nil; {
 		select {
 		case <-e.ctx.Done():
-			return nil
+			return e.ended("gone")
 		case <-beat.C:
 			err = send(w, []byte(":\n\n"))
 		case ev, ok := <-events:
 			if !ok {
-				return nil
+				return e.ended("stopped")
 			}
-			if e.visible(&ev) {
+			if missed := ev.Seq - seq - 1; missed > 0 {
+				err = sendGap(w, gap{Reason: "slow", Missed: missed})
+			}
+			seq = ev.Seq
+			if err == nil && e.visible(&ev) {
 				err = sendEvent(w, &ev)
 			}
 		}
 	}
-	return nil // the client has gone; there is nobody to tell
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return e.ended("slow")
+	}
+	return e.ended("gone")
+}
+
+// ended counts the end of a stream; there is nobody to tell.
+func (e *eventStream) ended(reason string) error {
+	e.metrics.streams.WithLabelValues(reason).Inc()
+	return nil
+}
+
+// gap tells a reader that events are missing here: as many as it was too slow for, or nobody knows how many when it came back
+// too late.
+type gap struct {
+	Reason string `json:"reason"`
+	Missed int64  `json:"missed,omitempty"`
+}
+
+func sendGap(w http.ResponseWriter, g gap) error {
+	data, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	return send(w, fmt.Appendf(nil, "event: gap\ndata: %s\n\n", data))
 }
 
 // streamHead begins a stream of server-sent events.

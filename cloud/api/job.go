@@ -51,7 +51,7 @@ func (s *server) ListJobs(ctx context.Context, r apitype.ListJobsRequestObject) 
 	}
 	out := apitype.ListJobs200JSONResponse{Items: make([]apitype.Job, 0, len(list))}
 	for _, j := range list {
-		if seesJob(ctx, j) {
+		if mayJob(ctx, j, account.JobRead) {
 			out.Items = append(out.Items, jobOf(j))
 		}
 	}
@@ -70,24 +70,24 @@ func jobState(name apitype.JobState) (job.State, bool) {
 	return 0, false
 }
 
-// seesJob tells whether the caller may know of a job: it is of their project and, for a caller of some products only, of
-// one of those.
-func seesJob(ctx context.Context, j *job.Job) bool {
+// mayJob tells whether the caller has a permission on a job: it is of their project and, for a caller of some products only,
+// of one of those.
+func mayJob(ctx context.Context, j *job.Job, need account.Permission) bool {
 	p := account.From(ctx)
-	return p != nil && p.Project == j.Project && (p.Products == nil || p.On(j.Product) != 0)
+	return p != nil && p.Project == j.Project && (p.Products == nil || j.Product != "") && p.On(j.Product).Has(need)
 }
 
-// job is the job with that id, if the caller may know of it.
-func (s *server) job(ctx context.Context, id string) (*job.Job, error) {
+// job is the job with that id, if the caller has a permission on it.
+func (s *server) job(ctx context.Context, id string, need account.Permission) (*job.Job, error) {
 	j, err := s.Jobs.Get(ctx, id)
-	if err == nil && !seesJob(ctx, j) {
+	if err == nil && !mayJob(ctx, j, need) {
 		return nil, job.ErrNotFound
 	}
 	return j, err
 }
 
 func (s *server) GetJob(ctx context.Context, r apitype.GetJobRequestObject) (apitype.GetJobResponseObject, error) {
-	j, err := s.job(ctx, r.JobID)
+	j, err := s.job(ctx, r.JobID, account.JobRead)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (s *server) GetJob(ctx context.Context, r apitype.GetJobRequestObject) (api
 }
 
 func (s *server) CancelJob(ctx context.Context, r apitype.CancelJobRequestObject) (apitype.CancelJobResponseObject, error) {
-	if _, err := s.job(ctx, r.JobID); err != nil {
+	if _, err := s.job(ctx, r.JobID, account.JobWrite); err != nil {
 		return nil, err
 	}
 	j, err := s.Jobs.Cancel(ctx, r.JobID)
@@ -106,13 +106,11 @@ func (s *server) CancelJob(ctx context.Context, r apitype.CancelJobRequestObject
 }
 
 func (s *server) GetJobResult(ctx context.Context, r apitype.GetJobResultRequestObject) (apitype.GetJobResultResponseObject, error) {
-	j, err := s.job(ctx, r.JobID)
+	j, err := s.job(ctx, r.JobID, account.JobRead)
 	if err != nil {
 		return nil, err
 	}
-	p := account.From(ctx)
-	secrets := p.May(account.DeviceSecret) || j.Product != "" && p.On(j.Product).Has(account.DeviceSecret)
-	body, err := s.Jobs.Result(ctx, j.ID, secrets)
+	body, err := s.Jobs.Result(ctx, j.ID, mayJob(ctx, j, account.DeviceSecret))
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +213,7 @@ func jobOf(j *job.Job) apitype.Job {
 const jobPoll = 500 * time.Millisecond
 
 func (s *server) StreamJob(ctx context.Context, r apitype.StreamJobRequestObject) (apitype.StreamJobResponseObject, error) {
-	j, err := s.job(ctx, r.JobID)
+	j, err := s.job(ctx, r.JobID, account.JobRead)
 	if err != nil {
 		return nil, err
 	}

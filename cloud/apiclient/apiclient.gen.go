@@ -171,8 +171,10 @@ type ClientInterface interface {
 	//
 	// Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
 	// at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
-	// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
-	// loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
+	// far as the hub still holds it: the newest thousand events of this hub, in memory. Where events are missing there is
+	// an event `gap` without an id: `{"reason":"slow","missed":12}` when the reader did not keep up and the oldest were
+	// dropped, `{"reason":"resume"}` when it came back too late to know. Who reads nothing for 30 s is cut off.
+	// This is for watching, not for keeping: use a rule for that.
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1234,8 +1236,10 @@ func (c *Client) CountDevices(ctx context.Context, params *CountDevicesParams, r
 //
 // Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
 // at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
-// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
-// loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
+// far as the hub still holds it: the newest thousand events of this hub, in memory. Where events are missing there is
+// an event `gap` without an id: `{"reason":"slow","missed":12}` when the reader did not keep up and the oldest were
+// dropped, `{"reason":"resume"}` when it came back too late to know. Who reads nothing for 30 s is cut off.
+// This is for watching, not for keeping: use a rule for that.
 //
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8337,8 +8341,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
 	// at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
-	// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
-	// loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
+	// far as the hub still holds it: the newest thousand events of this hub, in memory. Where events are missing there is
+	// an event `gap` without an id: `{"reason":"slow","missed":12}` when the reader did not keep up and the oldest were
+	// dropped, `{"reason":"resume"}` when it came back too late to know. Who reads nothing for 30 s is cut off.
+	// This is for watching, not for keeping: use a rule for that.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -14206,8 +14212,10 @@ func (c *ClientWithResponses) CountDevicesWithResponse(ctx context.Context, para
 //
 // Each event has `id:`, `event:` (its type) and `data:` (an Event as one line of JSON). A comment line is sent
 // at least every 15 s. A client that comes back within a minute with `Last-Event-ID` first gets what it missed, as
-// far as the hub still holds it: the newest thousand events of this hub, in memory. A reader that is too slow
-// loses the oldest events; the gap shows in the ids. This is for watching, not for keeping: use a rule for that.
+// far as the hub still holds it: the newest thousand events of this hub, in memory. Where events are missing there is
+// an event `gap` without an id: `{"reason":"slow","missed":12}` when the reader did not keep up and the oldest were
+// dropped, `{"reason":"resume"}` when it came back too late to know. Who reads nothing for 30 s is cut off.
+// This is for watching, not for keeping: use a rule for that.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -38,15 +38,16 @@ func newWatchFeed(f *monitor.Feed) watchFeed {
 	return watchFeed{f, new(atomic.Int64), ctx, cancel}
 }
 
-// Subscribe is the monitor's; when the watcher goes the feed goes on for a while. The channel is closed when the hub
-// stops.
-func (f watchFeed) Subscribe(filter monitor.Filter) (<-chan monitor.Event, func()) {
-	events, cancel := f.Feed.Subscribe(filter)
-	unhook := context.AfterFunc(f.stopped, cancel)
-	return events, func() {
+// Resume is the monitor's; when the watcher goes the feed goes on for a while. Who comes back after it had ended has missed what
+// nobody took down. The channel is closed when the hub stops.
+func (f watchFeed) Resume(filter monitor.Filter) (events <-chan monitor.Event, whole bool, cancel func()) {
+	watched := f.Watched()
+	events, whole, end := f.Feed.Resume(filter)
+	unhook := context.AfterFunc(f.stopped, end)
+	return events, whole && (watched || filter.After <= 0), func() {
 		unhook()
 		f.until.Store(time.Now().Add(lingering).UnixMilli())
-		cancel()
+		end()
 	}
 }
 

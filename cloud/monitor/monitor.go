@@ -42,6 +42,8 @@ type Event struct {
 	Topic     string
 	MessageID message.ID
 	Data      json.RawMessage
+	// Seq counts what a subscription takes, from 1 on: where it jumps, the subscriber was too slow.
+	Seq int64
 }
 
 // Filter narrows a subscription; the zero Filter takes everything.
@@ -85,15 +87,17 @@ type Feed struct {
 	watched atomic.Int32 // number of subscribers, for Watched
 	dropped atomic.Uint64
 
-	mu   sync.Mutex // guards the fields below
-	last int64
-	ring []Event // the event with id i is at i % len(ring)
-	subs map[*subscriber]struct{}
+	mu    sync.Mutex // guards the fields below
+	first int64      // ids up to this one are of another life
+	last  int64
+	ring  []Event // the event with id i is at i % len(ring)
+	subs  map[*subscriber]struct{}
 }
 
 type subscriber struct {
 	filter Filter
 	ch     chan Event // written under Feed.mu only
+	taken  int64      // events that were offered
 }
 
 // New returns a Feed. Its ids start at the present time in microseconds, so
@@ -107,7 +111,8 @@ func New(cfg Config) *Feed {
 	if cfg.Queue <= 0 {
 		cfg.Queue = def.Queue
 	}
-	return &Feed{cfg: cfg, last: time.Now().UnixMicro(), ring: make([]Event, cfg.Ring), subs: make(map[*subscriber]struct{})}
+	now := time.Now().UnixMicro()
+	return &Feed{cfg: cfg, first: now, last: now, ring: make([]Event, cfg.Ring), subs: make(map[*subscriber]struct{})}
 }
 
 // Watched tells whether somebody is subscribed. An expensive Data need not be
@@ -138,6 +143,8 @@ func (f *Feed) Publish(e Event) {
 // offerLocked puts e into the queue of s. Only holders of mu send, so after one
 // receive there is room.
 func (f *Feed) offerLocked(s *subscriber, e Event) {
+	s.taken++
+	e.Seq = s.taken
 	for {
 		select {
 		case s.ch <- e:
@@ -153,28 +160,43 @@ func (f *Feed) offerLocked(s *subscriber, e Event) {
 }
 
 // Subscribe returns the events that filter takes and a cancel that closes the
-// channel; cancel may be called more than once. A gap in the ids that is not
-// due to the filter shows what was missed.
+// channel; cancel may be called more than once. A jump in Seq shows what was
+// missed.
 func (f *Feed) Subscribe(filter Filter) (<-chan Event, func()) {
-	s := &subscriber{filter: filter, ch: make(chan Event, f.cfg.Queue)}
+	events, _, cancel := f.Resume(filter)
+	return events, cancel
+}
+
+// Resume is Subscribe for one who may come back; whole tells that nothing above
+// filter.After is missing.
+func (f *Feed) Resume(filter Filter) (events <-chan Event, whole bool, cancel func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	oldest := max(f.first, f.last-int64(len(f.ring))) // the ring has what is above
+	whole = filter.After <= 0 || filter.After >= oldest && filter.After <= f.last
+	var missed []Event
 	if filter.After > 0 {
-		f.replayLocked(s)
+		missed = f.sinceLocked(max(filter.After, oldest), &filter)
+	}
+	s := &subscriber{filter: filter, ch: make(chan Event, f.cfg.Queue+len(missed))}
+	for _, e := range missed {
+		f.offerLocked(s, e)
 	}
 	f.subs[s] = struct{}{}
 	f.watched.Add(1)
-	return s.ch, func() { f.cancel(s) }
+	return s.ch, whole, func() { f.cancel(s) }
 }
 
-func (f *Feed) replayLocked(s *subscriber) {
-	from := max(s.filter.After, f.last-int64(len(f.ring))) + 1
-	for id := from; id <= f.last; id++ {
+// sinceLocked are the events above after that filter takes.
+func (f *Feed) sinceLocked(after int64, filter *Filter) []Event {
+	var list []Event
+	for id := after + 1; id <= f.last; id++ {
 		e := &f.ring[id%int64(len(f.ring))]
-		if e.ID == id && s.filter.takes(e) {
-			f.offerLocked(s, *e)
+		if e.ID == id && filter.takes(e) {
+			list = append(list, *e)
 		}
 	}
+	return list
 }
 
 func (f *Feed) cancel(s *subscriber) {

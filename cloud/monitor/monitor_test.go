@@ -145,3 +145,46 @@ func BenchmarkPublishUnwatched(b *testing.B) {
 		f.Publish(e)
 	}
 }
+
+func TestResume(t *testing.T) {
+	f := New(Config{Ring: 4, Queue: 2})
+	start := f.last
+	for range 3 {
+		f.Publish(Event{Type: TypeMessage})
+	}
+	for _, tt := range []struct {
+		name  string
+		after int64
+		whole bool
+		want  int
+	}{
+		{"a new reader", 0, true, 0},
+		{"from the beginning", start, true, 3},
+		{"one that has seen all", start + 3, true, 0},
+		{"one of another life", start - 10, false, 3},
+		{"one of another hub", start + 99, false, 0},
+	} {
+		events, whole, cancel := f.Resume(Filter{After: tt.after})
+		if whole != tt.whole || len(events) != tt.want {
+			t.Errorf("%s: whole %v with %d events, want %v with %d", tt.name, whole, len(events), tt.whole, tt.want)
+		}
+		cancel()
+	}
+	for range 3 {
+		f.Publish(Event{Type: TypeMessage})
+	}
+	events, whole, cancel := f.Resume(Filter{After: start + 1})
+	defer cancel()
+	if whole || len(events) != 4 {
+		t.Errorf("after more than the ring holds: whole %v with %d events", whole, len(events))
+	}
+	// A slow reader sees by Seq how many it has lost, and where.
+	slow, stop := f.Subscribe(Filter{})
+	defer stop()
+	for range 5 {
+		f.Publish(Event{Type: TypeMessage})
+	}
+	if a, b := <-slow, <-slow; a.Seq != 4 || b.Seq != 5 {
+		t.Errorf("Seq %d and %d, want 4 and 5: three were lost before", a.Seq, b.Seq)
+	}
+}

@@ -101,7 +101,7 @@ func (w *watch) run(ctx context.Context) error {
 // follow prints events until the stream ends, and remembers the last id.
 func (w *watch) follow(body io.ReadCloser) error {
 	defer func() { _ = body.Close() }() // it was only read
-	var id string
+	var id, kind string
 	var data []byte
 	sc := bufio.NewScanner(body)
 	sc.Buffer(nil, maxEvent)
@@ -111,8 +111,13 @@ func (w *watch) follow(body io.ReadCloser) error {
 		switch {
 		case name == "id":
 			id = value
+		case name == "event":
+			kind = value
 		case name == "data":
 			data = append(data, value...)
+		case sc.Text() == "" && kind == "gap":
+			w.gap(data)
+			kind, data = "", nil
 		case sc.Text() == "" && data != nil:
 			w.params.LastEventID = &id
 			if err := w.event(data); err != nil {
@@ -122,6 +127,16 @@ func (w *watch) follow(body io.ReadCloser) error {
 		}
 	}
 	return sc.Err()
+}
+
+// gap says that events are missing.
+func (w *watch) gap(data []byte) {
+	var g struct{ Missed int64 }
+	if json.Unmarshal(data, &g) == nil && g.Missed > 0 {
+		fmt.Fprintf(w.errOut, "hawserctl: too slow, %d events were missed here\n", g.Missed)
+		return
+	}
+	fmt.Fprintln(w.errOut, "hawserctl: events may have been missed while it was away")
 }
 
 func (w *watch) event(data []byte) error {

@@ -27,6 +27,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/mqtt/trie"
 )
@@ -160,18 +161,19 @@ func (a *Applications) MaySubscribe(ctx context.Context, s *Session, filter stri
 // Listening tells whether anybody subscribes at all.
 func (a *Applications) Listening() bool { return a.listening.Load() }
 
-// Match finds the subscribers of a message: it stages rows for persistent sessions, and has the others served after the commit.
+// Match finds the subscribers of a message and of what was derived of it: it stages rows for persistent sessions, and has the others
+// served after the commit. What was derived has no rows: it is heard by who is connected.
 func (a *Applications) Match(m *uplink.Message) {
-	var to []subscription
-	a.tree.Match(m.Name, func(list []subscription) bool {
-		for _, s := range list {
-			if s.session != nil && !may(&s.session.App, m.Product, false) {
-				continue
-			}
-			to = add(to, s)
+	for _, d := range m.Emitted() {
+		if to := a.find(d.Topic, m.Product); len(to) > 0 {
+			m.After(func(err error) {
+				if err == nil {
+					a.live(to, &wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: d.Topic, Payload: d.Payload, QoS: 1, Live: true})
+				}
+			})
 		}
-		return true
-	})
+	}
+	to := a.find(m.Name, m.Product)
 	if len(to) == 0 {
 		return
 	}
@@ -187,6 +189,43 @@ func (a *Applications) Match(m *uplink.Message) {
 			a.deliver(m, to)
 		}
 	})
+}
+
+// find returns who listens to a topic and may hear of the product, each once. Other nodes judge their own.
+func (a *Applications) find(name string, p *registry.Product) (to []subscription) {
+	a.tree.Match(name, func(list []subscription) bool {
+		for _, s := range list {
+			if s.session == nil || may(&s.session.App, p, false) {
+				to = add(to, s)
+			}
+		}
+		return true
+	})
+	return to
+}
+
+// Hear lets applications that are connected hear what the hub itself says of a device, such as its status. It does not block.
+func (a *Applications) Hear(ctx context.Context, dev ident.Device, name string, payload []byte) {
+	if !a.Listening() {
+		return
+	}
+	p, err := a.Registry.Product(ctx, dev.Product)
+	if err != nil {
+		return // it is gone
+	}
+	a.live(a.find(name, p), &wireMessage{Product: dev.Product, SN: dev.SN, Topic: name, Payload: payload, QoS: 1, Live: true})
+}
+
+// live hands out a message that is no row for anybody.
+func (a *Applications) live(to []subscription, m *wireMessage) {
+	for _, s := range to {
+		if s.node != "" {
+			a.metrics.forwarded.Inc()
+			a.tell(s.node, note{Message: m})
+			continue
+		}
+		a.send(s.session, server.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Volatile: true})
+	}
 }
 
 // durable tells whether a message of that quality of service is a row for the subscriber.

@@ -1,6 +1,7 @@
 package application_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
@@ -71,4 +73,40 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Error("a forgotten session still listens")
 		}
 	})
+}
+
+// BenchmarkMatch is what a message costs while a thousand applications listen to other products, and while one listens to it.
+func BenchmarkMatch(b *testing.B) {
+	s := brokertest.New(b, brokertest.Config{Store: storetest.SQLite(b)})
+	d := s.New(b)
+	product, err := s.Registry.Product(b.Context(), d.Identity.Product)
+	if err != nil {
+		b.Fatal(err)
+	}
+	listen := func(client, filter string) {
+		session, _, err := s.Applications.Connect(b.Context(), &auth.App{KeyID: "k", Project: "default", Read: true}, client, false, true)
+		if err == nil {
+			err = s.Applications.Attach(b.Context(), session, make(inbox, 1))
+		}
+		if err == nil {
+			err = s.Applications.Subscribe(b.Context(), session, []downlink.Filter{{Filter: filter, QoS: 1}})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range 1000 {
+		listen(fmt.Sprint("c", i), fmt.Sprintf("/other%d/+/upload", i))
+	}
+	m := &uplink.Message{Device: d.Identity, Product: product, Name: topic.Name(d.Identity, "upload"), QoS: 1}
+	run := func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Applications.Match(m)
+			m.Reset()
+		}
+	}
+	b.Run("none", run)
+	listen("one", "/+/+/upload")
+	b.Run("one", run)
 }

@@ -37,6 +37,7 @@ type wireMessage struct {
 	Topic   string `json:"t"`
 	Payload []byte `json:"b"`
 	QoS     byte   `json:"q"`
+	Live    bool   `json:"l,omitempty"` // it is no row for anybody
 }
 
 // peer is what is known of another node.
@@ -216,17 +217,8 @@ func (a *Applications) foreign(ctx context.Context, m *wireMessage) {
 	if err != nil {
 		return
 	}
-	var to []subscription
-	a.tree.Match(m.Topic, func(list []subscription) bool {
-		for _, s := range list {
-			if s.session != nil && !s.durable(m.QoS) && may(&s.session.App, p, false) {
-				to = add(to, s)
-			}
-		}
-		return true
-	})
-	for _, s := range to {
-		if !s.durable(m.QoS) { // another filter of the same session may have a higher quality of service
+	for _, s := range a.find(m.Topic, p) {
+		if s.session != nil && (m.Live || !s.durable(m.QoS)) {
 			a.send(s.session, server.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Volatile: true})
 		}
 	}

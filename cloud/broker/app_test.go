@@ -15,6 +15,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
@@ -242,6 +243,24 @@ func TestApplicationOnAnotherNode(t *testing.T) {
 	c.Disconnect()
 	brokertest.Eventually(t, "node a hears of its end", func() bool { return !a.Applications.Listening() })
 }
+
+// TestApplicationsHearWhatIsDerived: what the hub makes of a message is heard too, once it is committed.
+func TestApplicationsHearWhatIsDerived(t *testing.T) {
+	emit := handler(func(m *uplink.Message) { m.Emit(topic.ShadowDocument, []byte(`{"v":1}`)) })
+	s := stack(t, brokertest.Config{Keys: newKeys(), Handlers: map[topic.Kind]uplink.Handler{topic.ShadowUpstream: emit}})
+	d := s.New(t)
+	c := s.MustDial(t, by("viewer", "x", true))
+	c.Subscribe("/$system/+/+/shadow/document", "/$system/"+d.Identity.Product+"/+/device/status")
+	s.MustDial(t, brokertest.Of(d)).Send(topic.System(d.Identity, topic.ShadowUpstream), `{}`)
+	wantMessage(t, c, `{"v":1}`)
+	s.Applications.Hear(t.Context(), d.Identity, topic.System(d.Identity, topic.DeviceStatus), []byte(`gone`))
+	wantMessage(t, c, `gone`)
+}
+
+// handler makes a function a Handler.
+type handler func(*uplink.Message)
+
+func (h handler) Handle(_ context.Context, m *uplink.Message) error { h(m); return nil }
 
 // TestDeletedKey: the sessions of a key that was deleted end within a second.
 func TestDeletedKey(t *testing.T) {

@@ -178,7 +178,7 @@ func (h *Hub) openRegistry(ctx context.Context) (err error) {
 // openPaths wires the ways up and down and what the messages mean.
 func (h *Hub) openPaths(ctx context.Context) (err error) {
 	h.presence = presence.New(presence.Config{Node: h.node()}, presence.Deps{Store: h.db, Registry: h.registry, Bus: h.bus,
-		IDs: h.numbers, Rules: ruleMatcher{h}, Feed: h.feed, Log: h.log.With("part", "presence"), Metrics: h.metrics})
+		IDs: h.numbers, Rules: ruleMatcher{h}, Feed: statusFeed{h.feed, h}, Log: h.log.With("part", "presence"), Metrics: h.metrics})
 	down := downlink.DefaultConfig()
 	down.Node = h.node()
 	h.downlink = downlink.New(down, downlink.Deps{Store: h.db, Registry: h.registry, Bus: h.bus, Directory: h.presence,

@@ -82,8 +82,10 @@ func (p *planted) run(env []string, args ...string) {
 // TestSecretsAreNowhere plants secrets wherever one can be given, does everything wrong with them, and looks for them in the log
 // at level debug, in answers, metrics, and in the files of the store.
 func TestSecretsAreNowhere(t *testing.T) {
-	p := &planted{t: t, secrets: map[string]string{"sink's header": "plantedSinkHeader77", "URL's password": "plantedURL77", "URL's token": "plantedToken77", "DSN's password": "plantedDSN77", "bus's password": "plantedBus77"}}
-	p.hub = harness.StartHub(t, harness.HubOptions{Args: []string{"--log-level", "debug", "--rule-http-allow-private"}})
+	p := &planted{t: t, secrets: map[string]string{"sink's header": "plantedSinkHeader77", "URL's password": "plantedURL77", "URL's token": "plantedToken77", "DSN's password": "plantedDSN77", "bus's password": "plantedBus77",
+		"OIDC client's": "plantedOIDC77", "user's password": "plantedPassword77"}}
+	p.hub = harness.StartHub(t, harness.HubOptions{Env: []string{"HAWSER_OIDC_CLIENT_SECRET=plantedOIDC77"},
+		Args: []string{"--log-level", "debug", "--rule-http-allow-private", "--oidc-issuer", "http://127.0.0.1:1", "--oidc-client-id", "hub", "--device-base-url", "http://127.0.0.1"}})
 	hub := p.hub
 	var product struct{ ProductSN, ProductSecret string }
 	if err := hub.Call("POST", "/v1/products", map[string]any{"name": "p", "dynamicRegister": true}, &product); err != nil {
@@ -107,7 +109,14 @@ func TestSecretsAreNowhere(t *testing.T) {
 	if err := hub.Call("POST", "/v1/rules", rule, nil); err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]string{"product's": product.ProductSecret, "device's": d.DeviceSecret, "owner's key": hub.Key[len("hwk_000000000000"):],
+	if err := hub.Call("POST", "/v1/users", map[string]any{"login": "ada", "password": p.secrets["user's password"]}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var session struct{ Token string }
+	if err := hub.Call("POST", "/v1/login", map[string]any{"login": "ada", "password": p.secrets["user's password"]}, &session); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]string{"user's session": session.Token[len("hws_000000000000"):], "product's": product.ProductSecret, "device's": d.DeviceSecret, "owner's key": hub.Key[len("hwk_000000000000"):],
 		"viewer's key": viewer.Key[len("hwk_000000000000"):], "token": token.Token, "private key": strings.Split(issued.PrivateKey, "\n")[1], "keyring": keyOf(t, hub)} {
 		if len(s) < 12 {
 			t.Fatalf("%s secret %q is too short to be one", name, s)
@@ -210,6 +219,11 @@ func (p *planted) wrongRequests(d harness.Credentials, viewer, token, signature,
 	for _, path := range []string{"/auth", "/certificate"} {
 		p.ask("POST", path, "", body, http.Header{"Authorization": {p.secrets["sink's header"]}})
 	}
+	p.ask("POST", "/v1/login", "", `{"login":"ada","password":"wrong password"}`, nil)
+	p.ask("POST", "/v1/login", "", fmt.Sprintf(`{"login":{},"password":%q}`, p.secrets["user's password"]), nil)
+	p.ask("POST", "/v1/login/oidc", "", `{"returnTo":"/"}`, nil)
+	p.ask("GET", "/v1/login/oidc/callback?state="+p.secrets["token"]+"&code="+p.secrets["OIDC client's"], "", "", nil)
+	p.ask("POST", "/v1/me/password", p.secrets["user's session"], fmt.Sprintf(`{"old":%q}`, p.secrets["user's password"]), nil)
 	p.ask("POST", "/topic"+d.Topic("nowhere"), "", "{}", http.Header{"Password": {token}})
 	p.ask("POST", "/topic"+d.Topic("upload"), "", "{}", http.Header{"Password": {token}})
 	p.ask("POST", "/certificate", "", body, http.Header{"Authorization": {signature}})
@@ -230,7 +244,7 @@ func (p *planted) wrongCommands() {
 	p.run(nil, append([]string{"serve", "--data", filepath.Join(dir, "a"), "--store-dsn", dsn}, off...)...)
 	p.run(nil, append([]string{"serve", "--data", filepath.Join(dir, "b"), "--nats-url", bus}, off...)...)
 	p.run([]string{"HAWSER_STORE_DSN=" + dsn, "HAWSER_NATS_URL=" + bus}, "config")
-	p.run(ring, "config")
+	p.run(append(ring, "HAWSER_OIDC_CLIENT_SECRET="+p.secrets["OIDC client's"]), "config", "--oidc-issuer", "https://id.example.com", "--oidc-client-id", "hub")
 	p.run(ring, "keyring", "list", "--data", filepath.Join(dir, "c"))
 	p.run(ring, "keyring", "rotate", "--data", filepath.Join(dir, "c"))
 	p.run([]string{"HAWSER_KEYRING=x" + p.secrets["keyring"]}, "keyring", "list", "--data", filepath.Join(dir, "c"))

@@ -98,10 +98,23 @@ func TestTrustOverNodes(t *testing.T) {
 		}
 	})
 
+	status := make(chan string, 10)
+	tok = app.Subscribe("/$system/"+d.ProductSN+"/+/device/status", 1, func(_ mqtt.Client, m mqtt.Message) { status <- string(m.Payload()) })
+	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
 	if err := a.Call("POST", certificates+"/"+issued.Certificate.Serial+"/revoke", map[string]any{"reason": "keyCompromise"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	ended(t, "the session of a certificate that was revoked on the other node", lost)
+	select {
+	case got := <-status:
+		if !strings.Contains(got, `"Status":"Offline"`) {
+			t.Errorf("status %s", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the application did not hear that the device went")
+	}
 	if err := b.Call("DELETE", "/v1/api-keys/"+key.ID, nil, nil); err != nil && !strings.Contains(err.Error(), "unexpected end of JSON") {
 		t.Fatal(err)
 	}

@@ -125,6 +125,29 @@ func (k *Keyring) Keep() error {
 	return nil
 }
 
+// Find looks once more for the file of a ring that is new: another node may have made it meanwhile. Other rings stay as they are.
+func (k *Keyring) Find() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.fresh || k.file == "" {
+		return nil
+	}
+	b, err := os.ReadFile(k.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read keyring: %w", err)
+	}
+	found, err := parse(string(b), k.file, k.file)
+	if err != nil {
+		return err
+	}
+	k.set.Store(found.set.Load())
+	k.fresh = false
+	return nil
+}
+
 // Reload reads the file again; it reports whether the keys have changed. On an error the ring stays as it was.
 func (k *Keyring) Reload() (bool, error) {
 	k.mu.Lock()

@@ -84,6 +84,9 @@ func (db *DB) noteKey(ctx context.Context) (used int, err error) {
 		if _, err := tx.Exec(ctx, `UPDATE keyring_key SET used_at = used_at WHERE id = ''`); err != nil {
 			return err
 		}
+		if err := db.keys.Find(); err != nil {
+			return err
+		}
 		ids, err := usedKeys(ctx, tx)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/hawser-iot/hawser/cloud/keyring"
@@ -163,4 +164,27 @@ func TestSealsWhatLayInClear(t *testing.T) {
 	check(t, db, 1)
 	check(t, db, 300)
 	storetest.NoSecrets(t, dir, "hush-")
+}
+
+// TestNodesStartAtOnce: of nodes that start on an empty store with one keyring file that is not there yet, one makes it and all open.
+func TestNodesStartAtOnce(t *testing.T) {
+	dsn, file := storetest.PostgresDSN(t), filepath.Join(t.TempDir(), "keyring")
+	var wg sync.WaitGroup
+	for range 4 {
+		ring, err := keyring.Load(file, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			db, err := store.Open(t.Context(), store.Config{DSN: dsn, Keyring: ring}, slog.New(slog.DiscardHandler), nil)
+			if err != nil {
+				t.Errorf("open: %v", err)
+				return
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }

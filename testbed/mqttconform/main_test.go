@@ -33,9 +33,9 @@ func TestMain(m *testing.M) {
 }
 
 // engine serves our engine with a plain broker as its owner over TCP and WebSocket until the test ends.
-func engine(t *testing.T) Target {
+func engine(t *testing.T, cfg server.Config) Target {
 	t.Helper()
-	b := owner.New(server.DefaultConfig(), user, password, slog.New(slog.DiscardHandler))
+	b := owner.New(cfg, user, password, slog.New(slog.DiscardHandler))
 	tcp, ws := listen(t), listen(t)
 	web := &http.Server{Handler: b.Server.WebSocket()}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -133,12 +133,12 @@ func (a against) judge(t *testing.T, version string, s Statement) {
 }
 
 func TestEngine(t *testing.T) {
-	judge(t, against{target: engine(t), known: missing, firm: true})
+	judge(t, against{target: engine(t, server.DefaultConfig()), known: missing, firm: true})
 }
 
 // TestEngineWebSocket runs the checks over WebSocket: those of CONNECT and PUBLISH, all of them with HAWSER_TEST_LONG.
 func TestEngineWebSocket(t *testing.T) {
-	a := against{target: engine(t), webSocket: true, known: missing}
+	a := against{target: engine(t, server.DefaultConfig()), webSocket: true, known: missing}
 	if os.Getenv("HAWSER_TEST_LONG") == "" {
 		a.only = func(s Statement) bool {
 			return strings.HasPrefix(s.Number, "3.3.") || strings.HasPrefix(s.Number, "3.1.")

@@ -21,6 +21,7 @@ type client struct {
 
 	mu     sync.Mutex // guards the fields below and writes
 	nextID uint16
+	turn   int // in spec.Topics
 	sentAt map[uint16]time.Time
 	buf    []byte
 }
@@ -28,9 +29,12 @@ type client struct {
 // clientSpec says who a client is and what it does.
 type clientSpec struct {
 	ID, User, Password string
-	Publish            string // topic to publish to
-	Subscribe          string // filter, QoS 1
+	Publish            string   // topic to publish to
+	Topics             []string // topics to publish to in turn, instead of one
+	Subscribe          string   // filter, QoS 1
 }
+
+func (s clientSpec) publishes() bool { return s.Publish != "" || len(s.Topics) > 0 }
 
 // dial connects, logs in and subscribes. Source addresses spread over
 // 127.0.0.2..9, since one pair of addresses has too few ports for large fleets.
@@ -87,13 +91,18 @@ var errRefused = errors.New("refused")
 func (c *client) publish(qos byte, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := 2 + len(c.spec.Publish) + len(payload)
+	topic := c.spec.Publish
+	if len(c.spec.Topics) > 0 {
+		topic = c.spec.Topics[c.turn%len(c.spec.Topics)]
+		c.turn++
+	}
+	n := 2 + len(topic) + len(payload)
 	if qos > 0 {
 		n += 2
 	}
 	b := append(c.buf[:0], 0x30|qos<<1)
 	b = binary.AppendUvarint(b, uint64(n))
-	b = appendString(b, c.spec.Publish)
+	b = appendString(b, topic)
 	if qos > 0 {
 		c.nextID++
 		if c.nextID == 0 {
@@ -124,9 +133,9 @@ func (c *client) receive(count *counters) error {
 			c.mu.Unlock()
 			count.ack(time.Since(at))
 		case 3: // PUBLISH
-			count.received.Add(1)
+			n := 2 + int(binary.BigEndian.Uint16(body))
+			count.receive(body[n:])
 			if h&0x06 != 0 {
-				n := 2 + int(binary.BigEndian.Uint16(body))
 				c.mu.Lock()
 				_, err = c.conn.Write([]byte{0x40, 2, body[n], body[n+1]})
 				c.mu.Unlock()

@@ -30,7 +30,7 @@ func connects(e *env) {
 		n = 100
 	}
 	cert, key := selfSigned(e)
-	hub := harness.StartHub(e, harness.HubOptions{Bin: e.hubBin, Pin: e.serverCPU})
+	hub := harness.StartHub(e, e.hub())
 	product := hub.Product(map[string]any{"name": "connect", "kind": "device"})
 	ours, peer := &door{name: "hawser", plain: hub.MQTT, tls: hub.MQTTS, pid: hub.PID()}, &door{name: "mosquitto"}
 	for i, d := range hub.Devices(product, n) {

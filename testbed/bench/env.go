@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
 // env runs one benchmark: it is the harness's Env outside of a test.
@@ -14,7 +16,7 @@ type env struct {
 	rounds            int
 	warm, length      time.Duration
 	full, smoke       bool
-	hubBin            string
+	hubBin, pprof     string
 	serverCPU, genCPU string // CPU lists
 
 	mu      sync.Mutex // guards cleanup
@@ -34,6 +36,14 @@ func newEnv(full, smoke bool, hubBin string) *env {
 		e.rounds, e.warm, e.length = 1, 200*time.Millisecond, time.Second
 	}
 	return e
+}
+
+// hub is how a pinned hub is started: with further arguments, and profiles when they are asked for.
+func (e *env) hub(args ...string) harness.HubOptions {
+	if e.pprof != "" {
+		args = append(args, "--pprof-addr", e.pprof)
+	}
+	return harness.HubOptions{Bin: e.hubBin, Pin: e.serverCPU, Args: args}
 }
 
 func (e *env) Helper() {}

@@ -103,7 +103,8 @@ func (g *generator) round(pid int, warm, d time.Duration, messages func(counts) 
 	if n <= 0 {
 		g.env.Fatalf("%s took no messages in a round of %v", g.name, d)
 	}
-	return sample{perMessage: (cpu1 - cpu0) / time.Duration(n), generator: (gen1 - gen0) / time.Duration(n), messages: n, counts: after}
+	used := max(cpu1-cpu0, 10*time.Millisecond) // the kernel counts in ticks of 10 ms
+	return sample{perMessage: used / time.Duration(n), generator: (gen1 - gen0) / time.Duration(n), messages: n, counts: after}
 }
 
 func (g *generator) cpu(pid int) time.Duration {

@@ -25,10 +25,11 @@ type loadSpec struct {
 	QoS     byte
 	Rate    int    // messages a second over all clients that publish
 	Payload string // {n} becomes the message's number
+	Receipt bool   // latencies are from publish to receipt, by the first number in the payload, instead of to PUBACK
 }
 
 // counts is what the generator answers to "count": totals since it started,
-// latencies (publish to PUBACK) since the last count.
+// latencies since the last count.
 type counts struct {
 	Sent, Acked, Received int64
 	P50, P99              time.Duration
@@ -38,15 +39,41 @@ type counts struct {
 type counters struct {
 	sent, acked, received, lost atomic.Int64
 
+	receipt bool
+	sentAt  [1 << 16]atomic.Int64 // by number, when receipt
+
 	mu        sync.Mutex // guards latencies
 	latencies []time.Duration
 }
 
 func (c *counters) ack(d time.Duration) {
 	c.acked.Add(1)
+	if !c.receipt {
+		c.took(d)
+	}
+}
+
+func (c *counters) took(d time.Duration) {
 	c.mu.Lock()
 	c.latencies = append(c.latencies, d)
 	c.mu.Unlock()
+}
+
+// receive counts a message; b is its packet from the packet id on.
+func (c *counters) receive(b []byte) {
+	c.received.Add(1)
+	if !c.receipt {
+		return
+	}
+	n, digits := 0, false
+	for _, d := range b[2:] {
+		if d >= '0' && d <= '9' {
+			n, digits = n*10+int(d-'0'), true
+		} else if digits {
+			break
+		}
+	}
+	c.took(time.Since(time.Unix(0, c.sentAt[n%len(c.sentAt)].Load())))
 }
 
 func (c *counters) snapshot() counts {
@@ -75,8 +102,8 @@ func generate(in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal(lines.Bytes(), &spec); err != nil {
 		return fmt.Errorf("load spec: %w", err)
 	}
-	var count counters
-	clients, err := connectAll(spec, &count)
+	count := &counters{receipt: spec.Receipt}
+	clients, err := connectAll(spec, count)
 	if err != nil {
 		return err
 	}
@@ -85,7 +112,7 @@ func generate(in io.Reader, out io.Writer) error {
 	for lines.Scan() {
 		switch lines.Text() {
 		case "start":
-			stop = startPublishing(spec, clients, &count)
+			stop = startPublishing(spec, clients, count)
 			fmt.Fprintln(out, "started")
 		case "stop":
 			stop()
@@ -133,7 +160,7 @@ func connectAll(spec loadSpec, count *counters) ([]*client, error) {
 // function is called. Each tick sends what the clock says is due, so that a
 // late tick does not lower the rate.
 func startPublishing(spec loadSpec, clients []*client, count *counters) (stop func()) {
-	publishers := slices.DeleteFunc(slices.Clone(clients), func(c *client) bool { return c.spec.Publish == "" })
+	publishers := slices.DeleteFunc(slices.Clone(clients), func(c *client) bool { return !c.spec.publishes() })
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -147,12 +174,20 @@ func startPublishing(spec loadSpec, clients []*client, count *counters) (stop fu
 			case <-tick.C:
 			}
 			for due := int(time.Since(begin).Seconds() * float64(spec.Rate)); n < due; n++ {
-				payload := strings.ReplaceAll(spec.Payload, "{n}", fmt.Sprint(count.sent.Add(1)))
-				if err := publishers[n%len(publishers)].publish(spec.QoS, []byte(payload)); err != nil {
+				if err := publishers[n%len(publishers)].publish(spec.QoS, count.next(spec)); err != nil {
 					count.lost.Add(1)
 				}
 			}
 		}
 	}()
 	return func() { close(done); <-ended }
+}
+
+// next is the payload of the next message.
+func (c *counters) next(spec loadSpec) []byte {
+	n := c.sent.Add(1)
+	if c.receipt {
+		c.sentAt[n%int64(len(c.sentAt))].Store(time.Now().UnixNano())
+	}
+	return []byte(strings.ReplaceAll(spec.Payload, "{n}", fmt.Sprint(n)))
 }

@@ -26,6 +26,8 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"uplink_qos1", "CPU a QoS 1 property post from 500 devices, everything on, beside mosquitto forwarding", func(e *env) { uplink(e, 1) }},
 	{"uplink_qos0", "the same at QoS 0", func(e *env) { uplink(e, 0) }},
+	{"forward_qos1", "CPU a QoS 1 message from one of 500 devices to one subscriber, beside mosquitto", forward},
+	{"downlink", "CPU a QoS 1 message from an application to one of 10,000 devices, beside mosquitto", downlink},
 	{"footprint", "start to ready, memory idle and with 5,000 devices, binary sizes", footprint},
 	{"fleet_query", "lists, filters and counts over a large fleet, in the process, on both engines", fleetQuery},
 	{"connect", "CPU a login with a password, plain and TLS, beside mosquitto with a password file", connects},
@@ -43,6 +45,7 @@ func main() {
 	full := flag.Bool("full", false, "longer rounds, more of them")
 	smoke := flag.Bool("smoke", false, "one short round, to see that it runs")
 	hub := flag.String("hub", "", "hub binary (built when empty)")
+	pprof := flag.String("pprof", "", "loopback address at which the hub serves profiles while it is measured")
 	flag.Usage = usage
 	flag.Parse()
 	i := slices.IndexFunc(benchmarks, func(b benchmark) bool { return b.name == flag.Arg(0) })
@@ -51,6 +54,7 @@ func main() {
 		os.Exit(2)
 	}
 	e := newEnv(*full, *smoke, *hub)
+	e.pprof = *pprof
 	go func() {
 		ch := make(chan os.Signal, 1)
 		signal.Notify(ch, os.Interrupt, syscall.SIGTERM)

@@ -29,18 +29,29 @@ func uplink(e *env, qos byte) {
 	}
 	fmt.Printf("%d devices, %d msg/s, %d-byte payload, QoS %d, servers on CPU %s, generator on CPU %s; %s\n\n",
 		uplinkDevices, uplinkRate, len(report), qos, e.serverCPU, e.genCPU, mosquittoVersion())
+	beside(e, fmt.Sprintf("uplink_qos%d", qos), side{"hawser", ours, hub.PID()}, side{"mosquitto", peer, broker.PID()}, messages)
+}
+
+// side is one of two that are measured beside each other.
+type side struct {
+	name string
+	gen  *generator
+	pid  int
+}
+
+// beside measures both sides in alternating rounds and prints what a message costs them.
+func beside(e *env, name string, ours, peer side, messages func(counts) int64) {
 	fmt.Println("round  side       CPU µs/msg  generator µs/msg  messages   p50 µs   p99 µs")
-	var a, b series
+	var all [2]series
 	for i := range e.rounds {
-		s := ours.round(hub.PID(), e.warm, e.length, messages)
-		printRound(i, "hawser", s)
-		a = append(a, float64(s.perMessage.Nanoseconds())/1e3)
-		s = peer.round(broker.PID(), e.warm, e.length, messages)
-		printRound(i, "mosquitto", s)
-		b = append(b, float64(s.perMessage.Nanoseconds())/1e3)
+		for j, s := range []side{ours, peer} {
+			got := s.gen.round(s.pid, e.warm, e.length, messages)
+			printRound(i, s.name, got)
+			all[j] = append(all[j], float64(got.perMessage.Nanoseconds())/1e3)
+		}
 	}
-	fmt.Printf("\nhawser     %s µs CPU a message\nmosquitto  %s µs CPU a message\n", a, b)
-	result(fmt.Sprintf("uplink_qos%d", qos), a, b, "us_cpu_per_msg")
+	fmt.Printf("\n%-9s  %s µs CPU a message\n%-9s  %s µs CPU a message\n", ours.name, all[0], peer.name, all[1])
+	result(name, all[0], all[1], "us_cpu_per_msg")
 }
 
 func printRound(i int, side string, s sample) {
@@ -49,7 +60,7 @@ func printRound(i int, side string, s sample) {
 }
 
 func ourUplink(e *env, qos byte) (*generator, *harness.Hub) {
-	hub := harness.StartHub(e, harness.HubOptions{Bin: e.hubBin, Pin: e.serverCPU, Args: []string{"--rule-http-allow-private"}})
+	hub := harness.StartHub(e, e.hub("--rule-http-allow-private"))
 	product := hub.Product(map[string]any{"name": "bench", "kind": "device"})
 	must(e, hub.Call("PUT", "/v1/products/"+product+"/thing-model", benchModel(), nil))
 	sink := harness.StartReceiver(e)

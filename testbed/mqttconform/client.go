@@ -105,7 +105,11 @@ func (c *client) subscribeTo(props []byte, subs ...sub) suback {
 
 // granted subscribes and fails unless the whole QoS was granted.
 func (c *client) granted(filter string, options byte) {
-	if got := c.subscribe(filter, options); got != options&3 {
+	got := c.subscribe(filter, options)
+	if c.r.target.Restricted && (got == 0x80 || got == 0x87) {
+		panic(restricted(filter))
+	}
+	if got != options&3 {
 		c.r.failf("subscription of %q: code %#x, want %d", filter, got, options&3)
 	}
 }

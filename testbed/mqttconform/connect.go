@@ -19,7 +19,7 @@ func connectFirst(r *run) {
 func connectOnce(r *run) {
 	k := con{id: r.id("a"), clean: true}
 	c := r.join(k)
-	c.send(k.bytes(r.level))
+	c.send(r.hello(k))
 	for _, p := range c.refused("second CONNECT") {
 		if p.typ == tConnack {
 			r.failf("a second CONNACK")
@@ -122,7 +122,7 @@ func emptyClientID(r *run) {
 
 // emptyClientIDKept: 3.1.1 has no name for such a session.
 func emptyClientIDKept(r *run) {
-	said := r.refused("no client id with a kept session", con{}.bytes(r.level))
+	said := r.refused("no client id with a kept session", r.hello(con{}))
 	if len(said) != 1 || !bytes.Equal(said[0].body, []byte{0, 2}) {
 		r.failf("answered with %v, want CONNACK with code 2", said)
 	}
@@ -130,7 +130,7 @@ func emptyClientIDKept(r *run) {
 
 // malformedConnect: a CONNECT that does not keep to its format is closed; 3.1.1 forbids a CONNACK.
 func malformedConnect(r *run) {
-	good := con{id: r.id("a"), clean: true}.bytes(r.level)
+	good := r.hello(con{id: r.id("a"), clean: true})
 	for _, c := range []struct {
 		what  string
 		bytes []byte
@@ -150,7 +150,7 @@ func malformedConnect(r *run) {
 func wrongUser(r *run) {
 	nobody, secret := "nobody", "wrong"
 	c := r.dial()
-	c.send(con{id: r.id("a"), clean: true, user: &nobody, password: &secret}.bytes(r.level))
+	c.send(r.hello(con{id: r.id("a"), clean: true, user: &nobody, password: &secret}))
 	a := c.connack(c.want(tConnack))
 	if a.code == 0 || a.present {
 		r.failf("CONNACK code %#x, session present %v, want a refusal without a session", a.code, a.present)
@@ -172,7 +172,7 @@ func nothingAfterRefusal(r *run) {
 	w := r.client("watch")
 	w.granted(topic, 0)
 	c := r.dial()
-	c.send(con{id: r.id("a"), clean: true, user: &nobody, password: &secret}.bytes(r.level), pub{topic: topic}.bytes(r.level))
+	c.send(r.hello(con{id: r.id("a"), clean: true, user: &nobody, password: &secret}), pub{topic: topic}.bytes(r.level))
 	c.refused("wrong user")
 	w.quiet("a message behind a refused CONNECT must not be taken")
 }

@@ -30,7 +30,7 @@ func keepsSmall(r *run) {
 	c = r.dial()
 	nobody, wrong := "nobody", "wrong"
 	k.user, k.password = &nobody, &wrong
-	c.send(k.bytes(v5))
+	c.send(r.hello(k))
 	for _, p := range c.refused("wrong user") {
 		within(p.size, "refusing CONNACK")
 	}
@@ -129,7 +129,7 @@ func connectViolations(r *run) {
 		{"session expiry twice", slices.Concat(num(pSessionExpiry, 1), num(pSessionExpiry, 1))},
 		{"authentication data without a method", str(pAuthData, "x")}, {"a property of another packet", num(pAlias, 1)},
 	} {
-		r.refused(c.what, con{id: r.id("a"), clean: true, props: c.props}.bytes(v5))
+		r.refused(c.what, r.hello(con{id: r.id("a"), clean: true, props: c.props}))
 	}
 }
 
@@ -160,7 +160,7 @@ func refusalsSayWhy(r *run) {
 func connackFirst(r *run) {
 	nobody, wrong := "nobody", "wrong"
 	for _, b := range [][]byte{
-		con{id: r.id("a"), clean: true, user: &nobody, password: &wrong}.bytes(v5),
+		r.hello(con{id: r.id("a"), clean: true, user: &nobody, password: &wrong}),
 		rawConnect("MQTT", v5, 3, 0, []byte{0}, text(r.id("a"))),
 		pub{topic: r.topic("a")}.bytes(v5),
 	} {
@@ -187,7 +187,7 @@ func disconnectExpiry(r *run) {
 // unknownMethod: an authentication method that the server does not have is refused.
 func unknownMethod(r *run) {
 	c := r.dial()
-	c.send(con{id: r.id("a"), clean: true, props: str(pAuthMethod, "X-UNKNOWN")}.bytes(v5))
+	c.send(r.hello(con{id: r.id("a"), clean: true, props: str(pAuthMethod, "X-UNKNOWN")}))
 	for _, p := range c.refused("an unknown method") {
 		if a := c.connack(p); p.typ == tConnack && a.code != 0x8C && a.code != 0x87 {
 			r.failf("CONNACK with code %#x, want 0x8C or 0x87", a.code)

@@ -21,7 +21,7 @@ func TestEachDirectionHasItsIDs(t *testing.T) {
 	target := engine(t, server.Config{})
 	for _, level := range []byte{v311, v5} {
 		r := &run{target: target, level: level, patience: 10 * time.Second}
-		if wrong := r.try(eachDirection); wrong != "" {
+		if wrong, _ := r.try(eachDirection); wrong != "" {
 			t.Errorf("level %d: %s", level, wrong)
 		}
 	}
@@ -76,7 +76,7 @@ func TestSlowLorisAtEachDoor(t *testing.T) {
 		})
 	}
 	r := &run{target: target, level: v311, patience: 10 * time.Second}
-	if wrong := r.try(pinged); wrong != "" {
+	if wrong, _ := r.try(pinged); wrong != "" {
 		t.Error(wrong)
 	}
 }

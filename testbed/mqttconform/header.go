@@ -26,7 +26,7 @@ func unsubscribeBody(r *run) []byte { return unsubscribePacket(r.level, 1, r.top
 // Flags of the fixed header that are not as they must be end the connection.
 var (
 	connectFlags = check(func(r *run) {
-		r.refused("CONNECT with flags 1", frame(0x11, con{id: r.id("a"), clean: true}.bytes(r.level)[2:]))
+		r.refused("CONNECT with flags 1", frame(0x11, r.hello(con{id: r.id("a"), clean: true})[2:]))
 	})
 	subscribeFlags   = all(wrongFlags(0x80, subscribeBody), wrongFlags(0x83, subscribeBody), wrongFlags(0x8A, subscribeBody))
 	unsubscribeFlags = all(wrongFlags(0xA0, unsubscribeBody), wrongFlags(0xA3, unsubscribeBody))

@@ -33,6 +33,7 @@ Every normative statement of MQTT 3.1.1 and MQTT 5.0 by its number (the standard
 standard's own words count. The suite is ` + "`testbed/mqttconform`" + `. It speaks with a wire client of its own to our engine with a plain
 broker as its owner, and to mosquitto 2.0.11, which judges the suite in turn. "holds" means that the check passes; otherwise the
 table says what happens instead, or why there is no check. A server that holds all this is still only as good as the checks are.
+The checks that a device's permissions allow run against a real hub, too (TestHub).
 
 This page is written by ` + "`go test ./testbed/mqttconform -run TestReport -update`" + ` from the tables that
 ` + "`go test ./testbed/mqttconform`" + ` holds both servers to.

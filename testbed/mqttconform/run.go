@@ -16,6 +16,13 @@ type Target struct {
 	Addr           string // TCP, host:port
 	WebSocket      string // URL
 	User, Password string
+
+	// ID, if set, gives a name its client id, and Login a client id its user name and password: for servers where nobody is
+	// welcome without.
+	// Restricted says that its clients have permissions: a check that needs a subscription which they do not give is left out.
+	Restricted bool
+	ID         func(name string) string
+	Login      func(clientID string) (user, password string)
 }
 
 // run is one check's life: what it fails with, the connections that it opened, and names of its own.
@@ -28,13 +35,16 @@ type run struct {
 	open      []*client
 }
 
-// failure is what a check that failed panics with.
-type failure string
+// failure is what a check that failed panics with, restricted one that needs a filter which the target does not allow.
+type (
+	failure    string
+	restricted string
+)
 
 var runs atomic.Int64
 
-// try runs a check and returns what it found wrong, "" when nothing.
-func (r *run) try(c check) (wrong string) {
+// try runs a check and returns what it found wrong, "" when nothing, and why it was left out, "" when it was not.
+func (r *run) try(c check) (wrong, leftOut string) {
 	r.prefix = fmt.Sprintf("r%d", runs.Add(1))
 	defer func() {
 		for _, c := range r.open {
@@ -44,12 +54,14 @@ func (r *run) try(c check) (wrong string) {
 		case nil:
 		case failure:
 			wrong = string(p)
+		case restricted:
+			leftOut = "needs a subscription to " + string(p)
 		default:
 			panic(p)
 		}
 	}()
 	c(r)
-	return ""
+	return "", ""
 }
 
 func (r *run) failf(format string, args ...any) { panic(failure(fmt.Sprintf(format, args...))) }
@@ -58,7 +70,25 @@ func (r *run) failf(format string, args ...any) { panic(failure(fmt.Sprintf(form
 func (r *run) topic(name string) string { return r.prefix + "/" + name }
 
 // id is a client id that no other run uses.
-func (r *run) id(name string) string { return r.prefix + name }
+func (r *run) id(name string) string {
+	if r.target.ID != nil {
+		return r.target.ID(r.prefix + name)
+	}
+	return r.prefix + name
+}
+
+// hello is a CONNECT with what the target wants of everybody.
+func (r *run) hello(k con) []byte {
+	if r.target.Login == nil || k.user != nil {
+		return k.bytes(r.level)
+	}
+	user, password := r.target.Login(k.id)
+	k.user, k.password = &user, &password
+	if k.keepAlive == 0 {
+		k.keepAlive = 60
+	}
+	return k.bytes(r.level)
+}
 
 // dial opens a connection and says nothing.
 func (r *run) dial() *client {
@@ -80,7 +110,7 @@ func (r *run) dial() *client {
 // join connects and must be welcome.
 func (r *run) join(k con) *client {
 	c := r.dial()
-	c.send(k.bytes(r.level))
+	c.send(r.hello(k))
 	p, err := c.read() // the first packet, whatever it is
 	if err != nil {
 		r.failf("no CONNACK: %v", err)

@@ -3,7 +3,8 @@
 // or WebSocket through a wire client of this package, which shares no code with the servers that it judges and can say wrong things.
 //
 // The statements are in statements311.go and statements50.go in the words of this project; the standards' own words count. Tests run
-// the checks against our engine with a plain broker as its owner, and against mosquitto, which judges the checks in turn.
+// the checks against our engine with a plain broker as its owner, against a hub where a device's permissions allow it, and against
+// mosquitto, which judges the checks in turn.
 package mqttconform
 
 import "time"
@@ -47,8 +48,9 @@ type How struct {
 	Patience  time.Duration // how long it waits for what must come
 }
 
-// Judge runs a statement's check of a version against a target; it returns what is wrong, "" when the statement holds.
-func (s Statement) Judge(version string, t Target, how How) (wrong string) {
+// Judge runs a statement's check of a version against a target; it returns what is wrong, "" when the statement holds, and why
+// the check was left out, which only a restricted target causes.
+func (s Statement) Judge(version string, t Target, how How) (wrong, leftOut string) {
 	r := &run{target: t, level: levelOf(version), webSocket: how.WebSocket, patience: how.Patience}
 	return r.try(s.check)
 }

@@ -10,13 +10,13 @@ type place struct {
 
 var (
 	inClientID = place{"client id", func(r *run, s string) {
-		r.refused("client id", con{id: s, clean: true}.bytes(r.level))
+		r.refused("client id", r.hello(con{id: s, clean: true}))
 	}}
 	inUserName = place{"user name", func(r *run, s string) {
-		r.refused("user name", con{id: r.id("u"), clean: true, user: &s, password: &r.target.Password}.bytes(r.level))
+		r.refused("user name", r.hello(con{id: r.id("u"), clean: true, user: &s, password: &r.target.Password}))
 	}}
 	inWillTopic = place{"will topic", func(r *run, s string) {
-		r.refused("will topic", con{id: r.id("w"), clean: true, will: &will{topic: r.topic(s)}}.bytes(r.level))
+		r.refused("will topic", r.hello(con{id: r.id("w"), clean: true, will: &will{topic: r.topic(s)}}))
 	}}
 	inTopic = place{"topic", func(r *run, s string) {
 		r.breaks("topic", pub{topic: r.topic(s)}.bytes(r.level))

@@ -21,7 +21,7 @@ func (r *run) dialWebSocket() (*client, *wsConn) {
 // binaryFrames: packets travel in binary frames only.
 func binaryFrames(r *run) {
 	c, ws := r.dialWebSocket()
-	if err := ws.WriteMessage(websocket.TextMessage, con{id: r.id("a"), clean: true}.bytes(r.level)); err != nil {
+	if err := ws.WriteMessage(websocket.TextMessage, r.hello(con{id: r.id("a"), clean: true})); err != nil {
 		r.failf("%v", err)
 	}
 	c.refused("a text frame")
@@ -30,7 +30,7 @@ func binaryFrames(r *run) {
 // framesAreNoPackets: frames cut packets and join them as they like.
 func framesAreNoPackets(r *run) {
 	c, _ := r.dialWebSocket()
-	for _, b := range (con{id: r.id("a"), clean: true}).bytes(r.level) {
+	for _, b := range r.hello(con{id: r.id("a"), clean: true}) {
 		c.send([]byte{b})
 	}
 	if a := c.connack(c.want(tConnack)); a.code != 0 {

@@ -45,6 +45,9 @@ type wsConn struct {
 	ws  *websocket.Conn
 	r   io.Reader // of the current frame
 	tls *tls.ConnectionState
+
+	mu    sync.Mutex // guards until
+	until time.Time  // when writing ends, for the next Write
 }
 
 func (w *wsConn) Read(b []byte) (int, error) {
@@ -79,6 +82,12 @@ func wsError(err error) error {
 }
 
 func (w *wsConn) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	until := w.until
+	w.mu.Unlock()
+	if err := w.ws.SetWriteDeadline(until); err != nil {
+		return 0, err
+	}
 	if err := w.ws.WriteMessage(websocket.BinaryMessage, b); err != nil {
 		return 0, err
 	}
@@ -86,11 +95,19 @@ func (w *wsConn) Write(b []byte) (int, error) {
 }
 
 // Close ends the connection without a closing handshake, which could block.
-func (w *wsConn) Close() error                       { return w.ws.Close() }
-func (w *wsConn) LocalAddr() net.Addr                { return w.ws.LocalAddr() }
-func (w *wsConn) RemoteAddr() net.Addr               { return w.ws.RemoteAddr() }
-func (w *wsConn) SetReadDeadline(t time.Time) error  { return w.ws.SetReadDeadline(t) }
-func (w *wsConn) SetWriteDeadline(t time.Time) error { return w.ws.SetWriteDeadline(t) }
+func (w *wsConn) Close() error                      { return w.ws.Close() }
+func (w *wsConn) LocalAddr() net.Addr               { return w.ws.LocalAddr() }
+func (w *wsConn) RemoteAddr() net.Addr              { return w.ws.RemoteAddr() }
+func (w *wsConn) SetReadDeadline(t time.Time) error { return w.ws.SetReadDeadline(t) }
+
+// SetWriteDeadline may be called while another goroutine writes, which the WebSocket's own does not allow: it reaches the socket at
+// once, and the WebSocket with the next Write.
+func (w *wsConn) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	w.until = t
+	w.mu.Unlock()
+	return w.ws.NetConn().SetWriteDeadline(t)
+}
 
 func (w *wsConn) SetDeadline(t time.Time) error {
 	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))

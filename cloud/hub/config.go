@@ -13,6 +13,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/broker"
+	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
@@ -70,6 +71,10 @@ type Config struct {
 	APIRate          int // requests a second to the API that a caller may make; 0 is no limit
 	APIBurst         int // … and how many at once
 
+	// How long and how many entries a device's connection history is kept.
+	HistoryAge  time.Duration
+	HistoryRows int
+
 	// RuleHTTPAllowPrivate lets the http action of rules reach loopback and link-local addresses. Off by default: whoever
 	// may make rules could otherwise reach what only this machine can.
 	RuleHTTPAllowPrivate bool
@@ -115,6 +120,8 @@ func DefaultConfig() Config {
 		MaxBody:          int(api.DefaultConfig().MaxBody),
 		APIRate:          int(api.DefaultConfig().Rate),
 		APIBurst:         api.DefaultConfig().Burst,
+		HistoryAge:       registry.DefaultHistoryConfig().MaxAge,
+		HistoryRows:      registry.DefaultHistoryConfig().MaxCount,
 		SessionIdle:      accounts.SessionIdle,
 		SessionLife:      accounts.SessionLife,
 		AuditAge:         accounts.AuditAge,
@@ -203,6 +210,7 @@ func (c *Config) validateLimits() error {
 		{"max-body", c.MaxBody, 1024, 64 << 20},
 		{"api-rate", c.APIRate, 0, 1_000_000},
 		{"api-burst", c.APIBurst, 1, 1_000_000},
+		{"history-rows", c.HistoryRows, 2, 1_000_000},
 	} {
 		if l.v < l.least || l.v > l.max {
 			return fmt.Errorf("--%s %d: must be %d to %d", l.flag, l.v, l.least, l.max)
@@ -210,6 +218,9 @@ func (c *Config) validateLimits() error {
 	}
 	if c.KeepAliveMax != 0 && c.KeepAliveMax < c.KeepAliveMin {
 		return fmt.Errorf("--keep-alive-max %d: is less than --keep-alive-min %d", c.KeepAliveMax, c.KeepAliveMin)
+	}
+	if c.HistoryAge < time.Hour {
+		return fmt.Errorf("--history-age %v: must be at least 1h", c.HistoryAge)
 	}
 	if c.StopTimeout < time.Second {
 		return fmt.Errorf("--stop-timeout %v: must be at least 1s", c.StopTimeout)

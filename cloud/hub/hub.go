@@ -164,6 +164,7 @@ func (h *Hub) openRegistry(ctx context.Context) (err error) {
 	if h.registry, err = registry.New(ctx, h.db, h.log.With("part", "registry")); err != nil {
 		return err
 	}
+	h.metrics.MustRegister(h.registry)
 	h.feed = newWatchFeed(monitor.New(monitor.DefaultConfig()))
 	h.accounts = account.New(h.db, h.cfg.accounts())
 	h.changes = &changes{node: h.node(), bus: h.bus, reg: h.registry, accounts: h.accounts, log: h.log}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"github.com/hawser-iot/hawser/cloud/registry"
 )
 
 // trimEvery is how often what is kept by age and count is looked through.
@@ -24,10 +26,12 @@ type keeper struct {
 
 // retention lists all who keep something.
 func (h *Hub) retention() *retention {
+	history := registry.NewHistory(h.db, registry.HistoryConfig{MaxAge: h.cfg.HistoryAge, MaxCount: h.cfg.HistoryRows})
 	return &retention{log: h.log.With("part", "retention"), keepers: []keeper{
 		{"jobs", h.jobs.Trim},
 		{"kept answers", h.answers.Trim},
 		{"sessions", h.presence.Trim},
+		{"connection history", history.Trim},
 	}}
 }
 

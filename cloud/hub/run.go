@@ -65,6 +65,7 @@ func (h *Hub) Reload() { h.tls.reload() }
 func (h *Hub) parts() []part {
 	return []part{
 		{"message numbers", h.numbers.Run},
+		{"registry", h.registry.Run},
 		{"uplink", h.path.Run},
 		{"downlink", h.downlink.Run},
 		{"presence", h.presence.Run},

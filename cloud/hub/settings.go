@@ -117,6 +117,8 @@ func (c *Config) Settings() []Setting {
 		{Flag: "session-life", Usage: "how long a user's session lives at the most", field: &c.SessionLife},
 		{Flag: "audit-age", Usage: "how long the audit log is kept; 0 is for ever", field: &c.AuditAge},
 		{Flag: "audit-rows", Usage: "how many entries of the audit log are kept; 0 is no limit", field: &c.AuditRows},
+		{Flag: "history-age", Usage: "how long a device's connection history is kept", field: &c.HistoryAge},
+		{Flag: "history-rows", Usage: "how many entries of it are kept a device", field: &c.HistoryRows},
 		{Flag: "oidc-issuer", Usage: "OpenID Connect provider that users may log in through", field: &c.OIDCIssuer},
 		{Flag: "oidc-client-id", Usage: "this hub's name at the provider", field: &c.OIDCClientID},
 		{Flag: "oidc-client-secret", Usage: "… and its secret", Secret: true, Whole: true, field: &c.OIDCClientSecret},

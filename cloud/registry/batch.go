@@ -43,7 +43,8 @@ func (r *Registry) CreateDevices(ctx context.Context, product string, n int, sns
 
 // CreateEach makes the devices of a list, each with its own name and tags; their Product is not looked at. It makes all of
 // them or, on an error, none. A device without an SN gets one.
-func (r *Registry) CreateEach(ctx context.Context, product string, news []NewDevice) ([]*Device, error) {
+func (r *Registry) CreateEach(ctx context.Context, product string, news []NewDevice) (made []*Device, err error) {
+	defer r.judged(&err)
 	if len(news) > MaxBatch {
 		return nil, &LimitError{"devices in one call", MaxBatch}
 	}
@@ -63,7 +64,7 @@ func (r *Registry) CreateEach(ctx context.Context, product string, news []NewDev
 		list[i] = &Device{Identity: ident.Device{Product: product, SN: n.SN}, Secret: n.secret(),
 			Name: n.Name, Description: n.Description, Tags: maps.Clone(n.Tags)}
 	}
-	err := r.insertAll(ctx, product, list)
+	err = r.insertAll(ctx, product, list)
 	if store.IsUnique(err) {
 		// Either an SN is taken, or (nearly never) another node drew the same
 		// ids: only the second is cured by new ones.

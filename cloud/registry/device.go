@@ -167,11 +167,12 @@ func (r *Registry) CreateDevice(ctx context.Context, n NewDevice) (*Device, erro
 }
 
 // UpdateDevice changes what u names.
-func (r *Registry) UpdateDevice(ctx context.Context, id ident.Device, u DeviceUpdate) (*Device, error) {
+func (r *Registry) UpdateDevice(ctx context.Context, id ident.Device, u DeviceUpdate) (d *Device, err error) {
+	defer r.judged(&err)
 	if err := u.validate(); err != nil {
 		return nil, err
 	}
-	err := r.db.Update(ctx, func(tx *store.Tx) error {
+	err = r.db.Update(ctx, func(tx *store.Tx) error {
 		if err := checkRevision(ctx, tx, u.IfRevision, ErrDeviceNotFound, `device WHERE product = ? AND sn = ?`, id.Product, id.SN); err != nil {
 			return err
 		}

@@ -110,7 +110,8 @@ func (r *Registry) checkFilter(ctx context.Context, project, text string) error 
 }
 
 // CreateGroup makes a group; a name that is taken makes it ErrGroupExists.
-func (r *Registry) CreateGroup(ctx context.Context, n NewGroup) (*Group, error) {
+func (r *Registry) CreateGroup(ctx context.Context, n NewGroup) (g *Group, err error) {
+	defer r.judged(&err)
 	if err := goodGroup(n.Name); err != nil {
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func (r *Registry) CreateGroup(ctx context.Context, n NewGroup) (*Group, error) 
 		return nil, err
 	}
 	now := millis(r.now())
-	err := r.db.Update(ctx, func(tx *store.Tx) error {
+	err = r.db.Update(ctx, func(tx *store.Tx) error {
 		var count int
 		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM device_group WHERE project = ?`, n.Project).Scan(&count); err != nil {
 			return err
@@ -143,7 +144,8 @@ func (r *Registry) CreateGroup(ctx context.Context, n NewGroup) (*Group, error) 
 }
 
 // UpdateGroup changes what u names.
-func (r *Registry) UpdateGroup(ctx context.Context, project, name string, u GroupUpdate) (*Group, error) {
+func (r *Registry) UpdateGroup(ctx context.Context, project, name string, u GroupUpdate) (g *Group, err error) {
+	defer r.judged(&err)
 	var set setList
 	if u.Name != nil {
 		if err := goodGroup(*u.Name); err != nil {
@@ -164,7 +166,7 @@ func (r *Registry) UpdateGroup(ctx context.Context, project, name string, u Grou
 		set.add("filter", *u.Filter)
 	}
 	var id int64
-	err := r.db.Update(ctx, func(tx *store.Tx) error {
+	err = r.db.Update(ctx, func(tx *store.Tx) error {
 		g, err := readGroup(ctx, tx, project, name)
 		if err != nil {
 			return err

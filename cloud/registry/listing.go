@@ -100,38 +100,36 @@ func (l *listing) tail(key, id string) string {
 // clause makes the parts of the statement that find one clause's devices.
 func (l *listing) clause(ctx context.Context, c clause) ([]*text, error) {
 	ways := l.ways(c)
-	ordered := slices.IndexFunc(ways, func(w *way) bool { return w.key == "" }) // there is one: the last
-	if l.order.by != SortCreated || ordered > 0 || len(ways) > 2 {
+	last := ways[len(ways)-1]
+	ordered := ways[slices.IndexFunc(ways, func(w *way) bool { return w.key == "" })] // there is one: the last
+	if ordered == last {
+		if err := l.place(ctx, last, c); err != nil {
+			return nil, err
+		}
+	}
+	if l.order.by != SortCreated || len(ways) > 2 || len(ways) == 2 && ordered == last {
 		short, err := l.probe(ctx, ways, l.gather)
 		if err != nil {
 			return nil, err
 		}
 		if short.size <= l.gather {
-			return []*text{l.part(short, l.key(), short.id)}, nil
+			return l.parts(short, l.key()), nil
 		}
 	}
 	if w := l.sorted(c, ways); w != nil {
 		return []*text{l.part(w, w.key, w.id)}, nil
 	}
-	w := ways[ordered]
-	if w.table != "" || l.project == "" && len(c.products) == 0 {
-		return []*text{l.part(w, "''", w.id)}, nil
-	}
-	return l.byState(w), nil
+	return l.parts(ordered, "''"), nil
 }
 
-// byState cuts the way through a project or a product into one for each state, each of which an index has in the order of ids.
-func (l *listing) byState(w *way) []*text {
-	var parts []*text
-	for s := range stateNames {
-		if w.rest.states&(1<<s) == 0 {
-			continue
-		}
-		one := *w
-		one.cond = text{args: w.cond.args}
-		one.cond.WriteString(w.cond.String() + ` AND d.state = ` + strconv.Itoa(s))
-		one.rest.states = allStates
-		parts = append(parts, l.part(&one, "''", "d.id"))
+// parts finds a page of the devices of one way, at all its places.
+func (l *listing) parts(w *way, key string) []*text {
+	if w.places == nil {
+		return []*text{l.part(w, key, w.id)}
+	}
+	parts := make([]*text, len(w.places))
+	for i, p := range w.places {
+		parts[i] = l.part(p, key, p.id)
 	}
 	return parts
 }

@@ -173,7 +173,8 @@ func scanTopics(rows *store.Rows) (map[string][]topic.Template, error) {
 }
 
 // CreateProduct makes a product with a generated SN and secret.
-func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (*Product, error) {
+func (r *Registry) CreateProduct(ctx context.Context, n NewProduct) (p *Product, err error) {
+	defer r.judged(&err)
 	if n.Kind == "" {
 		n.Kind = KindDevice
 	}
@@ -287,7 +288,8 @@ func encodeTemplate(t *thing.Template) (string, error) {
 }
 
 // UpdateProduct changes what u names.
-func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate) (*Product, error) {
+func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate) (p *Product, err error) {
+	defer r.judged(&err)
 	var set setList
 	if u.Name != nil {
 		if err := checkText("name", *u.Name, 1, MaxName); err != nil {
@@ -322,7 +324,8 @@ func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate
 
 // SetTemplate replaces the thing model of a product; nil takes it away. A
 // published product is frozen.
-func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template) (*Product, error) {
+func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template) (p *Product, err error) {
+	defer r.judged(&err)
 	text, err := encodeTemplate(t)
 	if err != nil {
 		return nil, err
@@ -346,7 +349,8 @@ func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template
 
 // SetTopics replaces the custom topics of a product. Sessions that are open
 // keep their permissions until whoever watches ends or renews them.
-func (r *Registry) SetTopics(ctx context.Context, sn string, topics []topic.Template) (*Product, error) {
+func (r *Registry) SetTopics(ctx context.Context, sn string, topics []topic.Template) (p *Product, err error) {
+	defer r.judged(&err)
 	if err := checkTopics(topics); err != nil {
 		return nil, err
 	}
@@ -380,8 +384,10 @@ func (r *Registry) DeleteProduct(ctx context.Context, sn string) error {
 		if n > 0 {
 			return fmt.Errorf("%d of them: %w", n, ErrHasDevices)
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM product_topic WHERE product = ?`, sn); err != nil {
-			return err
+		for _, table := range []string{"product_topic", "device_count", "device_count_delta"} {
+			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE product = ?`, sn); err != nil {
+				return err
+			}
 		}
 		return execOne(ctx, tx, ErrProductNotFound, `DELETE FROM product WHERE sn = ?`, sn)
 	})

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/lru"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -50,7 +52,8 @@ type Registry struct {
 	now   func() time.Time
 	ids   *idSource
 
-	gather int // gatherMax
+	gather  int // gatherMax
+	refused *prometheus.CounterVec
 
 	products *lru.Cache[string, *Product]
 	devices  *deviceCache
@@ -66,6 +69,7 @@ func New(ctx context.Context, db *store.DB, log *slog.Logger) (*Registry, error)
 		log:      log,
 		now:      time.Now,
 		gather:   gatherMax,
+		refused:  newRefused(),
 		products: lru.New[string, *Product](cachedProducts),
 		devices:  newDeviceCache(cachedDevices),
 	}

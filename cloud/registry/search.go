@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,9 @@ import (
 
 // gatherMax is up to how many devices a way is short enough to be gone to its end and sorted. Ways are probed up to here.
 const gatherMax = 5000
+
+// maxProbe is the size of a way that is not short.
+const maxProbe = math.MaxInt32
 
 // countProbe is up to where ways are probed for a count, which must go one to its end.
 const countProbe = 100_000
@@ -56,6 +60,11 @@ type way struct {
 	key   string // the column that the way is in the order of, before id; "" is id alone
 	rest  clause
 	size  int // as far as it was probed
+	// measured says that size is known: of a way along all devices it is the largest, as measuring would take too long.
+	measured bool
+	// places cut the way through a project or a product into one for each product and state, which an index has in the
+	// order of ids. nil: there are too many, or the way is another.
+	places []*way
 }
 
 // join is the FROM and WHERE of the way, up to the conditions of the rest.
@@ -93,8 +102,10 @@ func (s search) ways(c clause) []*way {
 		last.cond.add(`d.product = ?`, c.products[0])
 		last.rest.products = nil
 	case s.project != "":
-		last.cond.add(`d.project = ?`, s.project)
+		last.measured, last.size = true, maxProbe
+		last.cond.add(`d.project || '' = ?`, s.project) // as it comes: the index that has project is in another order
 	default:
+		last.measured, last.size = true, maxProbe
 		last.cond.add(`1 = 1`)
 	}
 	return append(list, last)
@@ -125,25 +136,14 @@ func (s search) seenWay(c clause) *way {
 	return w
 }
 
-// probe measures the ways up to most and returns the shortest.
+// probe measures the ways up to most, but for those whose size is known, and returns the shortest.
 func (s search) probe(ctx context.Context, ways []*way, most int) (*way, error) {
 	var best *way
 	for _, w := range ways {
-		var q text
-		q.add(`SELECT COUNT(*) FROM (SELECT 1 FROM `)
-		if w.table != "" {
-			q.add(w.table + ` t`)
-		} else {
-			q.add(`device d`)
-		}
-		q.add(` WHERE `+w.cond.String(), w.cond.args...)
-		if w.table == "" && w.key == "" {
-			states(&q, w.rest.states)
-		}
-		ids(&q, w.id, w.rest.ids)
-		q.add(` LIMIT ?) AS probe`, most+1)
-		if err := s.db.QueryRow(ctx, q.String(), q.args...).Scan(&w.size); err != nil {
-			return nil, err
+		if !w.measured {
+			if err := s.measure(ctx, w, most); err != nil {
+				return nil, err
+			}
 		}
 		if best == nil || w.size < best.size {
 			best = w
@@ -153,6 +153,24 @@ func (s search) probe(ctx context.Context, ways []*way, most int) (*way, error) 
 		}
 	}
 	return best, nil
+}
+
+// measure counts what a way meets, up to most.
+func (s search) measure(ctx context.Context, w *way, most int) error {
+	var q text
+	q.add(`SELECT COUNT(*) FROM (SELECT 1 FROM `)
+	if w.table != "" {
+		q.add(w.table + ` t`)
+	} else {
+		q.add(`device d`)
+	}
+	q.add(` WHERE `+w.cond.String(), w.cond.args...)
+	if w.table == "" && w.key == "" {
+		states(&q, w.rest.states)
+	}
+	ids(&q, w.id, w.rest.ids)
+	q.add(` LIMIT ?) AS probe`, most+1)
+	return s.db.QueryRow(ctx, q.String(), q.args...).Scan(&w.size)
 }
 
 func states(q *text, mask uint8) {
@@ -250,6 +268,9 @@ func (s search) match(q *text, m match) {
 
 // count counts the devices that c takes and none of others does.
 func (s search) count(ctx context.Context, c clause, others []clause, byState bool) (Count, error) {
+	if len(others) == 0 && s.counted(c) {
+		return s.fromCounters(ctx, c)
+	}
 	ways := s.ways(c)
 	w := ways[0]
 	if len(ways) > 1 {

@@ -58,9 +58,9 @@ func fleetQuery(e *env) {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func openFleet(e *env, engine string) *fleet {
-	cfg := store.Config{Dir: e.TempDir(), Durability: store.DurabilityProcess}
+	cfg := store.Config{Dir: e.TempDir(), Durability: store.DurabilityProcess, Keyring: keyring.New()}
 	if engine == "postgres" {
-		cfg = store.Config{DSN: harness.Postgres(e), Durability: store.DurabilityProcess}
+		cfg = store.Config{DSN: harness.Postgres(e), Durability: store.DurabilityProcess, Keyring: keyring.New()}
 	}
 	cfg.Keyring = keyring.New()
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)

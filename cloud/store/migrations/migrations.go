@@ -8,6 +8,9 @@
 //	{{blob}}           bytes: BLOB or BYTEA
 //	{{clustered}}      after a table's closing bracket: WITHOUT ROWID, or nothing
 //	{{bytewise}}       after TEXT, or a text: compared byte by byte. SQLite does so anyway; COLLATE "C"
+//	{{serial}}         the type of a single-column integer key that the engine counts up
+//	{{count_triggers}}, {{count_triggers_drop}}
+//	                   what keeps device_count: see triggers.go
 //	{{outbox_key}}, {{outbox_primary}}
 //	                   the outbox's primary key: see 0002_outbox.sql
 //	{{only_postgres}}  at the beginning of a line that is for PostgreSQL alone
@@ -43,6 +46,9 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{blob}}", "BLOB",
 		"{{clustered}}", " WITHOUT ROWID",
 		"{{bytewise}}", "",
+		"{{serial}}", "INTEGER PRIMARY KEY",
+		"{{count_triggers}}", countTriggersSQLite,
+		"{{count_triggers_drop}}", countTriggersSQLiteDrop,
 		"{{outbox_key}}", "seq INTEGER PRIMARY KEY, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", "",
 		"{{only_postgres}}", "--",
@@ -52,6 +58,9 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{blob}}", "BYTEA",
 		"{{clustered}}", "",
 		"{{bytewise}}", ` COLLATE "C"`,
+		"{{serial}}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+		"{{count_triggers}}", countTriggersPostgres,
+		"{{count_triggers_drop}}", countTriggersPostgresDrop,
 		"{{outbox_key}}", "seq BIGINT NOT NULL, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", ", PRIMARY KEY (shard, seq)",
 		"{{only_postgres}}", "",

@@ -65,11 +65,14 @@ func (db *DB) SealedBy(ctx context.Context) (map[string]int, error) {
 	return count, nil
 }
 
-// reseal seals anew what stale picks.
+// reseal seals anew what stale picks. What does not open is left as it is, and is the error in the end.
 func (db *DB) reseal(ctx context.Context, stale func([]byte) bool) (n int, err error) {
+	var damaged []error
 	for _, c := range Sealed() {
 		err := db.eachSealed(ctx, c, func(rows []sealedRow) error {
-			done, err := db.resealBatch(ctx, c, rows, stale)
+			picked, bad := db.pick(c, rows, stale)
+			damaged = append(damaged, bad...)
+			done, err := db.resealBatch(ctx, c, picked)
 			n += done
 			return err
 		})
@@ -77,36 +80,46 @@ func (db *DB) reseal(ctx context.Context, stale func([]byte) bool) (n int, err e
 			return n, err
 		}
 	}
+	if len(damaged) > 0 {
+		return n, fmt.Errorf("%d values do not open and were left as they are, the first: %w", len(damaged), damaged[0])
+	}
 	return n, nil
+}
+
+// pick opens those of rows that are stale.
+func (db *DB) pick(c Column, rows []sealedRow, stale func([]byte) bool) (picked []sealedRow, damaged []error) {
+	for _, r := range rows {
+		if !stale(r.value) {
+			continue
+		}
+		r.plain = r.value
+		if keyring.Sealed(r.value) {
+			var err error
+			if r.plain, err = db.Unseal(c, r.key, r.value); err != nil {
+				damaged = append(damaged, err)
+				continue
+			}
+		}
+		picked = append(picked, r)
+	}
+	return picked, damaged
 }
 
 // sealedRow is a value with what names its row: an integer or a text.
 type sealedRow struct {
-	key   any
-	value []byte
+	key          any
+	value, plain []byte
 }
 
-func (db *DB) resealBatch(ctx context.Context, c Column, rows []sealedRow, stale func([]byte) bool) (n int, err error) {
-	picked := rows[:0]
-	for _, r := range rows {
-		if stale(r.value) {
-			picked = append(picked, r)
-		}
-	}
-	if len(picked) == 0 {
+func (db *DB) resealBatch(ctx context.Context, c Column, rows []sealedRow) (n int, err error) {
+	if len(rows) == 0 {
 		return 0, nil
 	}
 	err = db.Update(ctx, func(tx *Tx) error {
 		n = 0 // it may run again
-		for _, r := range picked {
-			plain, err := r.value, error(nil)
-			if keyring.Sealed(r.value) {
-				if plain, err = db.Unseal(c, r.key, r.value); err != nil {
-					return err
-				}
-			}
+		for _, r := range rows {
 			res, err := tx.Exec(ctx, `UPDATE `+c.Table+` SET `+c.Column+` = ? WHERE `+c.Key+` = ? AND `+c.Column+` = ?`,
-				db.Seal(c, r.key, plain), r.key, db.stored(r.value))
+				db.Seal(c, r.key, r.plain), r.key, db.stored(r.value))
 			if err != nil {
 				return err
 			}

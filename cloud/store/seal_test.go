@@ -188,3 +188,41 @@ func TestNodesStartAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestResealGoesOn: a value that does not open holds nothing else up, and what was sealed anew already is not done twice.
+func TestResealGoesOn(t *testing.T) {
+	ring, err := keyring.Load(filepath.Join(t.TempDir(), "keyring"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := storetest.Open(t, store.Config{Dir: t.TempDir(), Keyring: ring})
+	put(t, db, 1, 450)
+	set := func(id int, value []byte) {
+		t.Helper()
+		err := db.Update(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE device SET secret = ? WHERE id = ?`, value, id)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(300, db.Seal(store.DeviceSecret, 7, []byte("of another row")))
+	if _, err := ring.Add(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ring.Activate(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := db.Reseal(t.Context()); n != 449 || !errors.Is(err, keyring.ErrSealed) {
+		t.Errorf("Reseal = %d, %v, want 449 and what is damaged", n, err)
+	}
+	if used, err := db.KeysInUse(t.Context()); err != nil || len(used) != 2 {
+		t.Errorf("keys in use: %v, %v: the old one is still needed", used, err)
+	}
+	set(300, db.Seal(store.DeviceSecret, 300, []byte("hush-300")))
+	if n, err := db.Reseal(t.Context()); n != 0 || err != nil {
+		t.Errorf("Reseal = %d, %v, want nothing left", n, err)
+	}
+	check(t, db, 300)
+}

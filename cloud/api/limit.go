@@ -117,7 +117,7 @@ func (l *limiter) take(caller string) (left int, full, wait time.Duration) {
 		b = &bucket{tokens: l.burst, at: now}
 		l.buckets[caller] = b
 	}
-	b.tokens, b.at = min(l.burst, b.tokens+now.Sub(b.at).Seconds()*l.rate), now
+	b.tokens, b.at = min(l.burst, b.tokens+max(now.Sub(b.at).Seconds(), 0)*l.rate), now
 	if b.tokens < 1 {
 		wait = l.seconds(1 - b.tokens)
 	} else {

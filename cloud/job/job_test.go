@@ -447,3 +447,26 @@ func TestListAndTrim(t *testing.T) {
 		}
 	})
 }
+
+// Two nodes share the jobs and no row is done twice.
+func TestTwoNodes(t *testing.T) {
+	db := storetest.Postgres(t)
+	kind := &stamp{db: db, rows: 60, each: 5}
+	a, b := jobs(t, db, "n0", kind, nil), jobs(t, db, "n1", kind, nil)
+	var ids []string
+	for range 8 {
+		ids = append(ids, create(t, a, job.NewJob{}).ID)
+	}
+	run(t, a)
+	run(t, b)
+	nodes := map[string]int{}
+	for _, id := range ids {
+		one := ended(t, b, id)
+		if nodes[one.Node]++; one.State != job.Done || one.Done() != 60 || written(t, db, id) != 60 || len(result(t, a, id, true)) != 61 {
+			t.Errorf("%+v", one)
+		}
+	}
+	if len(nodes) != 2 {
+		t.Errorf("jobs by node: %v, want both", nodes)
+	}
+}

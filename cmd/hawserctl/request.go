@@ -31,8 +31,12 @@ func (t *changer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.cli.ifMatch != "" {
 		r.Header.Set("If-Match", etag(t.cli.ifMatch))
 	}
-	if t.cli.idempotencyKey != "" {
-		r.Header.Set("Idempotency-Key", t.cli.idempotencyKey)
+	if key := t.cli.idempotencyKey; key != "" {
+		// A command of several requests names each: the key is the same for the same one of them when it is run again.
+		if t.cli.changes++; t.cli.changes > 1 {
+			key += "#" + strconv.Itoa(t.cli.changes)
+		}
+		r.Header.Set("Idempotency-Key", key)
 	}
 	if t.cli.dryRun && r.Context().Value(hubChecks{}) == nil {
 		if err := t.cli.printRequest(r); err != nil {

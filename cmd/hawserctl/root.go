@@ -21,6 +21,7 @@ type cli struct {
 	noHeaders               bool
 	dryRun                  bool
 	ifMatch, idempotencyKey string
+	changes                 int // requests that change something so far
 
 	out, errOut io.Writer
 	in          io.Reader

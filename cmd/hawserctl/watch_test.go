@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -71,4 +74,56 @@ func dial(t *testing.T, hub *harness.Hub, d harness.Credentials) mqtt.Client {
 		t.Fatalf("login: %v", tok.Error())
 	}
 	return c
+}
+
+// A hub that is killed in the middle of an import goes on with it, and hawserctl follows over that.
+func TestImportSurvivesAKillOfTheHub(t *testing.T) {
+	hub := harness.StartHub(t, harness.HubOptions{})
+	product := hub.Product(map[string]any{"name": "meter"})
+	const rows = 20_000
+	var file strings.Builder
+	file.WriteString("deviceSN,name\n")
+	for i := range rows {
+		fmt.Fprintf(&file, "meter-%06d,\"Meter, %d\"\n", i, i)
+	}
+	var out, errOut output
+	ended := make(chan error, 1)
+	root := newRoot(&cli{out: &out, errOut: &errOut, in: strings.NewReader(file.String())})
+	result := filepath.Join(t.TempDir(), "result.csv")
+	root.SetArgs([]string{"--hub", "http://" + hub.HTTP, "--api-key", hub.Key, "device", "import", product, "-", "--result", result, "-o", "json"})
+	go func() { ended <- root.ExecuteContext(t.Context()) }()
+	var list struct {
+		Items []struct{ Succeeded int }
+	}
+	harness.Eventually(t, 30*time.Second, "a part is imported", func() bool {
+		return hub.Call("GET", "/v1/jobs", nil, &list) == nil && len(list.Items) == 1 && list.Items[0].Succeeded > 0
+	})
+	hub.Kill()
+	hub.Start()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatalf("import: %v\n%s%s", err, out.String(), errOut.String())
+		}
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("the import does not end\n%s", errOut.String())
+	}
+	b, err := os.ReadFile(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n")[1:] {
+		fields := strings.Split(line, ",")
+		if fields[0] != "ok" || len(fields[3]) != 16 || seen[fields[2]] {
+			t.Fatalf("result: %s", line)
+		}
+		seen[fields[2]] = true
+	}
+	if list.Items[0].Succeeded >= rows {
+		t.Log("the hub was killed too late to prove anything")
+	}
+	if len(seen) != rows {
+		t.Errorf("%d rows in the result, want %d", len(seen), rows)
+	}
 }

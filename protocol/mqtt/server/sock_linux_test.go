@@ -224,3 +224,33 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	_ = syscall.Close(fd)
 	eventually(t, "closed", func() bool { return s.Connections() == 1 })
 }
+
+// TestIdleBudget holds idle TCP connections, whose clients weigh nothing, to the engine's budget, new and after reconnecting.
+func TestIdleBudget(t *testing.T) {
+	const conns = 3000
+	budget := 1700
+	s, ln := polled(t, server.DefaultConfig(), &quiet{})
+	port := ln.Addr().(*net.TCPAddr).Port
+	before := memory()
+	for round := range 3 {
+		fds := make([]int, conns)
+		for i := range fds {
+			fd, err := rawClient(port, i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fds[i] = fd
+		}
+		eventually(t, "no goroutine in a connection", func() bool { return goroutinesIn("server.(*conn).") == 0 })
+		each := int(memory()-before) / conns
+		t.Logf("round %d: %d bytes an idle connection", round, each)
+		if each > budget {
+			t.Errorf("round %d: %d bytes an idle connection, budget %d", round, each, budget)
+		}
+		budget = 2 << 10
+		for _, fd := range fds {
+			_ = syscall.Close(fd)
+		}
+		eventually(t, "all closed", func() bool { return s.Connections() == 0 })
+	}
+}

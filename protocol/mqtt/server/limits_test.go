@@ -78,8 +78,12 @@ func TestSlowReader(t *testing.T) {
 	fast.subscribe(1, "#", 1)
 	target, other := session(t, s, "slow"), session(t, s, "fast")
 	payload := make([]byte, 20_000)
+	late := uint64(0) // sent after the slow reader was closed, on a busy machine
 	for i := range 200 {
-		if err := target.Send(server.Message{Topic: "t", Payload: payload}); err != nil && !errors.Is(err, server.ErrOffline) {
+		switch err := target.Send(server.Message{Topic: "t", Payload: payload}); {
+		case errors.Is(err, server.ErrOffline):
+			late++
+		case err != nil:
 			t.Fatal(err)
 		}
 		if i%50 == 0 {
@@ -93,10 +97,10 @@ func TestSlowReader(t *testing.T) {
 		t.Error("nothing dropped")
 	}
 	eventually(t, "slow reader closed", func() bool { return s.Stats().Closed[server.CauseSlowReader] == 1 })
-	st := s.Stats()
-	if sum := st.PublishOut[0] + st.Dropped[server.DropQueueFull] + st.Dropped[server.DropConnection]; sum < 200 {
-		t.Errorf("written and dropped: %d of 204", sum)
-	}
+	eventually(t, "all written or counted as dropped", func() bool {
+		st := s.Stats()
+		return st.PublishOut[0]+st.Dropped[server.DropQueueFull]+st.Dropped[server.DropConnection]+late >= 200
+	})
 }
 
 // TestAnswersDoNotPileUp: a client that asks and does not read is no longer read.

@@ -13,7 +13,8 @@ func hub(t *testing.T) Target {
 	t.Helper()
 	h := harness.StartHub(t, harness.HubOptions{Args: []string{"--publish-rate", "0"}})
 	t.Cleanup(harness.RemoveBinaries)
-	free := h.Devices(h.Product(map[string]any{"name": "conformance", "kind": "device"}), 1000)
+	product := h.Product(map[string]any{"name": "conformance", "kind": "device"})
+	free := h.Devices(product, 500)
 	var mu sync.Mutex // guards the variables below and free
 	byName, byID := map[string]string{}, map[string]harness.Credentials{}
 	return Target{Name: "the hub", Restricted: true, Addr: h.MQTT, WebSocket: "ws://" + h.HTTP + "/mqtt", User: "nobody-known", Password: "a-password",
@@ -21,6 +22,9 @@ func hub(t *testing.T) Target {
 			mu.Lock()
 			defer mu.Unlock()
 			if byName[name] == "" {
+				if len(free) == 0 {
+					free = h.Devices(product, 500)
+				}
 				d := free[0]
 				free = free[1:]
 				byName[name], byID[d.ClientID()] = d.ClientID(), d

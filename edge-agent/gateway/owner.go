@@ -63,7 +63,7 @@ func (o *owner) Subscribe(s *server.Session, req []server.Subscription) ([]byte,
 	}
 	for i, r := range req {
 		if !m.perms.Subscribe(r.Filter) {
-			codes[i] = packet.SubackFailure
+			codes[i] = byte(packet.Unauthorized)
 			o.log.Warn("sub-device may not subscribe", "product", m.device.Product, "device", m.device.SN, "topic", r.Filter)
 			continue
 		}
@@ -101,7 +101,7 @@ func (o *owner) Publish(s *server.Session, p *server.Publish) {
 	m := s.Data().(*member)
 	if err := m.mayPublish(p.Topic); err != nil {
 		o.log.Warn("sub-device's message dropped", "product", m.device.Product, "device", m.device.SN, "topic", p.Topic, "err", err)
-		p.Done(err)
+		p.Done(&server.Rejection{Code: packet.Unauthorized, Reason: err.Error()})
 		return
 	}
 	o.up.Forward(m.device, p.Topic, p.Payload, p.QoS, p.Done)

@@ -22,9 +22,6 @@ func Poll(ln net.Listener) net.Listener {
 		return ln
 	}
 	rc, err := file.SyscallConn()
-	if err == nil {
-		err = setOptions(rc)
-	}
 	var p *poller
 	if err == nil {
 		p, err = newPoller()
@@ -44,20 +41,19 @@ type pollListener struct {
 	p    *poller
 }
 
-// setOptions sets what the net package sets on each connection; on Linux they have it from their listener.
-func setOptions(rc syscall.RawConn) (err error) {
-	failed := rc.Control(func(fd uintptr) {
-		for _, o := range [...]struct{ level, name, value int }{
-			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
-			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9},
-		} {
-			err = errors.Join(err, os.NewSyscallError("setsockopt", syscall.SetsockoptInt(int(fd), o.level, o.name, o.value)))
-		}
-	})
-	return errors.Join(failed, err)
+// setOptions sets what the net package sets on each connection. Setting it on the listener is not enough: that is an MPTCP socket, from
+// whose options its connections inherit the value that getsockopt shows, and not the effect.
+func setOptions(fd int) (err error) {
+	for _, o := range [...]struct{ level, name, value int }{
+		{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+		{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9},
+	} {
+		err = errors.Join(err, os.NewSyscallError("setsockopt", syscall.SetsockoptInt(fd, o.level, o.name, o.value)))
+	}
+	return err
 }
 
 // Accept waits for a connection and registers it.
@@ -78,6 +74,10 @@ func (l *pollListener) Accept() (net.Conn, error) {
 		return nil, l.failed(net.ErrClosed)
 	case err != nil:
 		return nil, l.failed(os.NewSyscallError("accept4", err))
+	}
+	if err := setOptions(fd); err != nil {
+		_ = syscall.Close(fd)
+		return nil, l.failed(err)
 	}
 	s := &sock{fd: fd, p: l.p, peer: newPeer(sa)}
 	if err := l.p.add(s); err != nil {

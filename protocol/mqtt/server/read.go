@@ -136,7 +136,8 @@ func (c *conn) room() []byte {
 	if free >= max(c.need-held, 1) && (free >= minRead || c.need > 0) {
 		return c.in.buf[c.w:]
 	}
-	if want := max(c.need, held+1); alone && c.r > 0 && want <= len(c.in.buf) {
+	roomy := !c.full || len(c.in.buf) >= size // a peer that fills chunks gets a larger one instead of many reads
+	if want := max(c.need, held+1); alone && c.r > 0 && want <= len(c.in.buf) && roomy {
 		copy(c.in.buf, c.in.buf[c.r:c.w])
 	} else {
 		grown := c.srv.pools.chunk(max(min(c.need, 4*held), held+1, size))

@@ -106,7 +106,7 @@ func TestSlowReader(t *testing.T) {
 // TestAnswersDoNotPileUp: a client that asks and does not read is no longer read.
 func TestAnswersDoNotPileUp(t *testing.T) {
 	t.Parallel()
-	s, ln := start(t, server.Config{WriteTimeout: 300 * time.Millisecond}, &owner{})
+	s, ln := startMem(t, server.Config{WriteTimeout: 300 * time.Millisecond}, &owner{})
 	c, _ := login(t, ln, "d", true)
 	flood := make([]byte, 0, 2000)
 	for range 1000 {

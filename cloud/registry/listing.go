@@ -57,7 +57,7 @@ func (l *listing) key() string {
 
 // build makes the statement for a list of clauses; nil when no device can be taken.
 func (l *listing) build(ctx context.Context, cs []clause) (*text, error) {
-	var parts []*text
+	var parts []part
 	for _, c := range cs {
 		more, err := l.clause(ctx, c)
 		if err != nil {
@@ -69,20 +69,24 @@ func (l *listing) build(ctx context.Context, cs []clause) (*text, error) {
 	case 0:
 		return nil, nil
 	case 1:
-		return parts[0], nil
+		return parts[0](deviceColumnsOf("d")), nil
 	}
 	between := ` UNION ALL `
 	if len(cs) > 1 {
 		between = ` UNION ` // a device may be in several clauses
 	}
+	// The parts find keys and ids, which an index has; the devices are read of those that are left.
 	q := &text{}
-	for i, p := range parts {
+	q.add(`SELECT page.k, ` + deviceColumnsOf("d") + ` FROM (`)
+	for i, part := range parts {
 		if i > 0 {
 			q.add(between)
 		}
+		p := part(`d.id AS id`)
 		q.add(`SELECT * FROM (`+p.String()+`) AS part`+strconv.Itoa(i), p.args...)
 	}
 	q.add(l.tail("1", "2"), l.limit)
+	q.add(`) AS page CROSS JOIN device d WHERE d.id = page.id`+l.tail("page.k", "d.id"), l.limit)
 	return q, nil
 }
 
@@ -98,7 +102,7 @@ func (l *listing) tail(key, id string) string {
 }
 
 // clause makes the parts of the statement that find one clause's devices.
-func (l *listing) clause(ctx context.Context, c clause) ([]*text, error) {
+func (l *listing) clause(ctx context.Context, c clause) ([]part, error) {
 	ways := l.ways(c)
 	last := ways[len(ways)-1]
 	ordered := ways[slices.IndexFunc(ways, func(w *way) bool { return w.key == "" })] // there is one: the last
@@ -117,17 +121,17 @@ func (l *listing) clause(ctx context.Context, c clause) ([]*text, error) {
 		}
 	}
 	if w := l.sorted(c, ways); w != nil {
-		return []*text{l.part(w, w.key, w.id)}, nil
+		return []part{l.part(w, w.key, w.id)}, nil
 	}
 	return l.parts(ordered, "''"), nil
 }
 
 // parts finds a page of the devices of one way, at all its places.
-func (l *listing) parts(w *way, key string) []*text {
+func (l *listing) parts(w *way, key string) []part {
 	if w.places == nil {
-		return []*text{l.part(w, key, w.id)}
+		return []part{l.part(w, key, w.id)}
 	}
-	parts := make([]*text, len(w.places))
+	parts := make([]part, len(w.places))
 	for i, p := range w.places {
 		parts[i] = l.part(p, key, p.id)
 	}
@@ -156,10 +160,17 @@ func (l *listing) sorted(c clause, ways []*way) *way {
 	return w
 }
 
-// part finds a page of the devices of one way. key and id are the columns that it is sorted by.
-func (l *listing) part(w *way, key, id string) *text {
+// part makes a statement that finds a page of the devices of one way: their keys and the given columns.
+type part func(columns string) *text
+
+// part is of the way w; key and id are the columns that it is sorted by.
+func (l *listing) part(w *way, key, id string) part {
+	return func(columns string) *text { return l.find(w, key, id, columns) }
+}
+
+func (l *listing) find(w *way, key, id, columns string) *text {
 	q := &text{}
-	q.add(`SELECT ` + key + ` AS k, ` + deviceColumnsOf("d"))
+	q.add(`SELECT ` + key + ` AS k, ` + columns)
 	w.join(q)
 	l.conditions(q, w.rest)
 	if l.continued {

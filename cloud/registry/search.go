@@ -273,6 +273,11 @@ func (s search) count(ctx context.Context, c clause, others []clause, byState bo
 	}
 	ways := s.ways(c)
 	w := ways[0]
+	if last := ways[len(ways)-1]; last.measured {
+		if err := s.place(ctx, last, c); err != nil {
+			return Count{}, err
+		}
+	}
 	if len(ways) > 1 {
 		var err error
 		if w, err = s.probe(ctx, ways, countProbe); err != nil {
@@ -280,21 +285,37 @@ func (s search) count(ctx context.Context, c clause, others []clause, byState bo
 		}
 	}
 	var q text
-	if !byState && w.table != "" && w.trivial() && s.among == nil && len(others) == 0 { // no need to look at the devices
-		q.add(`SELECT 0, COUNT(*) FROM `+w.table+` t WHERE `+w.cond.String(), w.cond.args...)
+	if !byState && w.trivial() && s.among == nil && len(others) == 0 { // no need to look at the devices
+		from := w.table + ` t`
+		if w.table == "" {
+			from = `device d`
+		}
+		q.add(`SELECT 0, COUNT(*) FROM `+from+` WHERE `+w.cond.String(), w.cond.args...)
 		ids(&q, w.id, w.rest.ids)
 		n, err := s.counts(ctx, &q)
 		return Count{Total: n.Total}, err
 	}
-	q.add(`SELECT d.state, COUNT(*)`)
-	w.join(&q)
-	s.conditions(&q, w.rest)
-	for _, o := range others {
-		q.add(` AND NOT (1 = 1`)
-		s.conditions(&q, o)
-		q.add(`)`)
+	places := w.places
+	if places == nil {
+		places = []*way{w}
 	}
-	q.add(` GROUP BY d.state`)
+	for i, p := range places {
+		if i > 0 {
+			q.add(` UNION ALL `)
+		}
+		q.add(`SELECT d.state AS state, COUNT(*) AS n`)
+		p.join(&q)
+		s.conditions(&q, p.rest)
+		for _, o := range others {
+			q.add(` AND NOT (1 = 1`)
+			s.conditions(&q, o)
+			q.add(`)`)
+		}
+		q.add(` GROUP BY d.state`)
+	}
+	if len(places) == 0 {
+		return Count{}, nil
+	}
 	return s.counts(ctx, &q)
 }
 
@@ -311,7 +332,8 @@ func (s search) counts(ctx context.Context, q *text) (Count, error) {
 		if err := rows.Scan(&state, &number); err != nil {
 			return Count{}, err
 		}
-		n.States[state], n.Total = number, n.Total+number
+		n.States[state] += number // of one place
+		n.Total += number
 	}
 	return n, rows.Err()
 }

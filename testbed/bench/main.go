@@ -29,6 +29,7 @@ var benchmarks = []benchmark{
 	{"forward_qos1", "CPU a QoS 1 message from one of 500 devices to one subscriber, beside mosquitto", forward},
 	{"downlink", "CPU a QoS 1 message from an application to one of 10,000 devices, beside mosquitto", downlink},
 	{"footprint", "start to ready, memory idle and with 5,000 devices, binary sizes", footprint},
+	{"api_query", "what a caller waits for lists, devices and searches over HTTP, on both engines", apiQuery},
 	{"fleet_query", "lists, filters and counts over a large fleet, in the process, on both engines", fleetQuery},
 	{"connect", "CPU a login with a password, plain and TLS, beside mosquitto with a password file", connects},
 	{"idle_mem", "memory an idle connection, plain and TLS, beside mosquitto", idleMemory},

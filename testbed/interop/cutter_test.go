@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// cutter passes connections on. Once armed it cuts each after a while, in both directions at once, wherever a packet stands.
+// cutter passes connections on. Once armed it cuts each a while after the hub's first answer, in both directions at once,
+// wherever a packet stands.
 type cutter struct {
 	addr  string
 	armed chan struct{}
@@ -48,13 +49,16 @@ func (c *cutter) pass(in net.Conn, addr string, life time.Duration) {
 		return
 	}
 	defer out.Close()
-	over := make(chan struct{})
+	over, answered := make(chan struct{}), make(chan struct{})
 	defer close(over)
 	go func() {
-		select {
-		case <-c.armed:
-		case <-over:
-			return
+		// A conversation begins when the hub has answered: on a busy machine that alone may take longer than a life.
+		for _, begun := range []chan struct{}{answered, c.armed} {
+			select {
+			case <-begun:
+			case <-over:
+				return
+			}
 		}
 		if c.take() {
 			select {
@@ -66,11 +70,27 @@ func (c *cutter) pass(in net.Conn, addr string, life time.Duration) {
 		}
 	}()
 	done := make(chan struct{}, 2)
-	for _, p := range [][2]net.Conn{{in, out}, {out, in}} {
-		go func() { _, _ = io.Copy(p[0], p[1]); in.Close(); out.Close(); done <- struct{}{} }()
+	forward := func(to io.Writer, from io.Reader) {
+		_, _ = io.Copy(to, from)
+		in.Close()
+		out.Close()
+		done <- struct{}{}
 	}
+	go forward(out, in)
+	go forward(&announcing{Writer: in, first: sync.OnceFunc(func() { close(answered) })}, out)
 	<-done
 	<-done
+}
+
+// announcing tells of each write before it.
+type announcing struct {
+	io.Writer
+	first func()
+}
+
+func (a *announcing) Write(b []byte) (int, error) {
+	a.first()
+	return a.Writer.Write(b)
 }
 
 // arm begins the cutting, with the connections that stand.

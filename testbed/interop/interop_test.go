@@ -207,7 +207,7 @@ func survive(t *testing.T, s *site, c client, qos int) {
 		default:
 		}
 	}
-	w.settle(3 * time.Second)
+	w.settle(j.Count, 10*time.Second)
 	acked := w.acknowledged()
 	if len(acked) < j.Count*9/10 {
 		t.Errorf("%d of %d messages were acknowledged", len(acked), j.Count)

@@ -127,9 +127,9 @@ func (w *worker) until(d time.Duration, what string, f func() bool) {
 }
 
 // settle waits until no message has been acknowledged for d.
-func (w *worker) settle(d time.Duration) {
+func (w *worker) settle(count int, d time.Duration) {
 	last, since := -1, time.Now()
-	for time.Since(since) < d {
+	for last < count && time.Since(since) < d {
 		w.mu.Lock()
 		n := len(w.acked)
 		w.mu.Unlock()

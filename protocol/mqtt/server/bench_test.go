@@ -152,10 +152,10 @@ func memory() uint64 {
 func TestIdleMemory(t *testing.T) {
 	const conns = 2000
 	budget := uint64(6 << 10)
-	if on.driver == server.DriverAuto && (runtime.GOOS == "linux" || !on.tcp) {
+	if on.driver == server.DriverAuto {
 		budget = 4 << 10 // of which the client's end and its goroutine are the most
 	}
-	s, ln := start(t, server.DefaultConfig(), &owner{})
+	s, ln := startMem(t, server.DefaultConfig(), &owner{})
 	before := memory()
 	open := make([]net.Conn, 0, conns)
 	for i := range conns {

@@ -237,7 +237,7 @@ func (s *server) scope(r *http.Request, op operation, caller *account.Caller) (*
 		}
 		named = id
 	}
-	if named == "" || op.hub {
+	if named == "" || op.hub || op.need == 0 { // what concerns the caller alone is in no project
 		if p := caller.Home(); p != nil {
 			return p, nil
 		}

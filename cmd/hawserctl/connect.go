@@ -32,7 +32,14 @@ func (e *apiError) Error() string {
 	var b strings.Builder
 	switch e.problem.Status {
 	case http.StatusUnauthorized:
-		fmt.Fprintf(&b, "%s does not accept %s; check --api-key or HAWSER_API_KEY", e.hub, e.key)
+		if e.problem.Code != "unauthorized" { // a login
+			break
+		}
+		remedy := "check --api-key or HAWSER_API_KEY"
+		if e.key == theSession {
+			remedy = "it is over: hawserctl login"
+		}
+		fmt.Fprintf(&b, "%s does not accept %s; %s", e.hub, e.key, remedy)
 		return b.String()
 	case http.StatusForbidden:
 		fmt.Fprintf(&b, "%s may not do this: ", e.key)
@@ -84,8 +91,8 @@ func (c *cli) client() (*apiclient.Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError{fmt.Errorf("--hub %q: must be a URL like %s", c.hub, defaultHub)}
 	}
-	if c.apiKey == "" {
-		return nil, usageError{errors.New("no API key: set --api-key or HAWSER_API_KEY (a hub prints its owner's key at its first start)")}
+	if c.apiKey == "" && !c.anonymous {
+		return nil, usageError{errors.New("no API key: log in with hawserctl login, or set --api-key or HAWSER_API_KEY (a hub prints its owner's key at its first start)")}
 	}
 	config, err := c.tlsConfig()
 	if err != nil {
@@ -169,8 +176,14 @@ func (c *cli) refusal(resp *http.Response) error {
 	return e
 }
 
+// theSession is what a session is called.
+const theSession = "the session of this context"
+
 // keyName names a key without its secret.
 func keyName(key string) string {
+	if strings.HasPrefix(key, "hws_") {
+		return theSession
+	}
 	parts := strings.SplitN(key, "_", 3)
 	if len(parts) == 3 && parts[0] == "hwk" {
 		return "the API key " + parts[1]

@@ -22,8 +22,8 @@ const exitHelp = `Exit codes:
   0    done; with --dry-run, checked or printed
   1    the hub refused the request, or something else failed
   2    wrong arguments or flags
-  3    the product, device, rule, key or job does not exist
-  4    the API key is missing, wrong or may not do this
+  3    the product, device, rule, key, user, project or job does not exist
+  4    the API key, session or password is wrong, or may not do this
   5    the hub cannot be reached
   6    conflict: it exists already, or somebody else has changed it
   7    the device is offline, did not answer in time, or answered with an error

@@ -13,21 +13,37 @@ import (
 )
 
 func newKey(c *cli) *cobra.Command {
-	return group("key", "API keys: create, list, delete", `  hawserctl key create dashboard --role viewer
-  hawserctl key list`, newKeyCreate(c), newKeyList(c), newKeyDelete(c))
+	return group("key", "API keys: create, list, get, delete", `  hawserctl key create dashboard --role viewer
+  hawserctl key list`, newKeyCreate(c), newKeyList(c), newKeyGet(c), newKeyDelete(c))
+}
+
+func newKeyGet(c *cli) *cobra.Command {
+	return simple(c, "get ID", "Show an API key, without its secret", "hawserctl key get k3j2m5qa", func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.GetAPIKey(ctx, args[0])
+	})
 }
 
 func newKeyCreate(c *cli) *cobra.Command {
 	var role string
+	var permissions, products []string
 	var expires time.Duration
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create an API key; it is shown this once",
+		Long: `Create an API key; it is shown this once. It is for the project of --project, or for
+the hub as a whole. A key never has more than who makes it. The permissions are
+those of the role, or the ones of --permission: device.read, device.write,
+device.secret, device.control, and read or write of product, group, rule, key,
+user, project, audit, ca, job and hub.`,
 		Example: `  hawserctl key create dashboard --role viewer
-  hawserctl key create intern --role admin --expires 720h -o json | jq -r .key`,
+  hawserctl key create intern --role admin --expires 720h -o json | jq -r .key
+  hawserctl key create app --project farm --permission device.read,device.control --products 70ly1tvowt696r15`,
 		Args: exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := apitype.NewAPIKey{Name: args[0], Role: apitype.Role(role)}
+			body := apitype.NewAPIKey{Name: args[0], Role: apitype.Role(role), Permissions: permissions, Products: products, Project: c.project}
+			if len(permissions) > 0 && !cmd.Flags().Changed("role") {
+				body.Role = ""
+			}
 			if cmd.Flags().Changed("expires") {
 				if expires <= 0 {
 					return usageError{fmt.Errorf("--expires %v: must be more than 0", expires)}
@@ -40,6 +56,8 @@ func newKeyCreate(c *cli) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "owner", "owner, admin, operator, engineer or viewer")
+	cmd.Flags().StringSliceVar(&permissions, "permission", nil, "these permissions instead of a role")
+	cmd.Flags().StringSliceVar(&products, "products", nil, "only for these products of the project")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid (default for ever)")
 	return cmd
 }
@@ -61,7 +79,7 @@ func newKeyList(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.printList(items, "id", "name", "role", "lastUsedAt", "expiresAt", "createdAt")
+			return c.printList(items, "id", "name", "role", "project", "products", "lastUsedAt", "expiresAt", "createdAt")
 		},
 	}
 }

@@ -24,6 +24,14 @@ type changer struct {
 
 // RoundTrip is http.RoundTripper's.
 func (t *changer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.cli.project != "" && !strings.HasPrefix(r.URL.Path, "/v1/projects") { // there the path says it
+		r = r.Clone(r.Context())
+		r.Header.Set("X-Hawser-Project", t.cli.project)
+	}
+	if t.cli.anonymous {
+		r = r.Clone(r.Context())
+		r.Header.Del("Authorization")
+	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return t.next.RoundTrip(r)
 	}
@@ -63,7 +71,7 @@ func checkedByHub(ctx context.Context) context.Context {
 }
 
 // shownHeaders are the headers that a dry run prints; the API key is none of them.
-var shownHeaders = []string{"Content-Type", "If-Match", "Idempotency-Key"}
+var shownHeaders = []string{"Content-Type", "If-Match", "Idempotency-Key", "X-Hawser-Project"}
 
 // printRequest prints what would be sent.
 func (c *cli) printRequest(r *http.Request) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -22,6 +21,11 @@ type cli struct {
 	dryRun                  bool
 	ifMatch, idempotencyKey string
 	changes                 int // requests that change something so far
+	context, project        string
+
+	config     *config // the contexts
+	newContext bool    // the context need not be there yet
+	anonymous  bool    // the request needs no key
 
 	out, errOut io.Writer
 	in          io.Reader
@@ -43,15 +47,18 @@ func newRoot(c *cli) *cobra.Command {
 		Short: "Work a Hawser hub from the shell",
 		Long: `hawserctl works a Hawser hub through its API.
 
-The hub and the API key come from --hub and --api-key, or from HAWSER_HUB and
-HAWSER_API_KEY. See hawserctl help output, help changes, help environment and help
-exit-codes.`,
-		Example:           rootExample,
-		Args:              cobra.ArbitraryArgs,
-		RunE:              onlyHolds,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return c.checkFlags() },
+The hub and the API key come from --hub and --api-key, from HAWSER_HUB and
+HAWSER_API_KEY, or from the context: hawserctl login keeps a session there. See
+hawserctl help output, help changes, help environment and help exit-codes.`,
+		Example:       rootExample,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          onlyHolds,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			c.newContext = cmd.Name() == "login" || cmd.Parent() != nil && cmd.Parent().Name() == "context"
+			return c.checkFlags()
+		},
 	}
 	root.SetOut(c.out)
 	root.SetErr(c.errOut)
@@ -59,9 +66,11 @@ exit-codes.`,
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&c.hub, "hub", envOr("HAWSER_HUB", defaultHub), "base URL of the hub (HAWSER_HUB)")
+	f.StringVar(&c.hub, "hub", "", "base URL of the hub (HAWSER_HUB; default "+defaultHub+")")
 	f.StringVar(&c.apiKey, "api-key", "", "API key (HAWSER_API_KEY)")
-	f.StringVar(&c.ca, "ca", os.Getenv("HAWSER_CA"), "PEM file of the CA that signed the hub's certificate (HAWSER_CA)")
+	f.StringVar(&c.context, "context", "", "context to take hub, project and session from (HAWSER_CONTEXT)")
+	f.StringVar(&c.project, "project", "", "project to work in (HAWSER_PROJECT)")
+	f.StringVar(&c.ca, "ca", "", "PEM file of the CA that signed the hub's certificate (HAWSER_CA)")
 	f.BoolVar(&c.insecure, "insecure", false, "do not verify the hub's certificate")
 	f.StringVarP(&c.output, "output", "o", asTable, "output: table, wide, json, yaml or csv")
 	f.StringSliceVar(&c.columns, "columns", nil, "members to show in a table or CSV, a.b for a member of a member")
@@ -70,7 +79,8 @@ exit-codes.`,
 	f.StringVar(&c.ifMatch, "if-match", "", "change only what still has this ETag or revision")
 	f.StringVar(&c.idempotencyKey, "idempotency-key", "", "name for this change: sent again, it is not made twice (see help changes)")
 	root.AddCommand(newProduct(c), newDevice(c), newGroup(c), newShadow(c), newProperty(c), newCommand(c), newPublish(c),
-		newRule(c), newCA(c), newCert(c), newKey(c), newJob(c), newWatch(c), newInfo(c), newVersion(c))
+		newRule(c), newCA(c), newCert(c), newKey(c), newJob(c), newWatch(c), newInfo(c), newVersion(c),
+		newLogin(c), newLogout(c), newWhoami(c), newContext(c), newProject(c), newUser(c), newMember(c), newAudit(c))
 	root.AddCommand(topics()...)
 	complete(c, root)
 	return root
@@ -80,18 +90,7 @@ func (c *cli) checkFlags() error {
 	if !slices.Contains(outputs, c.output) {
 		return usageError{fmt.Errorf("--output %q: must be %s", c.output, strings.Join(outputs, ", "))}
 	}
-	if c.apiKey == "" {
-		// Not the flag's default: help would print it.
-		c.apiKey = os.Getenv("HAWSER_API_KEY")
-	}
-	return nil
-}
-
-func envOr(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return otherwise
+	return c.settle()
 }
 
 // exactArgs is cobra.ExactArgs with the names of what is missing.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -12,15 +14,29 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/pquerna/otp/totp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/hawser-iot/hawser/cloud/account/oidc/oidctest"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"hawserctl": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){"hawserctl": func() { os.Exit(run()) }, "browse": browse})
+}
+
+// browse goes to a URL and on to wherever it is sent, as a browser would.
+func browse() {
+	// The hub's certificate is one that nobody knows.
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 20 * time.Second}
+	resp, err := client.Get(os.Args[1])
+	if err != nil || resp.StatusCode != http.StatusOK {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	_ = resp.Body.Close()
 }
 
 // TestScripts runs hawserctl against one real hub. Scripts may use, beside testscript's own commands:
@@ -28,9 +44,14 @@ func TestMain(m *testing.M) {
 //	code N ARGS…      run hawserctl and want the exit code N
 //	get VAR PATH      set VAR to the member at PATH (a.b.0) of the last output, which is JSON
 //	want PATH VALUE   want that member to be VALUE
+//	totp SECRET FILE  write the code of an authenticator's secret into a file, behind $PASSWORD
+//	mode FILE MODE    want the file to have that mode
 //	device P D        log the device in: it subscribes to set, answers commands, takes property sets, posts on upload
 func TestScripts(t *testing.T) {
-	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--durability", "process"}})
+	idp := oidctest.New(t)
+	idp.Login(map[string]any{"sub": "42", "email": "olga@example.com", "email_verified": true, "name": "Olga"})
+	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--durability", "process", "--oidc-issuer", idp.Issuer, "--oidc-client-id", oidctest.Client,
+		"--oidc-client-secret", oidctest.Secret, "--oidc-role", "viewer"}})
 	t.Cleanup(harness.RemoveBinaries)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -40,13 +61,29 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HTTPS", "https://"+hub.HTTPS)
 			env.Setenv("MQTTS_PORT", hub.MQTTS[strings.LastIndexByte(hub.MQTTS, ':')+1:])
 			env.Setenv("CA", hub.Data+"/tls/ca.pem")
+			env.Setenv("HAWSER_CONFIG", env.WorkDir+"/config.yaml")
+			env.Setenv("PASSWORD", "secret of everybody")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "get": get, "want": want,
+			"code": code, "get": get, "want": want, "totp": code6, "mode": mode,
 			"device": func(ts *testscript.TestScript, _ bool, args []string) { device(ts, hub, args[0], args[1]) },
 		},
 	})
+}
+
+func code6(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := totp.GenerateCode(args[0], time.Now())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.Getenv("PASSWORD")+"\n"+text+"\n"), 0o600))
+}
+
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
 }
 
 func code(ts *testscript.TestScript, neg bool, args []string) {

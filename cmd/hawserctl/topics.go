@@ -17,7 +17,12 @@ const environmentHelp = `Environment variables, each with the flag that wins ove
 
   HAWSER_HUB      --hub      base URL of the hub
   HAWSER_API_KEY  --api-key  API key
-  HAWSER_CA       --ca       PEM file of the CA that signed the hub's certificate`
+  HAWSER_CA       --ca       PEM file of the CA that signed the hub's certificate
+  HAWSER_PROJECT  --project  project to work in
+  HAWSER_CONTEXT  --context  context to take all that from
+
+HAWSER_CONFIG is the file of the contexts; without it, hawser/config.yaml in your
+folder for such. BROWSER is started by hawserctl login --oidc.`
 
 const outputHelp = `-o says how things are printed:
 

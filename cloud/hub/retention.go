@@ -32,6 +32,8 @@ func (h *Hub) retention() *retention {
 		{"kept answers", h.answers.Trim},
 		{"sessions", h.presence.Trim},
 		{"connection history", history.Trim},
+		{"audit log", h.accounts.Trim},
+		{"logins", h.accounts.TrimSessions},
 	}}
 }
 

@@ -77,7 +77,6 @@ func (h *Hub) parts() []part {
 		{"trust", h.trust.Run},
 		{"nonces", h.trimNonces},
 		{"memory", newMemoryKeeper(func() uint64 { return h.broker.Stats().Connects }).run},
-		{"retention", h.retain},
 		{"keyring", (&keyringWatch{ring: h.ring, db: h.db, log: h.log.With("part", "keyring")}).Run},
 	}
 }

@@ -317,6 +317,7 @@ func (r *Registry) changed(ctx context.Context, id ident.Device, kind ChangeKind
 var deviceTables = [...][2]string{
 	{"queue", "device"}, {"session", "device"}, {"shadow", "device"}, {"latest", "device"}, {"desired", "device"},
 	{"command_log", "device"}, {"topology", "subdevice"}, {"topology", "gateway"}, {"device_group_member", "device"}, {"device_history", "device"},
+	{"retained", "device"},
 }
 
 // deleteDevice deletes the rows of a device.

@@ -384,7 +384,7 @@ func (r *Registry) DeleteProduct(ctx context.Context, sn string) error {
 		if n > 0 {
 			return fmt.Errorf("%d of them: %w", n, ErrHasDevices)
 		}
-		for _, table := range []string{"product_topic", "device_count", "device_count_delta"} {
+		for _, table := range []string{"product_topic", "device_count", "device_count_delta", "retained"} {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE product = ?`, sn); err != nil {
 				return err
 			}

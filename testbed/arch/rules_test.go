@@ -39,6 +39,7 @@ var floors = []floor{
 	{"cloud/presence", append(ground, "cloud/uplink", "cloud/downlink"), true, "paths do not import the domain"},
 	{"cloud/auth", ground, false, "paths do not import the domain"},
 	{"cloud/provision", append(ground, paths...), true, "paths do not import the domain"},
+	{"cloud/retained", append(ground, "cloud/uplink"), true, "paths do not import the domain"},
 	{"cloud/application", append(ground, paths...), true, "paths do not import the domain"},
 
 	// domain
@@ -75,7 +76,7 @@ var floors = []floor{
 var ground = []string{"protocol", "firmware", "cloud/keyring", "cloud/store", "cloud/bus", "cloud/blob", "cloud/registry", "cloud/account", "cloud/monitor"}
 
 // paths are the rooms that doors call.
-var paths = []string{"cloud/uplink", "cloud/downlink", "cloud/presence", "cloud/auth", "cloud/provision", "cloud/application"}
+var paths = []string{"cloud/uplink", "cloud/downlink", "cloud/presence", "cloud/auth", "cloud/provision", "cloud/application", "cloud/retained"}
 
 // drivers lists who may import a third-party driver, one package for each role
 // that it plays. A driver that is not listed may be imported anywhere.

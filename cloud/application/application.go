@@ -158,6 +158,21 @@ func (a *Applications) MaySubscribe(ctx context.Context, s *Session, filter stri
 	return err == nil && may(&s.App, p, false)
 }
 
+// MayHear tells whether the session hears of devices of a product.
+func (a *Applications) MayHear(ctx context.Context, s *Session, product string) bool {
+	p, err := a.Registry.Product(ctx, product)
+	return err == nil && may(&s.App, p, false)
+}
+
+// Target returns the product of a device that the session may send to; ErrForbidden says that it may not.
+func (a *Applications) Target(ctx context.Context, s *Session, dev ident.Device) (*registry.Product, error) {
+	p, err := a.Registry.Product(ctx, dev.Product)
+	if err != nil || !may(&s.App, p, true) {
+		return nil, errors.Join(ErrForbidden, err)
+	}
+	return p, nil
+}
+
 // Listening tells whether anybody subscribes at all.
 func (a *Applications) Listening() bool { return a.listening.Load() }
 
@@ -251,11 +266,11 @@ func (a *Applications) deliver(m *uplink.Message, to []subscription) {
 		case s.node != "":
 			a.forward(s.node, m)
 		case s.durable(m.QoS):
-			if !s.session.offer(server.Message{Topic: m.Name, Payload: m.Payload, QoS: m.QoS, Tag: uint64(m.ID)}) {
+			if !s.session.offer(server.Message{Topic: m.Name, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Tag: uint64(m.ID)}) {
 				a.wake(s.session, int64(m.ID))
 			}
 		default:
-			a.send(s.session, server.Message{Topic: m.Name, Payload: m.Payload, QoS: m.QoS, Volatile: true})
+			a.send(s.session, server.Message{Topic: m.Name, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Volatile: true})
 		}
 	}
 }
@@ -293,12 +308,11 @@ func (s *Session) offer(m server.Message) bool {
 
 // Publish sends an application's message to a device. Its error says that the application may not; that nobody receives it is none.
 func (a *Applications) Publish(ctx context.Context, s *Session, m downlink.Message) error {
-	p, err := a.Registry.Product(ctx, m.Device.Product)
-	if err != nil || !may(&s.App, p, true) {
-		return errors.Join(ErrForbidden, err)
+	if _, err := a.Target(ctx, s, m.Device); err != nil {
+		return err
 	}
 	m.Queue = m.QoS > 0
-	_, err = a.Sender.Send(ctx, m)
+	_, err := a.Sender.Send(ctx, m)
 	switch {
 	case errors.Is(err, registry.ErrDeviceNotFound):
 		return errors.Join(ErrForbidden, err)

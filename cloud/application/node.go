@@ -37,6 +37,7 @@ type wireMessage struct {
 	Topic   string `json:"t"`
 	Payload []byte `json:"b"`
 	QoS     byte   `json:"q"`
+	Retain  bool   `json:"r,omitempty"`
 	Live    bool   `json:"l,omitempty"` // it is no row for anybody
 }
 
@@ -97,7 +98,8 @@ func put(list []downlink.Filter, f downlink.Filter, all bool) []downlink.Filter 
 // forward sends a message to a node whose applications want it.
 func (a *Applications) forward(node string, m *uplink.Message) {
 	a.metrics.forwarded.Inc()
-	a.tell(node, note{Message: &wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Name, Payload: m.Payload, QoS: m.QoS}})
+	a.tell(node, note{Message: &wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Name, Payload: m.Payload, QoS: m.QoS,
+		Retain: m.Retain}})
 }
 
 // wake tells the node that held a session last that a row waits for it: it may do so still.
@@ -219,7 +221,7 @@ func (a *Applications) foreign(ctx context.Context, m *wireMessage) {
 	}
 	for _, s := range a.find(m.Topic, p) {
 		if s.session != nil && (m.Live || !s.durable(m.QoS)) {
-			a.send(s.session, server.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Volatile: true})
+			a.send(s.session, server.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Volatile: true})
 		}
 	}
 }

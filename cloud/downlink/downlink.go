@@ -35,6 +35,7 @@ type Message struct {
 	Topic   string
 	Payload []byte
 	QoS     byte
+	Retain  bool      // it was published so, which subscriptions with Retain As Published are told
 	Queue   bool      // keep it for a persistent session that is away
 	Expiry  time.Time // not delivered after it; zero: Config.QueueTTL for a queued message, else never
 }

@@ -43,6 +43,7 @@ type wireMessage struct {
 	Topic   string    `json:"t"`
 	Payload []byte    `json:"b"`
 	QoS     int       `json:"q"`
+	Retain  bool      `json:"r,omitempty"`
 	Queue   bool      `json:"k,omitempty"`
 	Expiry  int64     `json:"x,omitempty"` // Unix ms
 	Call    *wireCall `json:"c,omitempty"`
@@ -81,7 +82,7 @@ var wireErrors = map[string]error{
 
 // forward asks the node that holds the session to deliver m.
 func (d *Downlink) forward(ctx context.Context, node string, m *Message, c *wireCall) (Outcome, error) {
-	w := wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Topic, Payload: m.Payload, QoS: int(m.QoS), Queue: m.Queue, Call: c}
+	w := wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Topic, Payload: m.Payload, QoS: int(m.QoS), Retain: m.Retain, Queue: m.Queue, Call: c}
 	if !m.Expiry.IsZero() {
 		w.Expiry = m.Expiry.UnixMilli()
 	}
@@ -198,7 +199,7 @@ func (d *Downlink) fromNode(b []byte) []byte {
 func (d *Downlink) deliverFrom(w *wireMessage) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), nodeTimeout)
 	defer cancel()
-	m := Message{Device: ident.Device{Product: w.Product, SN: w.SN}, Topic: w.Topic, Payload: w.Payload, QoS: byte(w.QoS), Queue: w.Queue}
+	m := Message{Device: ident.Device{Product: w.Product, SN: w.SN}, Topic: w.Topic, Payload: w.Payload, QoS: byte(w.QoS), Retain: w.Retain, Queue: w.Queue}
 	if w.Expiry != 0 {
 		m.Expiry = time.UnixMilli(w.Expiry)
 	}

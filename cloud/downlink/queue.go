@@ -51,7 +51,7 @@ func (d *Downlink) enqueue(ctx context.Context, device int64, m *Message) (Outco
 	end := make(chan result, 1)
 	until := d.expiry(m)
 	// The row may be committed after the caller has given up, so it must not share the caller's bytes.
-	own := Message{Device: m.Device, Topic: m.Topic, Payload: append([]byte{}, m.Payload...), QoS: m.QoS, Expiry: until}
+	own := Message{Device: m.Device, Topic: m.Topic, Payload: append([]byte{}, m.Payload...), QoS: m.QoS, Retain: m.Retain, Expiry: until}
 
 	d.queue.mu.Lock()
 	seq := d.queue.nextLocked(d.now())

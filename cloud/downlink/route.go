@@ -80,7 +80,7 @@ func (d *Downlink) message(t Target, m *Message) (server.Message, error) {
 			return server.Message{}, fmt.Errorf("turn message into CBOR: %w", err)
 		}
 	}
-	return server.Message{Topic: m.Topic, Payload: payload, QoS: m.QoS, Expiry: m.Expiry}, nil
+	return server.Message{Topic: m.Topic, Payload: payload, QoS: m.QoS, Retain: m.Retain, Expiry: m.Expiry}, nil
 }
 
 // fits checks the packet against what the device takes.

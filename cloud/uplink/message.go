@@ -33,6 +33,9 @@ type Message struct {
 	From     Link      // nil over HTTP
 	Receipt  Receipt   // of a QoS 2 publish that must not be handled twice
 
+	Retain bool           // it was published so
+	Also   func(*Message) // stages what else belongs into the message's unit, at each try; nil: nothing
+
 	ID message.ID // set by the path
 
 	doc     *codec.Doc

@@ -112,6 +112,9 @@ func (p *Path) run(m *Message) {
 	if p.Audience != nil && p.Audience.Listening() {
 		p.Audience.Match(m)
 	}
+	if m.Also != nil {
+		m.Also(m)
+	}
 	p.commit(m)
 }
 

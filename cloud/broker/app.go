@@ -30,7 +30,7 @@ func (b *Broker) connectApp(ctx context.Context, c *server.Connect, l credential
 	}
 	w := server.Welcome{Identity: s.Identity, Data: s, Present: present, KeepAlive: b.keepAlive(c), Rate: -1, ByteRate: -1}
 	for _, f := range s.Filters() {
-		w.Subscriptions = append(w.Subscriptions, server.Subscription{Filter: f.Filter, QoS: f.QoS})
+		w.Subscriptions = append(w.Subscriptions, server.Subscription(f))
 	}
 	return w, nil
 }
@@ -59,7 +59,7 @@ func (b *Broker) subscribeApp(es *server.Session, s *application.Session, req []
 		}
 		codes[i] = min(r.QoS, 1)
 		granted++
-		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i]})
+		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i], Options: r.Options, ID: r.ID})
 	}
 	if granted == 0 {
 		return codes, nil
@@ -84,15 +84,29 @@ func (b *Broker) publishApp(s *application.Session, p *server.Publish) {
 		err = application.ErrForbidden
 	}
 	if err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
-		defer cancel()
-		err = b.Applications.Publish(ctx, s, downlink.Message{Device: t.Device, Topic: p.Topic, Payload: p.Payload, QoS: min(p.QoS, 1)})
+		err = b.sendApp(s, p, t)
 	}
 	if err != nil && !errors.Is(err, server.ErrUnavailable) {
 		b.metrics.denied.WithLabelValues("publish").Inc()
 		b.Log.Info("publish refused", "application", s.Identity, "topic", p.Topic, "err", err)
 	}
 	p.Done(err)
+}
+
+// sendApp keeps the message, if it is to be retained, and sends it.
+func (b *Broker) sendApp(s *application.Session, p *server.Publish, t topic.Topic) error {
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+	defer cancel()
+	if p.Retain {
+		product, err := b.Applications.Target(ctx, s, t.Device)
+		if err == nil {
+			err = b.retainApp(ctx, p, product, t.Device.SN)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.Applications.Publish(ctx, s, downlink.Message{Device: t.Device, Topic: p.Topic, Payload: p.Payload, QoS: min(p.QoS, 1), Retain: p.Retain})
 }
 
 // runApps looks after applications, if there may be any.

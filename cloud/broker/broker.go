@@ -23,6 +23,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/retained"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
@@ -61,6 +62,7 @@ type Deps struct {
 	Downlink *downlink.Downlink
 	Path     *uplink.Path
 	Registry *registry.Registry
+	Kept     *retained.Retained // of retained messages
 	// Applications may be nil when auth lets none in.
 	Applications *application.Applications
 	Bus          *bus.Bus
@@ -77,9 +79,10 @@ type Broker struct {
 }
 
 var (
-	_ server.Owner   = (*Broker)(nil)
-	_ server.Keeper  = (*Broker)(nil)
-	_ server.Expirer = (*Broker)(nil)
+	_ server.Owner    = (*Broker)(nil)
+	_ server.Keeper   = (*Broker)(nil)
+	_ server.Expirer  = (*Broker)(nil)
+	_ server.Retainer = (*Broker)(nil)
 )
 
 // New returns a Broker. It listens nowhere yet: see Serve, WebSocket and Run.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/uplink"
@@ -35,7 +36,16 @@ func (b *Broker) Publish(es *server.Session, p *server.Publish) {
 		b.deny(s, p, "parse", errNoScript)
 		return
 	}
-	b.Path.Take(context.Background(), b.fill(es, s, t, p), p) // the message outlives the connection, the store bounds its wait
+	m := b.fill(es, s, t, p)
+	switch err := b.retain(s, m, p); {
+	case errors.Is(err, server.ErrUnavailable):
+		p.Done(err)
+		return
+	case err != nil:
+		b.deny(s, p, "retain", err)
+		return
+	}
+	b.Path.Take(context.Background(), m, p) // the message outlives the connection, the store bounds its wait
 }
 
 // fill makes the path's message of a publish. It allocates nothing: the message is pooled, p is its own Ack.

@@ -46,6 +46,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/provision"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/retained"
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/cloud/rules/sink/httpsink"
 	"github.com/hawser-iot/hawser/cloud/rules/sink/republish"
@@ -91,6 +92,7 @@ type Hub struct {
 	shadows  *shadow.Shadows
 	things   *thingmodel.Things
 	apps     *application.Applications
+	retained *retained.Retained
 	broker   *broker.Broker
 	jobs     *job.Jobs
 	answers  *idempotency.Answers
@@ -207,6 +209,8 @@ func (h *Hub) openPaths(ctx context.Context) (err error) {
 	apps.Node = h.node()
 	h.apps = application.New(apps, application.Deps{Store: h.db, Registry: h.registry, Bus: h.bus, Sender: h.sender, Keys: appKeys{h.accounts},
 		Log: h.log.With("part", "application"), Metrics: h.metrics})
+	h.retained = retained.New(retained.DefaultConfig(), retained.Deps{Store: h.db, Registry: h.registry, Bus: h.bus,
+		Log: h.log.With("part", "retained"), Metrics: h.metrics})
 	h.accounts.Watch(func(account.Change) { h.apps.KeysChanged() })
 
 	h.path = uplink.New(uplink.Config{Store: h.db, IDs: h.numbers, Handlers: h.handlers(births), Rules: h.rules, Audience: h.apps, Feed: h.feed,
@@ -253,7 +257,7 @@ func (h *Hub) openDoors(ctx context.Context) error {
 	login := auth.New(auth.DefaultConfig(), auth.Deps{Registry: h.registry, Authorities: h.authorities, Nonces: h.nonces,
 		Keys: appKeys{h.accounts}, Log: h.log.With("part", "auth"), Metrics: h.metrics})
 	h.broker = broker.New(h.cfg.broker(h.node()), broker.Deps{Auth: login, Presence: h.presence, Downlink: h.downlink, Path: h.path,
-		Registry: h.registry, Applications: h.apps, Bus: h.bus, Log: h.log.With("part", "broker"), Metrics: h.metrics})
+		Registry: h.registry, Kept: h.retained, Applications: h.apps, Bus: h.bus, Log: h.log.With("part", "broker"), Metrics: h.metrics})
 	device, err := ingress.New(ctx, ingress.DefaultConfig(), ingress.Deps{Auth: login, Registry: h.registry, Path: h.path, Store: h.db,
 		Nonces: h.nonces, Authorities: h.authorities, Log: h.log.With("part", "ingress"), Metrics: h.metrics})
 	if err != nil {

@@ -31,6 +31,7 @@ func (h *Hub) retention() *retention {
 		{"jobs", h.jobs.Trim},
 		{"kept answers", h.answers.Trim},
 		{"sessions", h.presence.Trim},
+		{"retained messages", h.retained.Trim},
 		{"connection history", history.Trim},
 		{"audit log", h.accounts.Trim},
 		{"logins", h.accounts.TrimSessions},

@@ -70,6 +70,7 @@ func (h *Hub) parts() []part {
 		{"downlink", h.downlink.Run},
 		{"presence", h.presence.Run},
 		{"broker", h.broker.Run},
+		{"retained messages", h.retained.Run},
 		{"rules", h.rules.Run},
 		{"jobs", h.jobs.Run},
 		{"retention", h.retention().run},

@@ -24,6 +24,7 @@ type Packet struct {
 	Payload string
 	QoS     byte
 	Dup     bool
+	Retain  bool
 	ID      uint16
 	Codes   []byte
 }
@@ -151,7 +152,7 @@ func decode(t packet.Type, flags byte, body []byte) (Packet, error) {
 		if err := packet.DecodePublish(flags, body, &pub); err != nil {
 			return p, err
 		}
-		p.Topic, p.Payload, p.QoS, p.Dup, p.ID = string(pub.Topic), string(pub.Payload), pub.QoS, pub.Dup, pub.ID
+		p.Topic, p.Payload, p.QoS, p.Dup, p.Retain, p.ID = string(pub.Topic), string(pub.Payload), pub.QoS, pub.Dup, pub.Retain, pub.ID
 	case packet.SUBACK:
 		id, codes, err := packet.DecodeSuback(body)
 		if err != nil {
@@ -263,6 +264,18 @@ func (c *Client) Send(topic, payload string) uint16 {
 	id := c.id()
 	c.write(packet.AppendPublish(nil, topic, []byte(payload), 1, id, false, false))
 	return id
+}
+
+// Retain publishes with QoS 1 and RETAIN, and waits for the PUBACK.
+func (c *Client) Retain(topic, payload string) {
+	c.t.Helper()
+	id := c.id()
+	c.write(packet.AppendPublish(nil, topic, []byte(payload), 1, id, false, true))
+	for {
+		if p := c.Next(); p.Type == packet.PUBACK && p.ID == id {
+			return
+		}
+	}
 }
 
 // Publish publishes with QoS 1 and returns what came up to its PUBACK.

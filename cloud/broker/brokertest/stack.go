@@ -22,6 +22,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/provision"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/retained"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/cloud/uplink"
@@ -44,6 +45,7 @@ type Config struct {
 	Broker       func(*broker.Config)
 	Downlink     func(*downlink.Config)
 	Applications func(*application.Config)
+	Retained     func(*retained.Config)
 }
 
 // Stack is one node.
@@ -61,6 +63,7 @@ type Stack struct {
 	Provision    *provision.Provision
 	Broker       *broker.Broker
 	Applications *application.Applications
+	Retained     *retained.Retained
 	Rules        *Recorder // what rules saw, unless the test has its own
 	Metrics      *prometheus.Registry
 	Listener     *server.MemListener
@@ -86,6 +89,7 @@ func New(t testing.TB, c Config) *Stack {
 	run(s.Presence.Run)
 	run(s.Downlink.Run)
 	run(s.Broker.Run)
+	run(s.Retained.Run)
 	wg.Go(func() { _ = s.Broker.Serve(ctx, s.Listener, "mem") }) // ends by Close
 	s.stop = func() {
 		closing, done := context.WithTimeout(context.Background(), 5*time.Second)
@@ -158,12 +162,17 @@ func build(t testing.TB, c *Config) *Stack {
 	}
 	s.Applications = application.New(apps, application.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Sender: s.Downlink, Keys: c.Keys, Log: log, Metrics: s.Metrics})
 	s.Path = uplink.New(uplink.Config{Store: s.Store, IDs: ids, Handlers: handlers, Rules: c.Rules, Audience: s.Applications, Sender: s.Downlink, Log: log, Metrics: s.Metrics})
+	keep := retained.DefaultConfig()
+	if c.Retained != nil {
+		c.Retained(&keep)
+	}
+	s.Retained = retained.New(keep, retained.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Log: log, Metrics: s.Metrics})
 	door := broker.DefaultConfig()
 	door.Node, door.Engine.Rate = c.Node, 0
 	if c.Broker != nil {
 		c.Broker(&door)
 	}
-	s.Broker = broker.New(door, broker.Deps{Auth: s.Auth, Presence: s.Presence, Downlink: s.Downlink, Path: s.Path, Registry: s.Registry,
+	s.Broker = broker.New(door, broker.Deps{Auth: s.Auth, Presence: s.Presence, Downlink: s.Downlink, Path: s.Path, Registry: s.Registry, Kept: s.Retained,
 		Applications: s.Applications, Bus: s.Bus, Log: log, Metrics: s.Metrics})
 	return s
 }

@@ -113,3 +113,21 @@ func TestFive(t *testing.T) {
 		t.Error("a clean start found a session")
 	}
 }
+
+// TestGoodbyeAndBack: who ends its session with DISCONNECT and comes back when its socket has closed finds none.
+func TestGoodbyeAndBack(t *testing.T) {
+	s := stack(t, brokertest.Config{})
+	d := s.New(t)
+	for n := range 30 {
+		c, present, _ := dialFive(t, s, d, false, 60, packet.AppendInt(nil, packet.SessionExpiry, 1000))
+		if present {
+			t.Fatalf("connection %d found the session that had ended", n)
+		}
+		c.send(packet.AppendSubscribe5(nil, 1, nil, []packet.Filter{{Filter: topic.Name(d.Identity, "set"), QoS: 1}}))
+		c.want(packet.SUBACK)
+		c.send(packet.AppendReason5(nil, packet.DISCONNECT, packet.Success, packet.AppendInt(nil, packet.SessionExpiry, 0)))
+		if _, err := io.Copy(io.Discard, c.r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -234,39 +234,57 @@ func (c *conn) drain() {
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
-// end is the last thing a connection's goroutine does.
+// end is the last thing a connection's goroutine does. Who says goodbye may come back when the socket has closed, and must then find
+// the session as it left it: so the owner is told before.
 func (c *conn) end(err error) {
 	cause := causeOf(err)
 	c.settle(cause)
 	c.mu.Lock()
-	if !c.closed {
+	late := !c.closed && (cause == CauseDisconnect || cause == CauseDisconnectWill)
+	switch {
+	case late:
+		c.closed, c.cause = true, cause
+	case !c.closed:
 		c.closeTellingLocked(cause, codeOf(cause, err))
 	}
 	cause = c.cause
-	s := c.s
 	if c.out != nil && !c.writing {
 		c.srv.pools.putOut(c.out)
 		c.out = nil
 	}
 	c.mu.Unlock()
 	c.parted()
+	c.srv.wheel.remove(&c.timed)
+	c.count(cause, err)
+	if late {
+		c.leave(cause)
+		abort(c.nc)
+	}
 	if t, ok := c.nc.(*tls.Conn); ok {
 		_ = t.Close() // the socket is closed already; this frees what TLS holds
 	}
-	c.srv.wheel.remove(&c.timed)
 	if c.in != nil {
 		c.srv.pools.release(c.in)
 		c.in = nil
 	}
-	c.count(cause, err)
-	if s != nil {
-		s.end(c, cause)
+	if !late {
+		c.leave(cause)
 	}
 	c.srv.open.Add(-1)
 	c.srv.mu.Lock()
 	delete(c.srv.conns, c)
 	c.srv.mu.Unlock()
 	c.srv.wg.Done()
+}
+
+// leave ends the session's connection, if there is a session.
+func (c *conn) leave(cause Cause) {
+	c.mu.Lock()
+	s := c.s
+	c.mu.Unlock()
+	if s != nil {
+		s.end(c, cause)
+	}
 }
 
 // settle writes out what a graceful end still owes the client: the CONNACK of a refusal, acknowledgements in hand at shutdown.

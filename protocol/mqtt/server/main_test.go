@@ -59,6 +59,7 @@ type owner struct {
 	subscribe   func(s *server.Session, req []server.Subscription) ([]byte, error)
 	unsubscribe func(s *server.Session, filters []string) error
 	publish     func(s *server.Session, p *server.Publish)
+	disconnect  func(s *server.Session, why server.Cause)
 
 	mu        sync.Mutex
 	events    []string
@@ -130,6 +131,9 @@ func (o *owner) Delivered(_ *server.Session, tag uint64) {
 
 func (o *owner) Disconnect(s *server.Session, why server.Cause) {
 	o.note("disconnect %s %s", s.Identity(), why)
+	if o.disconnect != nil {
+		o.disconnect(s, why)
+	}
 }
 
 // dialer is a listener with a way to it.

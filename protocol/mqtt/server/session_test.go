@@ -3,8 +3,10 @@ package server_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -510,4 +512,30 @@ func TestWill(t *testing.T) {
 	_ = c.nc.Close()
 	want := []string{"disconnect d disconnect", "publish w gone true online=false", "disconnect d eof"}
 	eventually(t, fmt.Sprintf("events %q", want), func() bool { return slices.Equal(o.noted(), want) })
+}
+
+// TestGoodbye: when the socket of who disconnected closes, the owner knows it, and a session that is over is gone.
+func TestGoodbye(t *testing.T) {
+	var c atomic.Pointer[client]
+	told := make(chan error)
+	o := &owner{disconnect: func(*server.Session, server.Cause) {
+		nc := c.Load().nc
+		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+		_, err := nc.Read(make([]byte, 1))
+		told <- err
+	}}
+	s, ln := start(t, server.Config{}, o)
+	for n := range 20 {
+		c.Store(dial(t, ln))
+		c.Load().connect(&packet.Connect{ClientID: []byte("d"), Clean: true})
+		c.Load().send(packet.AppendEmpty(nil, packet.DISCONNECT))
+		var open net.Error
+		if err := <-told; !errors.As(err, &open) || !open.Timeout() {
+			t.Errorf("connection %d was closed before the owner knew: %v", n, err)
+		}
+		c.Load().wantClosed()
+		if _, ok := s.Session("d"); ok {
+			t.Errorf("session %d is there after its end", n)
+		}
+	}
 }

@@ -34,14 +34,14 @@ type config struct {
 // contextName keeps names to what a shell takes as they are.
 var contextName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$`)
 
-// configFile is HAWSER_CONFIG, or hawser/config.yaml in the user's folder for such.
+// configFile is HAWSERCTL_CONFIG, or hawser/config.yaml in the user's folder for such.
 func configFile() (string, error) {
-	if name := os.Getenv("HAWSER_CONFIG"); name != "" {
+	if name := os.Getenv("HAWSERCTL_CONFIG"); name != "" {
 		return name, nil
 	}
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "", usageError{fmt.Errorf("%w: set HAWSER_CONFIG", err)}
+		return "", usageError{fmt.Errorf("%w: set HAWSERCTL_CONFIG", err)}
 	}
 	return filepath.Join(dir, "hawser", "config.yaml"), nil
 }

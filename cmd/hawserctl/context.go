@@ -15,9 +15,9 @@ func newContext(c *cli) *cobra.Command {
   hawserctl context use prod
   hawserctl context list`, newContextList(c), newContextUse(c), newContextAdd(c), newContextRemove(c), newContextShow(c))
 	cmd.Long = `A context is a hub under a name, with its CA, a project and a session or an API
-key. They are in HAWSER_CONFIG, or hawser/config.yaml in your folder for such,
-which only you can read. Flags and environment variables win over the context; what
-is known of one hub is never sent to another.`
+key. They are in HAWSERCTL_CONFIG, or hawser/config.yaml in your folder for
+such, which only you can read. Flags and environment variables win over the
+context; what is known of one hub is never sent to another.`
 	return cmd
 }
 

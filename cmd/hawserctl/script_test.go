@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HTTPS", "https://"+hub.HTTPS)
 			env.Setenv("MQTTS_PORT", hub.MQTTS[strings.LastIndexByte(hub.MQTTS, ':')+1:])
 			env.Setenv("CA", hub.Data+"/tls/ca.pem")
-			env.Setenv("HAWSER_CONFIG", env.WorkDir+"/config.yaml")
+			env.Setenv("HAWSERCTL_CONFIG", env.WorkDir+"/config.yaml")
 			env.Setenv("PASSWORD", "secret of everybody")
 			return nil
 		},

@@ -21,8 +21,8 @@ const environmentHelp = `Environment variables, each with the flag that wins ove
   HAWSER_PROJECT  --project  project to work in
   HAWSER_CONTEXT  --context  context to take all that from
 
-HAWSER_CONFIG is the file of the contexts; without it, hawser/config.yaml in your
-folder for such. BROWSER is started by hawserctl login --oidc.`
+HAWSERCTL_CONFIG is the file of the contexts; without it, hawser/config.yaml in
+your folder for such. BROWSER is started by hawserctl login --oidc.`
 
 const outputHelp = `-o says how things are printed:
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -34,7 +35,7 @@ func (s *server) ListJobs(ctx context.Context, r apitype.ListJobsRequestObject) 
 	if page.Limit == 0 {
 		page.Limit = registry.DefaultLimit
 	}
-	f := job.Filter{Project: account.From(ctx).Project, Before: page.Cursor, Limit: page.Limit}
+	f := job.Filter{Project: account.From(ctx).Within(), Before: page.Cursor, Limit: page.Limit}
 	if r.Params.Kind != nil {
 		f.Kind = *r.Params.Kind
 	}
@@ -70,11 +71,11 @@ func jobState(name apitype.JobState) (job.State, bool) {
 	return 0, false
 }
 
-// mayJob tells whether the caller has a permission on a job: it is of their project and, for a caller of some products only,
-// of one of those.
+// mayJob tells whether the caller has a permission on a job: it is of their project, or they named none, and, for a caller of
+// some products only, of one of those.
 func mayJob(ctx context.Context, j *job.Job, need account.Permission) bool {
 	p := account.From(ctx)
-	return p != nil && p.Project == j.Project && (p.Products == nil || j.Product != "") && p.On(j.Product).Has(need)
+	return p != nil && p.Sees(j.Project, j.Product, need)
 }
 
 // job is the job with that id, if the caller has a permission on it.
@@ -193,9 +194,9 @@ func callerOf(ctx context.Context) string {
 }
 
 func jobOf(j *job.Job) apitype.Job {
-	out := apitype.Job{ID: j.ID, Kind: j.Kind, State: apitype.JobState(j.State.String()), DryRun: j.DryRun, ProductSN: j.Product,
+	out := apitype.Job{ID: j.ID, Kind: j.Kind, Project: j.Project, State: apitype.JobState(j.State.String()), DryRun: j.DryRun, ProductSN: j.Product,
 		Succeeded: j.Succeeded, Failed: j.Failed, Errors: j.Errors, Error: j.Error, Cancelling: j.Cancelling && !j.State.Ended(),
-		RatePerSecond: j.Rate(), Owner: j.Owner, Node: j.Node, CreatedAt: j.Created, StartedAt: j.Started, UpdatedAt: j.Updated, FinishedAt: j.Finished}
+		RatePerSecond: tenths(j.Rate()), Owner: j.Owner, Node: j.Node, CreatedAt: j.Created, StartedAt: j.Started, UpdatedAt: j.Updated, FinishedAt: j.Finished}
 	if len(j.Spec) > 0 {
 		out.Spec = apitype.JSONValue(j.Spec)
 	}
@@ -208,6 +209,9 @@ func jobOf(j *job.Job) apitype.Job {
 	}
 	return out
 }
+
+// tenths rounds to what is worth reading.
+func tenths(f float64) float64 { return math.Round(f*10) / 10 }
 
 // jobPoll is how often a job that is followed is looked at: it may be worked on by another node.
 const jobPoll = 500 * time.Millisecond

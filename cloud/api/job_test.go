@@ -3,9 +3,13 @@ package api_test
 import (
 	"bufio"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 )
+
+// rate is a number with one decimal at most.
+var rate = regexp.MustCompile(`^[0-9]+(\.[0-9])?$`)
 
 // ended waits for the end of a job.
 func (h *testHub) ended(id string) answer {
@@ -53,7 +57,7 @@ func TestImportAndBulk(t *testing.T) {
 	h.key = owner
 
 	one = h.must("POST", p+"/devices:bulk", `{"action":"disable","state":"inactive"}`)
-	if a := h.ended(one.get("id")); a.get("succeeded") != "2" || a.get("spec", "action") != "disable" {
+	if a := h.ended(one.get("id")); a.get("succeeded") != "2" || a.get("spec", "action") != "disable" || !rate.MatchString(a.get("ratePerSecond")) {
 		t.Errorf("bulk: %s", a.body)
 	}
 	if a := h.must("GET", p+"/devices?state=disabled", ""); a.get("items", "1", "state") != "disabled" {
@@ -66,6 +70,30 @@ func TestImportAndBulk(t *testing.T) {
 	if a := h.must("GET", "/v1/jobs?kind=device-import&cursor="+all.get("nextCursor"), ""); a.get("items", "0", "id") != dry.get("id") || a.get("nextCursor") != "" {
 		t.Errorf("second page: %s", a.body)
 	}
+}
+
+// Who belongs to the hub and names no project sees the jobs of all, and which project each is of; everybody else those of one.
+func TestJobsOfAllProjects(t *testing.T) {
+	h := start(t)
+	h.must("POST", "/v1/projects", `{"id":"farm"}`)
+	mine := h.must("POST", "/v1/devices:bulk", `{"action":"disable"}`).get("id")
+	theirs := h.must("POST", "/v1/devices:bulk", `{"action":"disable"}`, "X-Hawser-Project", "farm").get("id")
+	list := h.must("GET", "/v1/jobs", "")
+	if list.get("items", "0", "id") != theirs || list.get("items", "0", "project") != "farm" || list.get("items", "1", "id") != mine || list.get("items", "1", "project") != "default" {
+		t.Errorf("all jobs: %s", list.body)
+	}
+	if a := h.ended(theirs); a.get("state") != "done" {
+		t.Errorf("another project's job: %s", a.body)
+	}
+	one := h.must("GET", "/v1/jobs", "", "X-Hawser-Project", "default")
+	if one.get("items", "0", "id") != mine || one.get("items", "1", "id") != "" {
+		t.Errorf("jobs of a project: %s", one.body)
+	}
+	h.key = h.must("POST", "/v1/api-keys", `{"name":"clerk","role":"owner","project":"default"}`).get("key")
+	if a := h.must("GET", "/v1/jobs", ""); a.get("items", "0", "id") != mine || a.get("items", "1", "id") != "" {
+		t.Errorf("jobs of a key's project: %s", a.body)
+	}
+	h.want("another project's job", h.do("GET", "/v1/jobs/"+theirs, ""), 404, "job_not_found")
 }
 
 func TestJobRefusals(t *testing.T) {

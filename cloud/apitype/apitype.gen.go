@@ -787,7 +787,10 @@ type Job struct {
 	Owner     string `json:"owner"`
 	ProductSN string `json:"productSN,omitempty,omitzero"`
 
-	// RatePerSecond Rows a second while it was worked on.
+	// Project The project that it works in.
+	Project string `json:"project,omitempty,omitzero"`
+
+	// RatePerSecond Rows a second while it was worked on, to a tenth.
 	RatePerSecond float64 `json:"ratePerSecond,omitempty,omitzero"`
 
 	// RemainingSeconds How long the rest takes at that rate.

@@ -26,8 +26,8 @@ var (
 	ErrNotFound = errors.New("rules: no such rule")
 	// ErrRevision is returned for a change under the condition of a revision that has passed.
 	ErrRevision = errors.New("rules: it has been changed in the meantime: read it again")
-	// ErrExists is returned for a name that another rule has.
-	ErrExists = errors.New("rules: a rule of that name exists already")
+	// ErrExists is returned for a name that another rule of the project has.
+	ErrExists = errors.New("rules: a rule of that name exists already in the project")
 )
 
 // ErrInvalid is returned for a rule that cannot be used. Field is the name as the API has it. A fault of the query

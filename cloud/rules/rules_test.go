@@ -362,6 +362,30 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
+// A name that one project has tells another nothing.
+func TestNamesAreOfTheirProject(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := newRig(t, db)
+		mine := r.create("hot", `SELECT * FROM a`, "a")
+		n := NewRule{Project: "farm", Name: "hot", SQL: mine.SQL}
+		theirs, err := r.rules.Create(t.Context(), n)
+		if err != nil {
+			t.Fatalf("the name in another project: %v", err)
+		}
+		if _, err := r.rules.Create(t.Context(), n); !errors.Is(err, ErrExists) {
+			t.Errorf("the name twice in a project: %v, want ErrExists", err)
+		}
+		n.Name = "cold"
+		other, err := r.rules.Create(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.rules.Update(t.Context(), other.ID, Change{Name: &theirs.Name}); !errors.Is(err, ErrExists) {
+			t.Errorf("renamed to it: %v, want ErrExists", err)
+		}
+	})
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestRuleLife(t *testing.T) {

@@ -259,6 +259,13 @@ func TestTOTP(t *testing.T) {
 		b.want("a recovery code twice", try(Credentials{Recovery: codes[3]}), ErrWrongTOTP)
 		b.must(try(Credentials{Recovery: codes[4]}))
 
+		_, err = b.RenewRecovery(ctx, c, Credentials{Password: password}, home)
+		b.want("other recovery codes without a code", err, ErrTOTPRequired)
+		fresh, err := b.RenewRecovery(ctx, c, Credentials{Password: password, Recovery: codes[6]}, home)
+		b.must(err)
+		b.want("an old recovery code", try(Credentials{Recovery: codes[5]}), ErrWrongTOTP)
+		b.must(try(Credentials{Recovery: fresh[6]}))
+		codes = fresh
 		_, err = b.EnrolTOTP(ctx, c, Credentials{Password: password, Recovery: codes[5]}, home)
 		b.want("enrol twice", err, ErrTOTPOn)
 		b.want("off without a code", b.DisableTOTP(ctx, c, Credentials{Password: password}, home), ErrTOTPRequired)
@@ -266,6 +273,8 @@ func TestTOTP(t *testing.T) {
 		b.must(try(Credentials{}))
 		_, err = b.ConfirmTOTP(ctx, c, code(e, b.clock), home)
 		b.want("confirm nothing", err, ErrTOTPOff)
+		_, err = b.RenewRecovery(ctx, c, Credentials{Password: password}, home)
+		b.want("recovery codes for nothing", err, ErrTOTPOff)
 	})
 }
 

@@ -99,6 +99,24 @@ func (a *Accounts) ConfirmTOTP(ctx context.Context, c *Caller, code string, from
 	return codes, nil
 }
 
+// RenewRecovery gives the caller other recovery codes in place of those they have; the password and a code are wanted for that.
+func (a *Accounts) RenewRecovery(ctx context.Context, c *Caller, with Credentials, from Origin) ([]string, error) {
+	if c.Kind != KindUser {
+		return nil, ErrNotUser
+	}
+	codes := drawRecovery()
+	err := a.confirm(ctx, c.ID, with, from, func(tx *store.Tx, u *storedUser) error {
+		if !u.TOTP {
+			return ErrTOTPOff
+		}
+		return storeRecovery(ctx, tx, u.ID, codes)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return codes, nil
+}
+
 // DisableTOTP switches the caller's own second factor off; the password and a code are wanted for that.
 func (a *Accounts) DisableTOTP(ctx context.Context, c *Caller, with Credentials, from Origin) error {
 	if c.Kind != KindUser {

@@ -69,6 +69,11 @@ func TestLoginAndSecondFactor(t *testing.T) {
 		t.Errorf("recovery code: %d %s", a.status, a.body)
 	}
 	h.want("a recovery code again", login(recovery), 401, "wrong_code")
+	fresh := ann.must("POST", "/v1/me/totp/recovery-codes", fmt.Sprintf(`{"password":"secret of ann","recoveryCode":%q}`, codes.get("recoveryCodes", "1")))
+	h.want("one of the codes before", login(fmt.Sprintf(`,"recoveryCode":%q`, codes.get("recoveryCodes", "2"))), 401, "wrong_code")
+	if a := login(fmt.Sprintf(`,"recoveryCode":%q`, fresh.get("recoveryCodes", "2"))); a.status != 200 {
+		t.Errorf("new recovery code: %d %s", a.status, a.body)
+	}
 	if me := ann.must("GET", "/v1/me", ""); me.get("totp") != "true" {
 		t.Errorf("me is %s", me.body)
 	}

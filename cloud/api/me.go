@@ -13,6 +13,7 @@ type Self interface {
 	ChangePassword(ctx context.Context, c *account.Caller, with account.Credentials, password string, from account.Origin) error
 	EnrolTOTP(ctx context.Context, c *account.Caller, with account.Credentials, from account.Origin) (*account.Enrolment, error)
 	ConfirmTOTP(ctx context.Context, c *account.Caller, code string, from account.Origin) ([]string, error)
+	RenewRecovery(ctx context.Context, c *account.Caller, with account.Credentials, from account.Origin) ([]string, error)
 	DisableTOTP(ctx context.Context, c *account.Caller, with account.Credentials, from account.Origin) error
 }
 
@@ -98,6 +99,15 @@ func (s *server) ConfirmTOTP(ctx context.Context, r apitype.ConfirmTOTPRequestOb
 		return nil, err
 	}
 	return apitype.ConfirmTOTP200JSONResponse{RecoveryCodes: codes}, nil
+}
+
+func (s *server) RenewRecoveryCodes(ctx context.Context, r apitype.RenewRecoveryCodesRequestObject) (apitype.RenewRecoveryCodesResponseObject, error) {
+	known := requestOf(ctx)
+	codes, err := s.Accounts.RenewRecovery(ctx, known.caller, confirmation(r.Body), known.from)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.RenewRecoveryCodes200JSONResponse{RecoveryCodes: codes}, nil
 }
 
 func (s *server) DisableTOTP(ctx context.Context, r apitype.DisableTOTPRequestObject) (apitype.DisableTOTPResponseObject, error) {

@@ -98,6 +98,7 @@ var drivers = map[string][]string{
 	"github.com/pquerna/otp":              {"cloud/account"},
 	"golang.org/x/crypto/argon2":          {"cloud/account"},
 	"github.com/spf13/cobra":              {"cmd/hub", "cmd/hawserctl"},
+	"github.com/mdp/qrterminal":           {"cmd/hawserctl"},
 }
 
 // forbiddenInAgent are modules that must not reach the agent's binary, where

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -14,11 +13,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/hawser-iot/hawser/cloud/apiclient"
 	"github.com/hawser-iot/hawser/cloud/apitype"
@@ -88,7 +85,7 @@ func (c *cli) keepSession(s *apitype.Login) error {
 }
 
 func (c *cli) loginPassword(ctx context.Context, args []string) (*apitype.Login, error) {
-	in := &asker{cli: c, lines: bufio.NewReader(c.in)}
+	in := c.asker()
 	var body apitype.Credentials
 	var err error
 	if len(args) > 0 {
@@ -99,25 +96,15 @@ func (c *cli) loginPassword(ctx context.Context, args []string) (*apitype.Login,
 	if body.Password, err = in.secret("Password: "); err != nil {
 		return nil, err
 	}
-	for {
-		session, err := c.session(ctx, func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+	var session *apitype.Login
+	err = in.withCode(func(code, recovery string) error {
+		body.Code, body.RecoveryCode = code, recovery
+		session, err = c.session(ctx, func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
 			return client.Login(ctx, body)
 		})
-		var refused *apiError
-		if !errors.As(err, &refused) || refused.problem.Code != "totp_required" {
-			return session, err
-		}
-		code, err := in.secret("Code of the second factor: ")
-		if err != nil {
-			return nil, err
-		}
-		if body.Code, body.RecoveryCode = code, ""; strings.Contains(code, "-") {
-			body.Code, body.RecoveryCode = "", code
-		}
-		if code == "" {
-			return nil, refused
-		}
-	}
+		return err
+	})
+	return session, err
 }
 
 // session makes a call that answers with a session.
@@ -132,48 +119,6 @@ func (c *cli) session(ctx context.Context, call request) (*apitype.Login, error)
 		return nil, fmt.Errorf("%s answered without a session: is it a Hawser hub?", c.hub)
 	}
 	return &s, nil
-}
-
-// asker asks whoever sits there, or reads what a script sends.
-type asker struct {
-	*cli
-	lines *bufio.Reader
-}
-
-// terminal is the terminal that somebody types at, if there is one.
-func (a *asker) terminal() (fd int, ok bool) {
-	f, isFile := a.in.(*os.File)
-	if !isFile {
-		return 0, false
-	}
-	return int(f.Fd()), term.IsTerminal(int(f.Fd()))
-}
-
-func (a *asker) line(prompt string) (string, error) {
-	if _, ok := a.terminal(); ok {
-		fmt.Fprint(a.errOut, prompt)
-	}
-	line, err := a.lines.ReadString('\n')
-	line = strings.TrimRight(line, "\r\n")
-	if err != nil && line == "" {
-		return "", usageError{fmt.Errorf("%sstandard input ended: %w", strings.ToLower(prompt), err)}
-	}
-	return line, nil
-}
-
-// secret is line without an echo.
-func (a *asker) secret(prompt string) (string, error) {
-	fd, ok := a.terminal()
-	if !ok {
-		return a.line(prompt)
-	}
-	fmt.Fprint(a.errOut, prompt)
-	b, err := term.ReadPassword(fd)
-	fmt.Fprintln(a.errOut)
-	if err != nil {
-		return "", usageError{fmt.Errorf("%s%w", strings.ToLower(prompt), err)}
-	}
-	return string(b), nil
 }
 
 // loginOIDC has the user log in at the identity provider and waits for the hub to send them back here.

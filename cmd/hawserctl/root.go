@@ -80,7 +80,7 @@ hawserctl help output, help changes, help environment and help exit-codes.`,
 	f.StringVar(&c.idempotencyKey, "idempotency-key", "", "name for this change: sent again, it is not made twice (see help changes)")
 	root.AddCommand(newProduct(c), newDevice(c), newGroup(c), newShadow(c), newProperty(c), newCommand(c), newPublish(c),
 		newRule(c), newCA(c), newCert(c), newKey(c), newJob(c), newWatch(c), newInfo(c), newVersion(c),
-		newLogin(c), newLogout(c), newWhoami(c), newContext(c), newProject(c), newUser(c), newMember(c), newAudit(c))
+		newLogin(c), newLogout(c), newWhoami(c), newMe(c), newContext(c), newProject(c), newUser(c), newMember(c), newAudit(c))
 	root.AddCommand(topics()...)
 	complete(c, root)
 	return root

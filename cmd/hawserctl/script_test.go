@@ -44,7 +44,8 @@ func browse() {
 //	code N ARGS…      run hawserctl and want the exit code N
 //	get VAR PATH      set VAR to the member at PATH (a.b.0) of the last output, which is JSON
 //	want PATH VALUE   want that member to be VALUE
-//	totp SECRET FILE  write the code of an authenticator's secret into a file, behind $PASSWORD
+//	totp VAR SECRET   set VAR to the present code of an authenticator's secret
+//	lines FILE TEXT…  write a file with a line for each text
 //	mode FILE MODE    want the file to have that mode
 //	device P D        log the device in: it subscribes to set, answers commands, takes property sets, posts on upload
 func TestScripts(t *testing.T) {
@@ -62,20 +63,23 @@ func TestScripts(t *testing.T) {
 			env.Setenv("MQTTS_PORT", hub.MQTTS[strings.LastIndexByte(hub.MQTTS, ':')+1:])
 			env.Setenv("CA", hub.Data+"/tls/ca.pem")
 			env.Setenv("HAWSERCTL_CONFIG", env.WorkDir+"/config.yaml")
-			env.Setenv("PASSWORD", "secret of everybody")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "get": get, "want": want, "totp": code6, "mode": mode,
+			"code": code, "get": get, "want": want, "totp": code6, "lines": lines, "mode": mode,
 			"device": func(ts *testscript.TestScript, _ bool, args []string) { device(ts, hub, args[0], args[1]) },
 		},
 	})
 }
 
 func code6(ts *testscript.TestScript, _ bool, args []string) {
-	text, err := totp.GenerateCode(args[0], time.Now())
+	text, err := totp.GenerateCode(args[1], time.Now())
 	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.Getenv("PASSWORD")+"\n"+text+"\n"), 0o600))
+	ts.Setenv(args[0], text)
+}
+
+func lines(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(args[1:], "\n")+"\n"), 0o600))
 }
 
 func mode(ts *testscript.TestScript, _ bool, args []string) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,13 +22,22 @@ func newUser(c *cli) *cobra.Command {
 	reset := simple(c, "reset-totp USER", "Switch off the second factor of a user who has lost it", "hawserctl user reset-totp ann", func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.ResetTOTP(ctx, args[0])
 	})
-	sessions := listing(c, "sessions USER", "List the sessions of a user", "hawserctl user sessions ann", []string{"id", "method", "address", "agent", "seenAt", "createdAt"}, func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
+	return group("user", "Users: list, create, get, update, delete, their sessions and second factor", `  hawserctl user create ann@example.com --name Ann
+  hawserctl member add ann@example.com --project farm --role operator
+  hawserctl user update ann@example.com --disabled`, newUserList(c), newUserCreate(c), get, newUserUpdate(c), remove, reset, newUserSession(c))
+}
+
+// sessionColumns are what a table says of sessions.
+var sessionColumns = []string{"id", "method", "address", "agent", "seenAt", "createdAt"}
+
+func newUserSession(c *cli) *cobra.Command {
+	list := listing(c, "list USER", "List the sessions of a user", "hawserctl user session list ann", sessionColumns, func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.ListSessions(ctx, args[0])
 	})
 	end := &cobra.Command{
-		Use:     "end-sessions USER [SESSION]",
+		Use:     "end USER [SESSION]",
 		Short:   "End all sessions of a user, or one",
-		Example: "  hawserctl user end-sessions ann",
+		Example: "  hawserctl user session end ann",
 		Args:    rangeArgs(1, 2, "USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.show(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
@@ -40,9 +48,7 @@ func newUser(c *cli) *cobra.Command {
 			})
 		},
 	}
-	return group("user", "Users: list, create, get, update, delete, their sessions and second factor", `  hawserctl user create ann@example.com --name Ann
-  hawserctl member add ann@example.com --project farm --role operator
-  hawserctl user update ann@example.com --disabled`, newUserList(c), newUserCreate(c), get, newUserUpdate(c), remove, reset, sessions, end)
+	return group("session", "Sessions of a user: list, end", "  hawserctl user session list ann\n  hawserctl user session end ann", list, end)
 }
 
 func newUserList(c *cli) *cobra.Command {
@@ -68,23 +74,6 @@ func newUserList(c *cli) *cobra.Command {
 
 const passwordUsage = "ask for a password, or read it from standard input"
 
-// newPassword asks for a password twice, or reads it once when nobody types.
-func (c *cli) newPassword() (string, error) {
-	in := &asker{cli: c, lines: bufio.NewReader(c.in)}
-	password, err := in.secret("Password: ")
-	if err != nil {
-		return "", err
-	}
-	if _, ok := in.terminal(); !ok {
-		return password, nil
-	}
-	again, err := in.secret("Again: ")
-	if err == nil && again != password {
-		err = usageError{fmt.Errorf("the two passwords differ")}
-	}
-	return password, err
-}
-
 func newUserCreate(c *cli) *cobra.Command {
 	var body apitype.NewUser
 	var password bool
@@ -98,7 +87,7 @@ func newUserCreate(c *cli) *cobra.Command {
 			body.Login = args[0]
 			if password {
 				var err error
-				if body.Password, err = c.newPassword(); err != nil {
+				if body.Password, err = c.asker().newPassword("Password: "); err != nil {
 					return err
 				}
 			}
@@ -128,7 +117,7 @@ func newUserUpdate(c *cli) *cobra.Command {
 			body := apitype.UserPatch{Login: changed(cmd, "login", &login), Name: changed(cmd, "name", &name), Issuer: changed(cmd, "issuer", &issuer),
 				Subject: changed(cmd, "subject", &subject), Disabled: changed(cmd, "disabled", &disabled)}
 			if password {
-				text, err := c.newPassword()
+				text, err := c.asker().newPassword("Password: ")
 				if err != nil {
 					return err
 				}

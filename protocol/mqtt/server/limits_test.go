@@ -71,7 +71,7 @@ func TestLongestKeepAlive(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	o := &owner{}
-	s, ln := startMem(t, server.Config{OutQueue: 10, WriteTimeout: 200 * time.Millisecond}, o)
+	s, ln := startMem(t, server.Config{OutQueue: 10, WriteTimeout: 2 * time.Second}, o) // and the fast one must make it
 	slow, _ := login(t, ln, "slow", false)
 	slow.subscribe(1, "#", 1)
 	fast, _ := login(t, ln, "fast", true)

@@ -107,9 +107,9 @@ func TestProxyUntrusted(t *testing.T) {
 
 // TestProxySilent: a proxy that says nothing keeps nobody waiting but itself.
 func TestProxySilent(t *testing.T) {
-	s, _ := start(t, server.Config{ConnectTimeout: 300 * time.Millisecond}, &owner{})
+	s, _ := start(t, server.Config{ConnectTimeout: 3 * time.Second}, &owner{})
 	ln := listen(t)
-	serve(t, s, server.Proxied(ln, loopback, 300*time.Millisecond), "tcp")
+	serve(t, s, server.Proxied(ln, loopback, 3*time.Second), "tcp")
 	silent, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)

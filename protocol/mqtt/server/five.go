@@ -13,6 +13,8 @@ type five struct {
 	expiry  uint32    // what CONNECT got
 	auth    *Exchange // the enhanced authentication of CONNECT, nil without
 	renewal *Exchange // one that runs now, nil when none does
+	repeats bool      // the client has repeated publishes
+	excess  int       // publishes beyond the Receive Maximum that were no repeats
 
 	// Set before CONNACK and constant.
 	aliasMax  int // of the client

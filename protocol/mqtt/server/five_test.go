@@ -282,6 +282,47 @@ func TestReceiveMaximum(t *testing.T) {
 	c.wantDisconnect(packet.ReceiveMaxExceeded)
 }
 
+// TestRepeatsBeyondReceiveMaximum: a client that repeats more than it was allowed after a reconnect is held back and served, with what it
+// sends behind; one that goes on so with new messages is cut off.
+func TestRepeatsBeyondReceiveMaximum(t *testing.T) {
+	const window, repeats = 3, 40
+	held := make(chan *server.Publish, 2*repeats)
+	o := &owner{publish: func(_ *server.Session, p *server.Publish) { held <- p }}
+	_, ln := start(t, server.Config{Window: window}, o)
+	c, _ := login5(t, ln, "d", false, packet.AppendInt(nil, packet.SessionExpiry, server.NoExpiry))
+	var all []byte
+	for id := range uint16(repeats) {
+		all = packet.AppendPublish5(all, "a", nil, byte(1+id%2), id+1, true, false, nil)
+	}
+	for id := range uint16(window) {
+		all = append(all, pub5("a", "", 1, 100+id, nil)...)
+	}
+	c.send(all)
+	for n := range repeats + window {
+		p := <-held
+		if len(held) >= window {
+			t.Fatalf("%d with the owner, window %d", len(held)+1, window)
+		}
+		id := p.PacketID
+		if want := uint16(n + 1); n < repeats && id != want {
+			t.Fatalf("id %d, want %d", id, want)
+		}
+		kind := packet.PUBACK
+		if p.QoS == 2 {
+			kind = packet.PUBREC
+		}
+		p.Done(nil)
+		c.wantAck5(kind, id)
+	}
+	c.send(packet.AppendEmpty(nil, packet.PINGREQ))
+	c.want(packet.PINGRESP)
+	c.send(pub5("a", "", 1, 200, nil)) // the unreleased ids of QoS 2 are more than the window, and what came behind them was another one
+	c.wantDisconnect(packet.ReceiveMaxExceeded)
+	for len(held) > 0 {
+		(<-held).Done(nil)
+	}
+}
+
 // TestSendQuota: no more unacknowledged messages than the client's Receive Maximum, over a reconnect with a smaller one too.
 func TestSendQuota(t *testing.T) {
 	b, ln := startPlain(t, server.Config{}, server.Welcome{})

@@ -206,7 +206,7 @@ func (c *conn) admit(p *packet.Publish, size int) (seq uint32, known bool, err e
 			return 0, known, err
 		}
 	}
-	if err = c.withinReceiveMax(p.QoS); err == nil {
+	if err = c.withinReceiveMax(p); err == nil {
 		seq, err = c.enterWindow(p)
 	}
 	if err != nil && p.QoS == 2 {
@@ -215,24 +215,31 @@ func (c *conn) admit(p *packet.Publish, size int) (seq uint32, known bool, err e
 	return seq, false, err
 }
 
-// withinReceiveMax holds a client of 5.0 to the number of unacknowledged publishes that it was told.
-func (c *conn) withinReceiveMax(qos byte) error {
-	if c.five == nil || qos == 0 {
+// withinReceiveMax holds a client of 5.0 to the number of unacknowledged publishes that it was told. Some clients repeat all that they have
+// in flight as soon as they are back, whatever that number is, and would do so for ever if they were cut off for it: repeats are
+// held back by the window instead, and so is as much as another window of what comes behind them.
+func (c *conn) withinReceiveMax(p *packet.Publish) error {
+	if c.five == nil || p.QoS == 0 {
 		return nil
 	}
+	c.five.repeats = c.five.repeats || p.Dup
 	held := 0
 	if c.inbox != nil {
 		held = c.inbox.len()
 	}
-	if qos == 1 {
+	if p.QoS == 1 {
 		held++
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.owed1+held > c.window {
-		return endWith(CauseQuota, errReceiveMax)
+	switch {
+	case p.Dup || c.owed1+held <= c.window:
+		return nil
+	case c.five.repeats && c.five.excess < c.window:
+		c.five.excess++
+		return nil
 	}
-	return nil
+	return endWith(CauseQuota, errReceiveMax)
 }
 
 // enterWindow waits for room among the publishes that are with the owner.

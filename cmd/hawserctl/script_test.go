@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -317,5 +319,32 @@ func TestCommandsOfTheDocument(t *testing.T) {
 	}
 	if n < 40 {
 		t.Errorf("%d commands in the document, that cannot be all", n)
+	}
+}
+
+// … and what a command asks for, the document says that of.
+func TestTheDocumentKnowsTheCommands(t *testing.T) {
+	b, err := os.ReadFile("../../cloud/api/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, m := range regexp.MustCompile(`operationId: (\w+)\n +x-hawserctl: `).FindAllStringSubmatch(string(b), -1) {
+		known[strings.ToLower(m[1])] = true
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\bclient\.([A-Z]\w+?)(WithBody)?\(ctx\b`).FindAllStringSubmatch(string(source), -1) {
+			if !known[strings.ToLower(m[1])] {
+				t.Errorf("%s calls %s, of which the document names no command", name, m[1])
+			}
+		}
 	}
 }

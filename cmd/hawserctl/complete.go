@@ -3,14 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hawser-iot/hawser/cloud/apiclient"
-	"github.com/hawser-iot/hawser/cloud/apitype"
 )
 
 // completeWithin bounds how long somebody who pressed the tab key waits for the hub, and completeMost how much they get.
@@ -29,10 +30,12 @@ func complete(c *cli, cmd *cobra.Command) {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // it fails only for a second one
 		}
 	}
-	if cmd.Flags().Lookup("product") != nil {
-		_ = cmd.RegisterFlagCompletionFunc("product", func(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-			return c.names(cmd.Context(), begun, "productSN", "name", listProducts), cobra.ShellCompDirectiveNoFileComp
-		})
+	for name, from := range map[string]*source{"product": products, "project": projects, "group": groups, "context": contexts} {
+		if cmd.Flags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+				return c.names(cmd.Context(), begun, from, nil), cobra.ShellCompDirectiveNoFileComp
+			})
+		}
 	}
 	for _, sub := range cmd.Commands() {
 		complete(c, sub)
@@ -55,52 +58,21 @@ func enums(cmd *cobra.Command) map[string][]string {
 	}
 }
 
-// lister asks for a page of what may be completed, given the arguments before it.
-type lister func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error)
-
-var most = completeMost
-
-func listProducts(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
-	return client.ListProducts(ctx, &apitype.ListProductsParams{Limit: &most})
-}
-
-func listDevices(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
-	return client.ListDevices(ctx, args[0], &apitype.ListDevicesParams{Limit: &most})
-}
-
-func listJobs(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
-	return client.ListJobs(ctx, &apitype.ListJobsParams{Limit: &most})
-}
-
-func listGroups(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
-	return client.ListGroups(ctx, &apitype.ListGroupsParams{Limit: &most})
-}
-
-func listRules(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
-	return client.ListRules(ctx, &apitype.ListRulesParams{Limit: &most})
-}
-
 // argumentsOf completes the arguments that tokens name.
 func (c *cli) argumentsOf(cmd *cobra.Command, tokens []string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		const none = cobra.ShellCompDirectiveNoFileComp
-		if len(args) >= len(tokens) {
+		last := tokens[len(tokens)-1]
+		if len(args) >= len(tokens) && !strings.HasSuffix(last, "…") {
 			return nil, none
 		}
-		token := strings.Trim(tokens[len(args)], "[]")
+		token := tokens[min(len(args), len(tokens)-1)]
+		from := sourceOf(cmd, token)
 		switch {
-		case token == "P":
-			return c.names(cmd.Context(), begun, "productSN", "name", listProducts), none
-		case token == "D" && len(args) == 1:
-			return c.names(cmd.Context(), begun, "deviceSN", "name", func(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
-				return listDevices(ctx, client, args)
-			}), none
-		case token == "JOB":
-			return c.names(cmd.Context(), begun, "id", "kind", listJobs), none
-		case token == "ID" && cmd.Parent().Name() == "rule":
-			return c.names(cmd.Context(), begun, "id", "name", listRules), none
-		case token == "NAME" && cmd.Parent().Name() == "group" && cmd.Name() != "create":
-			return c.names(cmd.Context(), begun, "name", "description", listGroups), none
+		case from != nil:
+			return c.names(cmd.Context(), begun, from, args), none
+		case token == "P/D…":
+			return c.devicesOfAny(cmd.Context(), begun)
 		case token == "ACTION":
 			return []string{"enable", "disable", "reset", "reset-secret", "delete", "tag", "add-to-group", "remove-from-group"}, none
 		case strings.HasPrefix(token, "FILE"):
@@ -110,8 +82,26 @@ func (c *cli) argumentsOf(cmd *cobra.Command, tokens []string) func(*cobra.Comma
 	}
 }
 
+// devicesOfAny completes P/D: first the product, then its device.
+func (c *cli) devicesOfAny(ctx context.Context, begun string) ([]string, cobra.ShellCompDirective) {
+	product, device, ok := strings.Cut(begun, "/")
+	if !ok {
+		list := c.names(ctx, begun, products, nil)
+		for i, name := range list {
+			sn, about, _ := strings.Cut(name, "\t")
+			list[i] = sn + "/\t" + about
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+	list := c.names(ctx, device, devices, []string{product})
+	for i, name := range list {
+		list[i] = product + "/" + name
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp
+}
+
 // names asks the hub; without an answer there is nothing to choose from.
-func (c *cli) names(ctx context.Context, begun, member, about string, list lister) []string {
+func (c *cli) names(ctx context.Context, begun string, from *source, args []string) []string {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -120,8 +110,11 @@ func (c *cli) names(ctx context.Context, begun, member, about string, list liste
 	if c.checkFlags() != nil {
 		return nil
 	}
+	if from == contexts {
+		return c.contextsFrom(begun)
+	}
 	b, err := c.do(ctx, func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-		return list(ctx, client, nil)
+		return from.list(ctx, c, client, args)
 	})
 	if err != nil {
 		return nil
@@ -133,8 +126,8 @@ func (c *cli) names(ctx context.Context, begun, member, about string, list liste
 	var out []string
 	for _, item := range page.Items {
 		var name, text string
-		_ = json.Unmarshal(item[member], &name) // what is no string is not offered
-		_ = json.Unmarshal(item[about], &text)
+		_ = json.Unmarshal(item[from.name], &name) // what is no string is not offered
+		_ = json.Unmarshal(item[from.about], &text)
 		if name == "" || !strings.HasPrefix(name, begun) {
 			continue
 		}
@@ -142,6 +135,17 @@ func (c *cli) names(ctx context.Context, begun, member, about string, list liste
 			name += "\t" + text
 		}
 		out = append(out, name)
+	}
+	return out
+}
+
+// contextsFrom are the contexts whose names begin so.
+func (c *cli) contextsFrom(begun string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(c.config.Contexts)) {
+		if strings.HasPrefix(name, begun) {
+			out = append(out, name+"\t"+c.config.Contexts[name].Hub)
+		}
 	}
 	return out
 }

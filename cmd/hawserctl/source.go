@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hawser-iot/hawser/cloud/apiclient"
+	"github.com/hawser-iot/hawser/cloud/apitype"
+)
+
+// source is where the names of some sort of object come from: the member of the items of a list, and what is shown beside it.
+type source struct {
+	name, about string
+	// list asks for a page, given the arguments before the one that is completed.
+	list func(ctx context.Context, c *cli, client *apiclient.Client, args []string) (*http.Response, error)
+}
+
+var most = completeMost
+
+// The sources. What needs arguments is asked only when they are there: see sourceOf.
+var (
+	products = &source{"productSN", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListProducts(ctx, &apitype.ListProductsParams{Limit: &most})
+	}}
+	devices = &source{"deviceSN", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListDevices(ctx, args[0], &apitype.ListDevicesParams{Limit: &most})
+	}}
+	jobs = &source{"id", "kind", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListJobs(ctx, &apitype.ListJobsParams{Limit: &most})
+	}}
+	groups = &source{"name", "description", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListGroups(ctx, &apitype.ListGroupsParams{Limit: &most})
+	}}
+	ruleIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListRules(ctx, &apitype.ListRulesParams{Limit: &most})
+	}}
+	keyIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListAPIKeys(ctx)
+	}}
+	projects = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListProjects(ctx)
+	}}
+	users = &source{"login", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListUsers(ctx, &apitype.ListUsersParams{Limit: &most})
+	}}
+	members = &source{"login", "role", func(ctx context.Context, c *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListMembers(ctx, c.memberProject())
+	}}
+	sessions = &source{"id", "seenAt", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListSessions(ctx, args[0])
+	}}
+	mySessions = &source{"id", "seenAt", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListMySessions(ctx)
+	}}
+	caIDs = &source{"id", "subject", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListProductCAs(ctx, args[0])
+	}}
+	certificates = &source{"serial", "expiresAt", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListDeviceCertificates(ctx, args[0], args[1], &apitype.ListDeviceCertificatesParams{Limit: &most})
+	}}
+	contexts = &source{} // they are in a file here
+)
+
+// sourceOf is where the argument of cmd comes from that its Use calls token; nil when there is nothing to choose from.
+func sourceOf(cmd *cobra.Command, token string) *source {
+	of := cmd.Parent().Name()
+	switch bare(token) {
+	case "P", "PRODUCT":
+		return products
+	case "D", "DEVICE":
+		return devices
+	case "JOB":
+		return jobs
+	case "PROJECT":
+		return unless(cmd.Name() == "create", projects)
+	case "USER":
+		if of == "member" && cmd.Name() != "add" {
+			return members
+		}
+		return users
+	case "SESSION":
+		if cmd.Parent().Parent().Name() == "me" {
+			return mySessions
+		}
+		return sessions
+	case "SERIAL":
+		return unless(of != "cert", certificates) // those of another CA are not known
+	case "ID":
+		return map[string]*source{"rule": ruleIDs, "key": keyIDs, "ca": caIDs}[of]
+	case "NAME":
+		return unless(cmd.Name() == "create" || of == "context" && cmd.Name() == "add", map[string]*source{"group": groups, "context": contexts}[of])
+	}
+	return nil
+}
+
+// bare is a word of a Use without what says that it may be left out.
+func bare(token string) string { return strings.Trim(token, "[]") }
+
+// unless is s, or nil if not.
+func unless(not bool, s *source) *source {
+	if not {
+		return nil
+	}
+	return s
+}

@@ -20,10 +20,10 @@ import (
 const maxTries = 16
 
 // Desire changes what applications desire of a device: each member of the JSON object desired sets that key, null
-// deletes it. With ifRevision the change is made only if that is still the document's revision, else it is ErrRevision.
+// deletes it; on a product that merges shadows a nested object changes the keys that it has (RFC 7396). With ifRevision the change is made only if that is still the document's revision, else it is ErrRevision.
 // The device is told of all its desired keys. It returns the document after the change, which is committed then.
 func (s *Shadows) Desire(ctx context.Context, dev ident.Device, desired []byte, ifRevision *int64) (*shadowdoc.Document, error) {
-	device, err := s.device(ctx, dev)
+	device, options, err := s.device(ctx, dev)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (s *Shadows) Desire(ctx context.Context, dev ident.Device, desired []byte, 
 		if ifRevision != nil && *ifRevision != d.Revision {
 			return nil, ErrRevision
 		}
-		out := shadowdoc.Desire(d, body.Root(), now, shadowdoc.Options{})
+		out := shadowdoc.Desire(d, body.Root(), now, options)
 		return out.Next, refusal(out.Code)
 	})
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Shadows) Desire(ctx context.Context, dev ident.Device, desired []byte, 
 // Delete makes a device's shadow an empty one again, of version 0. The device is not told: it learns so from the answer
 // to its next request.
 func (s *Shadows) Delete(ctx context.Context, dev ident.Device) error {
-	device, err := s.device(ctx, dev)
+	device, _, err := s.device(ctx, dev)
 	if err != nil {
 		return err
 	}

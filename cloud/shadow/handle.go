@@ -17,11 +17,11 @@ var _ uplink.Handler = (*Shadows)(nil)
 
 // Handle takes a device's message on shadow/upstream or shadow/get.
 func (s *Shadows) Handle(ctx context.Context, m *uplink.Message) error {
-	on, err := s.enabled(ctx, m)
-	if err != nil {
-		return err
+	p, err := s.Registry.Product(ctx, m.Device.Product)
+	if err != nil && !errors.Is(err, registry.ErrProductNotFound) {
+		return fmt.Errorf("shadow: %w", err)
 	}
-	if !on {
+	if err != nil || !p.Shadow {
 		return s.refuseDisabled(m)
 	}
 	// A turn is given back by After. Nothing may fail between the last return
@@ -29,14 +29,14 @@ func (s *Shadows) Handle(ctx context.Context, m *uplink.Message) error {
 	if err := s.turns.take(ctx, m.DeviceID); err != nil {
 		return err
 	}
-	if err := s.handle(ctx, m); err != nil {
+	if err := s.handle(ctx, m, options(p)); err != nil {
 		s.turns.give(m.DeviceID)
 		return err
 	}
 	return nil
 }
 
-func (s *Shadows) handle(ctx context.Context, m *uplink.Message) error {
+func (s *Shadows) handle(ctx context.Context, m *uplink.Message, o shadowdoc.Options) error {
 	d, err := s.load(ctx, m.DeviceID)
 	if err != nil {
 		return err
@@ -48,17 +48,17 @@ func (s *Shadows) handle(ctx context.Context, m *uplink.Message) error {
 		s.turns.give(m.DeviceID)
 		return nil
 	}
-	return s.update(d, m)
+	return s.update(d, m, o)
 }
 
-func (s *Shadows) update(d *shadowdoc.Document, m *uplink.Message) error {
+func (s *Shadows) update(d *shadowdoc.Document, m *uplink.Message, o shadowdoc.Options) error {
 	// What cannot be read is answered like any other malformed request: the
 	// zero Value is no request.
 	root, err := m.Root()
 	if err != nil {
 		root = codec.Value{}
 	}
-	out := shadowdoc.Device(d, root, m.At, shadowdoc.Options{})
+	out := shadowdoc.Device(d, root, m.At, o)
 	if err := m.Reply(topic.ShadowDownstream, "", out.AppendReply(nil, m.Limit(topic.ShadowDownstream))); err != nil {
 		return err
 	}
@@ -85,15 +85,10 @@ func (s *Shadows) ended(deviceID int64, next *shadowdoc.Document, err error) {
 	s.docs.Put(deviceID, next)
 }
 
-func (s *Shadows) enabled(ctx context.Context, m *uplink.Message) (bool, error) {
-	p, err := s.Registry.Product(ctx, m.Device.Product)
-	if errors.Is(err, registry.ErrProductNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("shadow: %w", err)
-	}
-	return p.Shadow, nil
+// options are what the product chose for its shadows.
+func options(p *registry.Product) shadowdoc.Options {
+	merge := p.Settings.ShadowMerge
+	return shadowdoc.Options{Merge: merge != nil && *merge}
 }
 
 // refuseDisabled answers with RetCode 100027. There is no document then whose version could be told.

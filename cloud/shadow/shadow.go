@@ -135,25 +135,25 @@ func (s *Shadows) read(ctx context.Context, deviceID int64) (*shadowdoc.Document
 	return d, nil
 }
 
-// device returns the device if its product has shadows.
-func (s *Shadows) device(ctx context.Context, dev ident.Device) (*registry.Device, error) {
+// device returns the device, and what its product chose, if the product has shadows.
+func (s *Shadows) device(ctx context.Context, dev ident.Device) (*registry.Device, shadowdoc.Options, error) {
 	p, err := s.Registry.Product(ctx, dev.Product)
 	if err != nil {
-		return nil, err
+		return nil, shadowdoc.Options{}, err
 	}
 	d, err := s.Registry.Device(ctx, dev)
 	if err != nil {
-		return nil, err
+		return nil, shadowdoc.Options{}, err
 	}
 	if !p.Shadow {
-		return nil, ErrDisabled
+		return nil, shadowdoc.Options{}, ErrDisabled
 	}
-	return d, nil
+	return d, options(p), nil
 }
 
 // Get returns a device's shadow. Another node's change of the last moment may be missing.
 func (s *Shadows) Get(ctx context.Context, dev ident.Device) (*shadowdoc.Document, error) {
-	d, err := s.device(ctx, dev)
+	d, _, err := s.device(ctx, dev)
 	if err != nil {
 		return nil, err
 	}

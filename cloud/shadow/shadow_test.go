@@ -197,6 +197,62 @@ func TestSwitchedOff(t *testing.T) {
 	}
 }
 
+// TestProductMerges: a product's switch makes devices' updates and applications' wishes merge nested objects; a request that
+// says so itself still replaces them.
+func TestProductMerges(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t))
+	ctx, up, dev := t.Context(), topic.ShadowUpstream, r.device.Identity
+	update := func(body string) {
+		t.Helper()
+		r.want(up, `{"Method":"update",`+body+`}`, fmt.Sprintf(`{"Method":"reply","Payload":{"RetCode":0},"Version":%d,"Timestamp":T}`, r.version()+1))
+	}
+	reported := func(want string) {
+		t.Helper()
+		doc, err := r.shadows.Get(ctx, dev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := doc.Reported("a"); got != want {
+			t.Errorf("reported %s, want %s", got, want)
+		}
+	}
+	update(`"State":{"Reported":{"a":{"x":1,"y":2}}}`)
+	update(`"State":{"Reported":{"a":{"y":3}}}`)
+	reported(`{"y":3}`)
+	on := true
+	if _, err := r.shadows.Registry.UpdateProduct(ctx, r.product.SN, registry.ProductUpdate{Settings: &registry.Settings{ShadowMerge: &on}}); err != nil {
+		t.Fatal(err)
+	}
+	update(`"State":{"Reported":{"a":{"x":1}}}`)
+	reported(`{"x":1,"y":3}`)
+	update(`"State":{"Reported":{"a":{"y":null}}}`)
+	reported(`{"x":1}`)
+	update(`"Merge":false,"State":{"Reported":{"a":{"z":9}}}`)
+	reported(`{"z":9}`)
+	for _, wish := range []string{`{"b":{"x":1,"y":2}}`, `{"b":{"y":null,"z":3}}`} {
+		if _, err := r.shadows.Desire(ctx, dev, []byte(wish), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doc, err := r.shadows.Get(ctx, dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := doc.Desired("b"); got != `{"x":1,"z":3}` {
+		t.Errorf("desired %s", got)
+	}
+}
+
+// version is the shadow's present one.
+func (r *rig) version() int32 {
+	r.t.Helper()
+	doc, err := r.shadows.Get(r.t.Context(), r.device.Identity)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return doc.Version
+}
+
 func TestDesireInvalid(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))
 	for _, body := range []string{``, `{`, `[]`, `7`} {

@@ -723,8 +723,8 @@ type ClientInterface interface {
 
 	// UpdateShadowWithBody Change desired values
 	//
-	// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-	// it is online, and finds the values with its next get otherwise.
+	// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+	// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -733,8 +733,8 @@ type ClientInterface interface {
 
 	// UpdateShadow Change desired values
 	//
-	// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-	// it is online, and finds the values with its next get otherwise.
+	// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+	// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2612,8 +2612,8 @@ func (c *Client) GetShadow(ctx context.Context, productSN ProductSN, deviceSN De
 
 // UpdateShadowWithBody Change desired values
 //
-// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-// it is online, and finds the values with its next get otherwise.
+// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2632,8 +2632,8 @@ func (c *Client) UpdateShadowWithBody(ctx context.Context, productSN ProductSN, 
 
 // UpdateShadow Change desired values
 //
-// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-// it is online, and finds the values with its next get otherwise.
+// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9047,8 +9047,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateShadowWithBodyWithResponse Change desired values
 	//
-	// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-	// it is online, and finds the values with its next get otherwise.
+	// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+	// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9057,8 +9057,8 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateShadowWithResponse Change desired values
 	//
-	// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-	// it is online, and finds the values with its next get otherwise.
+	// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+	// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15466,8 +15466,8 @@ func (c *ClientWithResponses) GetShadowWithResponse(ctx context.Context, product
 
 // UpdateShadowWithBodyWithResponse Change desired values
 //
-// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-// it is online, and finds the values with its next get otherwise.
+// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15482,8 +15482,8 @@ func (c *ClientWithResponses) UpdateShadowWithBodyWithResponse(ctx context.Conte
 
 // UpdateShadowWithResponse Change desired values
 //
-// Each key of `state.desired` replaces that desired value; null deletes it. The device is told at once when
-// it is online, and finds the values with its next get otherwise.
+// Each key of `state.desired` replaces that desired value; null deletes it. On a product with `shadowMerge` an
+// object changes only those of its keys that it names. The device is told at once when it is online, and finds the values with its next get otherwise.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -13,6 +13,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/topic"
@@ -295,6 +296,38 @@ func TestLongList(t *testing.T) {
 	}
 	if n != 62 || replies < 2 {
 		t.Errorf("%d sub-devices in %d replies, want 62 in several", n, replies)
+	}
+}
+
+// TestProof: on a product that requires it a gateway adds and logs in only those sub-devices whose secret it knows.
+func TestProof(t *testing.T) {
+	g := newGateway(t, false)
+	on := true
+	p := g.Product(t, registry.NewProduct{Kind: registry.KindSubdevice, Settings: registry.Settings{SubdeviceProof: &on}})
+	sub := g.Device(t, p, "sub-0009")
+	other := ident.Device{Product: p.SN, SN: "sub-0010"}
+	ask := func(kind topic.Kind, sign string) string {
+		return ask(t, g.c, g.dev.Identity, kind, fmt.Sprintf(`{"RequestID":"1","Params":[{"ProductSN":%q,"DeviceSN":%q,"Sign":%q}]}`, p.SN, sub.Identity.SN, sign))
+	}
+	const ok = `"RetCode":0`
+	for _, kind := range []topic.Kind{topic.TopoAdd, topic.SubdevLogin} {
+		for _, test := range []struct{ name, sign, want, message string }{
+			{"none", "", `"RetCode":210`, "Sign is missing"},
+			{"no hex", "proof", `"RetCode":100014`, "Sign is not of the sub-device's secret"},
+			{"another secret", credential.SignSubdev("0123456789abcdef", sub.Identity), `"RetCode":100014`, "Sign is not"},
+			{"another device", credential.SignSubdev(sub.Secret, other), `"RetCode":100014`, "Sign is not"},
+			{"right", credential.SignSubdev(sub.Secret, sub.Identity), ok, ""},
+		} {
+			if got := ask(kind, test.sign); !strings.Contains(got, test.want) || !strings.Contains(got, test.message) {
+				t.Errorf("%s, %s: %s", kind, test.name, got)
+			}
+			if state := g.state(t, sub); test.want != ok && state == registry.Online {
+				t.Errorf("%s, %s: the sub-device is online", kind, test.name)
+			}
+		}
+	}
+	if got := g.state(t, sub); got != registry.Online {
+		t.Errorf("sub-device is %s after its login", got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/topic"
@@ -104,11 +105,28 @@ func (p *Provision) subdevice(ctx context.Context, dev ident.Device) (*registry.
 	return d, product, nil
 }
 
+// proven checks a gateway's proof that it knows the sub-device's secret, on products that ask for it.
+func proven(dev *registry.Device, product *registry.Product, sign string) error {
+	required := product.Settings.SubdeviceProof
+	switch {
+	case required == nil || !*required:
+		return nil
+	case sign == "":
+		return refuse(message.CodeMissing, dev.Identity, "Sign is missing: the product requires proof of the sub-device's secret")
+	case !credential.VerifySubdev(dev.Secret, dev.Identity, sign):
+		return refuse(message.CodeWrongSecret, dev.Identity, "Sign is not of the sub-device's secret")
+	}
+	return nil
+}
+
 // add puts sub-devices under the gateway; it takes them from the gateway that had them.
 func (p *Provision) add(ctx context.Context, r *request) error {
 	list := make([]*registry.Device, 0, len(r.params))
 	for _, sub := range r.params {
-		dev, _, err := p.subdevice(ctx, sub.Device())
+		dev, product, err := p.subdevice(ctx, sub.Device())
+		if err == nil {
+			err = proven(dev, product, sub.Sign)
+		}
 		if err != nil {
 			return err
 		}
@@ -260,6 +278,9 @@ func (p *Provision) login(ctx context.Context, r *request) error {
 	logins := make([]presence.Login, 0, len(r.params))
 	for _, sub := range r.params {
 		dev, product, err := p.subdevice(ctx, sub.Device())
+		if err == nil {
+			err = proven(dev, product, sub.Sign)
+		}
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/hawser-iot/hawser/edge-agent/buffer"
 	"github.com/hawser-iot/hawser/edge-agent/gateway"
 	"github.com/hawser-iot/hawser/edge-agent/uplink"
+	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
@@ -66,12 +67,13 @@ func (a *Agent) assemble() error {
 	}
 	var ids []ident.Device
 	var subs []gateway.Subdevice
+	secrets := make(map[ident.Device]credential.Secret)
 	for _, s := range a.cfg.Subdevices {
 		d := ident.Device{Product: s.Product, SN: s.Device}
-		ids = append(ids, d)
+		ids, secrets[d] = append(ids, d), s.Secret
 		subs = append(subs, gateway.Subdevice{Device: d, Secret: s.Secret})
 	}
-	a.up, err = uplink.New(uplink.Config{Link: lc, Subdevices: ids}, a.buf, a.log)
+	a.up, err = uplink.New(uplink.Config{Link: lc, Subdevices: ids, Secrets: secrets}, a.buf, a.log)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hawser-iot/hawser/device-sdk/link"
 	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/topic"
@@ -33,6 +34,7 @@ func (e *refusedError) Error() string {
 type topology struct {
 	link    *link.Link
 	timeout time.Duration
+	secrets map[ident.Device]credential.Secret
 	log     *slog.Logger
 
 	// mu guards the fields below.
@@ -41,9 +43,9 @@ type topology struct {
 	waiting map[message.RequestID]chan message.SubdevReply
 }
 
-func newTopology(l *link.Link, timeout time.Duration, log *slog.Logger) *topology {
+func newTopology(l *link.Link, cfg Config, log *slog.Logger) *topology {
 	return &topology{
-		link: l, timeout: timeout, log: log,
+		link: l, timeout: cfg.ReplyTimeout, secrets: cfg.Secrets, log: log,
 		last: time.Now().UnixMilli() % 1e12, waiting: make(map[message.RequestID]chan message.SubdevReply),
 	}
 }
@@ -83,7 +85,7 @@ func (t *topology) login(ctx context.Context, ds ...ident.Device) error {
 }
 
 func (t *topology) request(ctx context.Context, k topic.Kind, ds []ident.Device) error {
-	id, body, err := t.body(ds)
+	id, body, err := t.body(ds, true)
 	if err != nil {
 		return err
 	}
@@ -117,18 +119,23 @@ func (t *topology) request(ctx context.Context, k topic.Kind, ds []ident.Device)
 
 // logoutBody is what the buffer holds for a sub-device that has left.
 func (t *topology) logoutBody(d ident.Device) ([]byte, error) {
-	_, body, err := t.body([]ident.Device{d})
+	_, body, err := t.body([]ident.Device{d}, false)
 	return body, err
 }
 
-func (t *topology) body(ds []ident.Device) (id message.RequestID, body []byte, err error) {
+// body makes a request, with proof of the secrets that are known if it is wanted.
+func (t *topology) body(ds []ident.Device, proof bool) (id message.RequestID, body []byte, err error) {
 	t.mu.Lock()
 	t.last++
 	id = message.RequestID(strconv.FormatInt(t.last, 10))
 	t.mu.Unlock()
 	req := message.SubdevRequest{RequestID: id}
 	for _, d := range ds {
-		req.Params = append(req.Params, message.NewSubdev(d))
+		sub := message.NewSubdev(d)
+		if secret, ok := t.secrets[d]; ok && proof {
+			sub.Sign = credential.SignSubdev(secret, d)
+		}
+		req.Params = append(req.Params, sub)
 	}
 	body, err = codec.Marshal(codec.JSON, req)
 	return id, body, err

@@ -22,6 +22,7 @@ import (
 
 	"github.com/hawser-iot/hawser/device-sdk/link"
 	"github.com/hawser-iot/hawser/edge-agent/buffer"
+	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
@@ -33,6 +34,8 @@ type Config struct {
 	Link link.Config
 	// Subdevices are added to the gateway's topology at every connection.
 	Subdevices []ident.Device
+	// Secrets are of the sub-devices whose secret the gateway knows: it proves so to the hub, whose products may require it.
+	Secrets map[ident.Device]credential.Secret
 	// ReplyTimeout is how long the hub may take to answer a request.
 	ReplyTimeout time.Duration
 	// RetryRefused is after how long a refused sub-device is tried again.
@@ -83,7 +86,7 @@ func New(cfg Config, buf *buffer.Buffer, log *slog.Logger) (*Uplink, error) {
 		revoked:  make(map[ident.Device]bool),
 		poke:     make(chan struct{}, 1),
 	}
-	u.topo = newTopology(l, cfg.ReplyTimeout, log)
+	u.topo = newTopology(l, cfg, log)
 	return u, nil
 }
 

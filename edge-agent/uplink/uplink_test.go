@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +17,10 @@ import (
 	"github.com/hawser-iot/hawser/device-sdk/link"
 	"github.com/hawser-iot/hawser/edge-agent/buffer"
 	"github.com/hawser-iot/hawser/edge-agent/uplink"
+	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
@@ -56,6 +60,7 @@ func newRig(t *testing.T) *rig {
 			BackoffMin: 10 * time.Millisecond, BackoffMax: 20 * time.Millisecond, Window: 8,
 		},
 		Subdevices:   []ident.Device{r.sub, r.late},
+		Secrets:      map[ident.Device]credential.Secret{r.sub: r.hub.Secret(r.sub)},
 		RetryRefused: 50 * time.Millisecond,
 	}, r.buf, log)
 	if err != nil {
@@ -115,6 +120,31 @@ func (r *rig) empty(t *testing.T) {
 			t.Fatalf("still buffered: %s", recs[0].Payload)
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestProof: the gateway signs for the sub-devices whose secret it knows, where the hub may ask for it.
+func TestProof(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	secret := r.hub.Secret(r.sub)
+	for _, kind := range []topic.Kind{topic.TopoAdd, topic.SubdevLogin} {
+		if kind == topic.SubdevLogin {
+			r.forward(t, r.sub, "x")
+		}
+		_, err := r.hub.WaitMessage(ctx, func(m devicetest.Message) bool {
+			var req message.SubdevRequest
+			if m.Topic.Kind != kind || codec.Unmarshal(m.Payload, &req) != nil {
+				return false
+			}
+			return slices.ContainsFunc(req.Params, func(p message.Subdev) bool {
+				return p.Device() == r.sub && credential.VerifySubdev(secret, r.sub, p.Sign)
+			})
+		})
+		if err != nil {
+			t.Errorf("%s without proof: %v", kind, err)
+		}
 	}
 }
 

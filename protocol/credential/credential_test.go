@@ -74,6 +74,13 @@ func TestSignatures(t *testing.T) {
 	if !credential.VerifyLogin(secret, device.ClientID(), "1700000000", login) || credential.VerifyLogin(secret, device.ClientID(), "1700000001", login) {
 		t.Error("VerifyLogin is wrong")
 	}
+	sub := credential.SignSubdev(secret, device)
+	if want := "3a9688f74c7d90671a9fa9578aeb7097e843c31c8d8641a66ad227e37417d72c"; sub != want {
+		t.Errorf("SignSubdev = %s, want %s", sub, want)
+	}
+	if !credential.VerifySubdev(secret, device, sub) || credential.VerifySubdev("x", device, sub) || credential.VerifySubdev(secret, device, "") {
+		t.Error("VerifySubdev is wrong")
+	}
 	tests := []struct {
 		name   string
 		secret credential.Secret

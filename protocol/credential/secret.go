@@ -77,6 +77,17 @@ func VerifyLogin(s Secret, clientID, timestamp, password string) bool {
 	return VerifyBody(s, []byte(clientID+"\n"+timestamp), password)
 }
 
+// SignSubdev returns the Sign with which a gateway proves that it knows a sub-device's secret: the hex HMAC-SHA256 of its
+// ProductSN, a dot and its DeviceSN.
+func SignSubdev(s Secret, sub ident.Device) string {
+	return SignBody(s, []byte(sub.Product+"."+sub.SN))
+}
+
+// VerifySubdev reports whether sign is SignSubdev(s, sub), in constant time.
+func VerifySubdev(s Secret, sub ident.Device, sign string) bool {
+	return VerifyBody(s, []byte(sub.Product+"."+sub.SN), sign)
+}
+
 func sum(s Secret, b []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(s))
 	mac.Write(b)

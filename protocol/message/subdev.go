@@ -31,7 +31,7 @@ type Subdev struct {
 	DeviceSN      string `json:"DeviceSN"`
 	ProductSecret string `json:"ProductSecret,omitempty"` // register
 	DeviceSecret  string `json:"DeviceSecret,omitempty"`  // answer of register, topo/notify
-	Sign          string `json:"Sign,omitempty"`          // topo/add of products that require proof
+	Sign          string `json:"Sign,omitempty"`          // topo/add and login of products that require proof: credential.SignSubdev
 }
 
 // NewSubdev returns d without secrets.

@@ -179,7 +179,7 @@ func TestPersistentApplication(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = link.Close() }()
+	t.Cleanup(func() { _ = link.Close() }) // after the nodes have ended
 	quick := func(c *application.Config) { c.Announce = 200 * time.Millisecond }
 	a := brokertest.New(t, brokertest.Config{Store: db, Bus: link, Keys: k, Node: "a", Number: 1, Applications: quick})
 	b := brokertest.New(t, brokertest.Config{Store: db, Bus: link, Keys: k, Node: "b", Number: 2, Applications: quick})
@@ -230,7 +230,7 @@ func TestApplicationOnAnotherNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = link.Close() }()
+	t.Cleanup(func() { _ = link.Close() }) // after the nodes have ended
 	a := brokertest.New(t, brokertest.Config{Store: db, Bus: link, Keys: k, Node: "a", Number: 1})
 	b := brokertest.New(t, brokertest.Config{Store: db, Bus: link, Keys: k, Node: "b", Number: 2})
 	d := a.New(t)

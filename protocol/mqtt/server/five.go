@@ -20,6 +20,7 @@ type five struct {
 	aliasMax  int // of the client
 	maxPacket int // of the client, 0 = no bound
 	quiet     bool
+	lenient   int64         // until this tick the client is not held to the Receive Maximum
 	parted    chan struct{} // guarded by conn.mu: closed when DISCONNECT is written, nil when nobody writes it
 
 	aliasOut map[string]uint16 // guarded by conn.mu: what the client was told

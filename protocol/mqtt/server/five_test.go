@@ -323,6 +323,22 @@ func TestRepeatsBeyondReceiveMaximum(t *testing.T) {
 	}
 }
 
+// TestExcessAfterResume: fresh messages of a client that has just come back are not held to the Receive Maximum either.
+func TestExcessAfterResume(t *testing.T) {
+	_, ln := startPlain(t, server.Config{Window: 3}, server.Welcome{})
+	forever := number(packet.SessionExpiry, server.NoExpiry)
+	c, _ := login5(t, ln, "d", true, forever)
+	c.disconnect()
+	c, present := login5(t, ln, "d", false, forever)
+	if !present {
+		t.Fatal("the session is gone")
+	}
+	for id := uint16(1); id <= 6; id++ {
+		c.send(pub5("a", "", 2, id, nil))
+		c.wantAck5(packet.PUBREC, id)
+	}
+}
+
 // TestSendQuota: no more unacknowledged messages than the client's Receive Maximum, over a reconnect with a smaller one too.
 func TestSendQuota(t *testing.T) {
 	b, ln := startPlain(t, server.Config{}, server.Welcome{})

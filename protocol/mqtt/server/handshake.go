@@ -47,6 +47,9 @@ func (c *conn) handshake() error {
 	}
 	c.srv.stats.connects.Add(1)
 	s, present := c.srv.attach(c, con, &welcome)
+	if present && c.five != nil {
+		c.five.lenient = c.srv.wheel.after(resumeGrace)
+	}
 	return s.welcome(c, present && c.version != packet.V31, c.connackProperties(s, con, &welcome, authData))
 }
 

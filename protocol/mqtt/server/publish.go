@@ -215,9 +215,12 @@ func (c *conn) admit(p *packet.Publish, size int) (seq uint32, known bool, err e
 	return seq, false, err
 }
 
+const resumeGrace = 10 * time.Second
+
 // withinReceiveMax holds a client of 5.0 to the number of unacknowledged publishes that it was told. Some clients repeat all that they have
 // in flight as soon as they are back, whatever that number is, and would do so for ever if they were cut off for it: repeats are
-// held back by the window instead, and so is as much as another window of what comes behind them.
+// held back by the window instead, and so is as much as another window of what comes behind them. Others send what they took on
+// while they were away before they repeat: for resumeGrace a client that is back at its session is not held to the number at all.
 func (c *conn) withinReceiveMax(p *packet.Publish) error {
 	if c.five == nil || p.QoS == 0 {
 		return nil
@@ -233,7 +236,7 @@ func (c *conn) withinReceiveMax(p *packet.Publish) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case p.Dup || c.owed1+held <= c.window:
+	case p.Dup || c.owed1+held <= c.window || c.srv.wheel.now.Load() < c.five.lenient:
 		return nil
 	case c.five.repeats && c.five.excess < c.window:
 		c.five.excess++

@@ -28,7 +28,7 @@ func (b *Broker) connectApp(ctx context.Context, c *server.Connect, l credential
 	if err != nil {
 		return server.Welcome{}, err
 	}
-	w := server.Welcome{Identity: s.Identity, Data: s, Present: present, KeepAlive: b.keepAlive(c), Rate: -1, ByteRate: -1}
+	w := server.Welcome{Identity: s.Identity, Data: s, Present: present, KeepAlive: b.keepAlive(c), Limits: server.Limits{Rate: -1, ByteRate: -1}}
 	for _, f := range s.Filters() {
 		w.Subscriptions = append(w.Subscriptions, server.Subscription(f))
 	}

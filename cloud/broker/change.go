@@ -51,7 +51,7 @@ func (b *Broker) Revoke(authority, serial, product string) {
 	})
 }
 
-// refresh gives the sessions of a product its new snapshot and permissions. It costs a walk over this node's sessions,
+// refresh gives the sessions of a product its new snapshot, permissions and limits. It costs a walk over this node's sessions,
 // at each change of a product.
 func (b *Broker) refresh(product string) {
 	ctx, cancel := context.WithTimeout(context.Background(), cutWait)
@@ -61,9 +61,15 @@ func (b *Broker) refresh(product string) {
 		b.Log.Error("product not read after a change", "product", product, "err", err)
 		return
 	}
+	bounds := limits(p.Settings)
 	b.Presence.Each(func(s *presence.Session) bool {
-		if dev := s.Device.Identity; dev.Product == product {
-			s.SetProduct(p, auth.Permissions(dev, p))
+		dev := s.Device.Identity
+		if dev.Product != product {
+			return true
+		}
+		s.SetProduct(p, auth.Permissions(dev, p))
+		if engine, ok := b.engine.Session(identity(s)); ok && s.Gateway == nil {
+			engine.SetLimits(bounds)
 		}
 		return true
 	})

@@ -44,8 +44,8 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 	if err != nil {
 		return server.Welcome{}, err
 	}
-	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present, Received: kept.Received, KeepAlive: s.KeepAlive}
-	limit(&w, grant.Product.Settings)
+	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present, Received: kept.Received, KeepAlive: s.KeepAlive,
+		Limits: limits(grant.Product.Settings)}
 	for _, f := range kept.Filters {
 		w.Subscriptions = append(w.Subscriptions, server.Subscription(f))
 	}

@@ -12,18 +12,19 @@ import (
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
-// What a product sets for itself of the hub's limits. The engine takes rates and switches at the login; the size of a publish
-// and the number of subscriptions are judged here, by the product's snapshot of the moment, and so a change counts at once.
+// What a product sets for itself of the hub's limits. The engine takes rates and switches at the login and when the product changes
+// (refresh); the size of a publish and the number of subscriptions are judged here, by the product's snapshot of the moment.
 
-// limit puts the product's settings into the answer to a CONNECT.
-func limit(w *server.Welcome, s registry.Settings) {
+// limits are the product's settings as the engine takes them.
+func limits(s registry.Settings) server.Limits {
+	l := server.Limits{NoQoS2: !registry.Allows(s.QoS2), NoRetain: !registry.Allows(s.Retain)}
 	if s.PublishRate != nil {
-		w.Rate = *s.PublishRate
+		l.Rate = *s.PublishRate
 	}
 	if s.PublishBytes != nil {
-		w.ByteRate = float64(*s.PublishBytes)
+		l.ByteRate = float64(*s.PublishBytes)
 	}
-	w.NoQoS2, w.NoRetain = !registry.Allows(s.QoS2), !registry.Allows(s.Retain)
+	return l
 }
 
 // allowWill refuses a connection with a will for a product that takes none.

@@ -64,6 +64,49 @@ func TestProductRate(t *testing.T) {
 	}
 }
 
+// TestProductChanges: new rates and switches count for a session that is open, and let go of what the old rate holds back.
+func TestProductChanges(t *testing.T) {
+	s := stack(t, brokertest.Config{})
+	rate, off := 0.02, false // the second publish may come, a third only after most of a minute
+	p := s.Product(t, registry.NewProduct{Settings: registry.Settings{PublishRate: &rate}})
+	d := s.Device(t, p, "dev-0001")
+	conn, err := s.Listener.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.MustDial(t, brokertest.Login{Device: d.Identity, Password: d.Secret.Reveal(), Conn: conn})
+	set := func(settings registry.Settings) {
+		t.Helper()
+		if _, err := s.Registry.UpdateProduct(t.Context(), p.SN, registry.ProductUpdate{Settings: &settings}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upload := topic.Name(d.Identity, "upload")
+	paused := s.Broker.Stats().Paused
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		for range 20 {
+			c.Publish(upload, "x")
+		}
+	}()
+	brokertest.Eventually(t, "held back", func() bool { return s.Broker.Stats().Paused > paused })
+	set(registry.Settings{})
+	select {
+	case <-held:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the old rate holds publishes back")
+	}
+	if got := len(s.Rules.Of(upload)); got != 20 {
+		t.Errorf("%d messages reached the rules, want 20", got)
+	}
+	set(registry.Settings{QoS2: &off})
+	if _, err := conn.Write(packet.AppendPublish(nil, upload, []byte("x"), 2, 100, false, false)); err != nil {
+		t.Fatal(err)
+	}
+	c.Ended()
+}
+
 // TestProductSwitches: QoS 2 ends the connection of a product that has it off, a will is refused.
 func TestProductSwitches(t *testing.T) {
 	s := stack(t, brokertest.Config{})

@@ -32,22 +32,22 @@ type conn struct {
 	ahead int      // bytes from r on whose pings are answered
 	early int      // pings answered and still to come
 	small [16]byte // what a transport without a non-blocking side reads into while idle
-	rate  *rate    // nil without a bound
 	will  *Will
 
 	inbox *inbound // the session's, once a QoS 2 publish has come
 
-	noQoS2, noRetain bool
-	assigned         bool   // the client id is ours
-	keepAlive        uint16 // seconds, as judged
-	expiryMax        uint32 // most seconds of session expiry, 0 = no bound
-	lastHeader       int    // length of the fixed header of the packet that was read last
+	assigned   bool   // the client id is ours
+	keepAlive  uint16 // seconds, as judged
+	expiryMax  uint32 // most seconds of session expiry, 0 = no bound
+	lastHeader int    // length of the fixed header of the packet that was read last
 
 	driven bool          // idle, the connection needs no goroutine: its transport calls ready
 	begun  bool          // the handshake is over
 	served bool          // the owner was told
 	more   bool          // a read is worth trying: see readable
 	state  atomic.Uint32 // whether a goroutine is at work
+
+	limits atomic.Pointer[limits] // nil without any; what it points to is the connection's goroutine's
 
 	lastRead atomic.Int64 // tick of the last byte read
 	silence  int64        // ticks without a byte that end the connection, 0 = none; set before CONNACK

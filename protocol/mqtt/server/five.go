@@ -42,19 +42,21 @@ func (c *conn) readPublish(flags byte, body []byte, p *packet.Publish) (topic st
 		if err := packet.DecodePublish(flags, body, p); err != nil {
 			return "", err
 		}
-		if p.QoS == 2 && c.noQoS2 {
+		l := c.limits.Load()
+		if p.QoS == 2 && l.noQoS2() {
 			return "", endWith(CauseProtocol, errNoQoS2)
 		}
-		p.Retain = p.Retain && !c.noRetain
+		p.Retain = p.Retain && !l.noRetain()
 		return view(p.Topic), nil
 	}
 	if err := packet.DecodePublish5(flags, body, p); err != nil {
 		return "", err
 	}
+	l := c.limits.Load()
 	switch {
-	case p.QoS == 2 && c.noQoS2:
+	case p.QoS == 2 && l.noQoS2():
 		return "", endCode(CauseProtocol, packet.QoSNotSupported, errNoQoS2)
-	case p.Retain && c.noRetain:
+	case p.Retain && l.noRetain():
 		return "", endCode(CauseProtocol, packet.RetainNotSupported, errNoRetain)
 	case len(p.Properties) == 0:
 		return view(p.Topic), nil

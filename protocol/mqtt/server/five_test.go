@@ -132,7 +132,7 @@ func retained5(topic, payload string, props packet.Properties) []byte {
 
 func TestConnack5(t *testing.T) {
 	_, ln := startPlain(t, server.Config{KeepAliveMin: 30, KeepAliveMax: 100, Window: 7, TopicAliasMax: 5, SessionExpiryMax: 1000},
-		server.Welcome{NoQoS2: true, NoRetain: true, ResponseInfo: "reply/here"})
+		server.Welcome{Limits: server.Limits{NoQoS2: true, NoRetain: true}, ResponseInfo: "reply/here"})
 	c := dial(t, ln)
 	props := packet.AppendInt(number(packet.SessionExpiry, 5000), packet.RequestResponseInfo, 1)
 	_, code, got := c.hello5(&packet.Connect{KeepAlive: 10, Properties: props})

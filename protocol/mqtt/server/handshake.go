@@ -293,15 +293,7 @@ func (c *conn) prepare(s *Session, con *Connect, w *Welcome) {
 	case con.Version == packet.V5:
 		c.keepAlive = c.srv.cfg.clampKeepAlive(con.KeepAlive)
 	}
-	msgs, bytes := c.srv.cfg.Rate, c.srv.cfg.ByteRate
-	if w.Rate != 0 {
-		msgs = w.Rate
-	}
-	if w.ByteRate != 0 {
-		bytes = w.ByteRate
-	}
-	c.rate = newRate(msgs, bytes)
-	c.noQoS2, c.noRetain = w.NoQoS2, w.NoRetain
+	c.limits.Store(c.srv.cfg.limits(w.Limits))
 	if c.expiryMax = c.srv.cfg.SessionExpiryMax; w.SessionExpiry != 0 {
 		c.expiryMax = w.SessionExpiry
 	}

@@ -130,15 +130,12 @@ type Welcome struct {
 	Received      []uint16
 	// KeepAlive, if not 0, replaces the client's for judging silence, in seconds; a client of 5.0 is told.
 	KeepAlive uint16
-	// Rate and ByteRate, if not 0, replace Config's for this connection; negative means unlimited.
-	Rate, ByteRate float64
+	// Limits may be changed while the connection is open: see Session.SetLimits.
+	Limits
 	// Window, if not 0, replaces Config.Window for this connection.
 	Window int
 	// SessionExpiry, if not 0, is the most that the client gets, in seconds.
 	SessionExpiry uint32
-	// NoQoS2 and NoRetain refuse what they say: a client of 5.0 is told and cut off when it does not mind; before, a QoS 2 publish
-	// ends the connection and RETAIN is ignored.
-	NoQoS2, NoRetain bool
 	// Routed puts the session's filters into the tree of Server.Route. Shared subscriptions are in it always.
 	Routed bool
 	// QueueOffline lets messages for a persistent session wait in its queue while it has no connection, instead of ErrOffline.

@@ -196,8 +196,8 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 // admit holds a publish back to the connection's rate and window, and owes its acknowledgement. One that is
 // known, a repeat of QoS 2, is not for the owner.
 func (c *conn) admit(p *packet.Publish, size int) (seq uint32, known bool, err error) {
-	if c.rate != nil {
-		if err := c.throttle(size); err != nil {
+	if l := c.limits.Load(); l != nil && l.rate != nil {
+		if err := c.throttle(l, size); err != nil {
 			return 0, false, err
 		}
 	}

@@ -43,9 +43,9 @@ func (r *rate) take(now time.Duration, n int) time.Duration {
 	return wait
 }
 
-// throttle holds the connection's goroutine back to its rate.
-func (c *conn) throttle(n int) error {
-	wait := c.rate.take(time.Since(c.srv.start), n)
+// throttle holds the connection's goroutine back to its rate, until l are no longer its limits.
+func (c *conn) throttle(l *limits, n int) error {
+	wait := l.rate.take(time.Since(c.srv.start), n)
 	if wait <= 0 {
 		return nil
 	}
@@ -56,5 +56,5 @@ func (c *conn) throttle(n int) error {
 		c.mu.Unlock()
 	})
 	defer timer.Stop()
-	return c.holdBack(never, func() bool { return c.draining || !time.Now().Before(until) })
+	return c.holdBack(never, func() bool { return c.draining || c.limits.Load() != l || !time.Now().Before(until) })
 }

@@ -212,11 +212,11 @@ func survive(t *testing.T, s *site, c client, qos int) {
 	if len(acked) < j.Count*9/10 {
 		t.Errorf("%d of %d messages were acknowledged", len(acked), j.Count)
 	}
-	harness.Eventually(t, 60*time.Second, "the sink has what was acknowledged", func() bool {
+	harness.Eventually(t, 3*time.Minute, "the sink has what was acknowledged", func() bool {
 		got := s.arrived(d)
 		return !slices.ContainsFunc(acked, func(n int) bool { return got[n] == 0 })
 	})
-	w.until(30*time.Second, "everything that was sent", func() bool { return len(w.got) == notes })
+	w.until(time.Minute, "everything that was sent", func() bool { return len(w.got) == notes })
 	w.leave()
 	repeats, again := 0, []int(nil)
 	for n, times := range s.arrived(d) {

@@ -38,7 +38,7 @@ func (h *held) Write(b []byte) (int, error) {
 // may not have been made, which is told to the hub's log.
 func (g *guarded) audit(op operation, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		before := g.look(op, r)
+		before := g.look(op.object, r)
 		h := &held{header: w.Header()}
 		next(h, r)
 		h.WriteHeader(http.StatusOK)
@@ -48,7 +48,7 @@ func (g *guarded) audit(op operation, next http.HandlerFunc) http.HandlerFunc {
 		case h.status >= http.StatusBadRequest:
 			e.Code = member(h.body.Bytes(), "code")
 		case op.object != "":
-			e.Diff = account.Diff(before, g.look(op, r))
+			e.Diff = account.Diff(before, g.look(op.object, r))
 		default:
 			e.Object += made(op, h.body.Bytes())
 			e.Diff = account.Diff(nil, h.body.Bytes())
@@ -67,15 +67,15 @@ func (g *guarded) audit(op operation, next http.HandlerFunc) http.HandlerFunc {
 }
 
 // look reads what an operation is about to change, or has changed, as the caller would.
-func (g *guarded) look(op operation, r *http.Request) []byte {
-	if op.object == "" {
+func (g *guarded) look(route string, r *http.Request) []byte {
+	if route == "" {
 		return nil
 	}
 	get := r.Clone(r.Context())
 	get.Method, get.Body = http.MethodGet, http.NoBody
 	get.URL.RawQuery = ""
 	h := &held{header: http.Header{}}
-	g.bare[op.object](h, get)
+	g.bare[route](h, get)
 	if h.status != http.StatusOK {
 		return nil
 	}

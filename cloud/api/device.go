@@ -19,9 +19,9 @@ type Devices interface {
 	CreateDevice(ctx context.Context, n registry.NewDevice) (*registry.Device, error)
 	CreateDevices(ctx context.Context, product string, n int, sns []string) ([]*registry.Device, error)
 	UpdateDevice(ctx context.Context, id ident.Device, u registry.DeviceUpdate) (*registry.Device, error)
-	SetEnabled(ctx context.Context, id ident.Device, enabled bool) (*registry.Device, error)
-	Reset(ctx context.Context, id ident.Device, newSecret bool) (*registry.Device, error)
-	DeleteDevice(ctx context.Context, id ident.Device) error
+	SetEnabled(ctx context.Context, id ident.Device, enabled bool, only ...registry.IfRevision) (*registry.Device, error)
+	Reset(ctx context.Context, id ident.Device, newSecret bool, only ...registry.IfRevision) (*registry.Device, error)
+	DeleteDevice(ctx context.Context, id ident.Device, only ...registry.IfRevision) error
 }
 
 func (s *server) ListDevices(ctx context.Context, r apitype.ListDevicesRequestObject) (apitype.ListDevicesResponseObject, error) {
@@ -124,7 +124,7 @@ func (s *server) setEnabled(ctx context.Context, product, sn string, enabled boo
 	if _, err := s.device(ctx, product, sn); err != nil {
 		return nil, err
 	}
-	return s.Devices.SetEnabled(ctx, ident.Device{Product: product, SN: sn}, enabled)
+	return s.Devices.SetEnabled(ctx, ident.Device{Product: product, SN: sn}, enabled, onlyIf(ctx)...)
 }
 
 func (s *server) ResetDevice(ctx context.Context, r apitype.ResetDeviceRequestObject) (apitype.ResetDeviceResponseObject, error) {
@@ -132,7 +132,7 @@ func (s *server) ResetDevice(ctx context.Context, r apitype.ResetDeviceRequestOb
 		return nil, err
 	}
 	newSecret := r.Body != nil && r.Body.ResetSecret
-	d, err := s.Devices.Reset(ctx, ident.Device{Product: r.ProductSN, SN: r.DeviceSN}, newSecret)
+	d, err := s.Devices.Reset(ctx, ident.Device{Product: r.ProductSN, SN: r.DeviceSN}, newSecret, onlyIf(ctx)...)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (s *server) DeleteDevice(ctx context.Context, r apitype.DeleteDeviceRequest
 	if _, err := s.device(ctx, r.ProductSN, r.DeviceSN); err != nil {
 		return nil, err
 	}
-	if err := s.Devices.DeleteDevice(ctx, ident.Device{Product: r.ProductSN, SN: r.DeviceSN}); err != nil {
+	if err := s.Devices.DeleteDevice(ctx, ident.Device{Product: r.ProductSN, SN: r.DeviceSN}, onlyIf(ctx)...); err != nil {
 		return nil, err
 	}
 	return apitype.DeleteDevice204Response{}, nil

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/hawser-iot/hawser/cloud/registry"
 )
 
 // An ETag of an object with a revision is "<revision>-<hash>": the revision says whether somebody changed the object, the
@@ -28,6 +30,14 @@ func ifRevision(ctx context.Context) *int64 {
 		return nil
 	}
 	return &revision
+}
+
+// onlyIf is the same for changes of the registry that take it as an option.
+func onlyIf(ctx context.Context) []registry.IfRevision {
+	if revision := ifRevision(ctx); revision != nil {
+		return []registry.IfRevision{registry.IfRevision(*revision)}
+	}
+	return nil
 }
 
 // parseIfMatch reads one ETag of ours; ok is false for another form. any is *, or no condition.
@@ -88,11 +98,15 @@ func (g *guarded) conditional(op operation, next http.HandlerFunc) http.HandlerF
 
 // revisionOf reads the ETag of what an operation is about to change; "" when it is not there.
 func (g *guarded) revisionOf(op operation, r *http.Request) (tag string, revision int64, found bool) {
-	body := g.look(op, r)
+	body := g.look(op.object, r)
 	if body == nil {
 		return "", 0, false
 	}
 	revision, found = revisionIn(body)
+	if whole := g.look(op.owner, r); !found && whole != nil {
+		body = whole
+		revision, found = revisionIn(body)
+	}
 	return etagOf(body), revision, found
 }
 

@@ -47,6 +47,8 @@ func TestTheSecondOfTwoChangesIsRefused(t *testing.T) {
 	rule := "/v1/rules/" + h.must("GET", "/v1/rules", "").get("items", "0", "id")
 	for _, tt := range []struct{ path, method, change, body string }{
 		{p, "PATCH", p, `{"description":"%d"}`},
+		{p, "PUT", p + "/topics", `{"items":[{"path":"t%d","permission":"pub"}]}`},
+		{p, "PUT", p + "/thing-model", `{"Property":[{"Identifier":"t%d","AccessMode":"r","DataType":{"Type":"int32"}}]}`},
 		{p + "/devices/cellar-1", "PATCH", p + "/devices/cellar-1", `{"name":"n%d"}`},
 		{rule, "PUT", rule, `{"name":"r","description":"%d","sql":"SELECT * FROM '/a/+/upload'"}`},
 		{p + "/devices/cellar-1/shadow", "PATCH", p + "/devices/cellar-1/shadow", `{"desired":{"n":%d}}`},

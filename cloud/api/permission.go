@@ -32,6 +32,8 @@ type operation struct {
 	// name of the member of the answer that says what was made.
 	audited      bool
 	object, made string
+	// owner is the route of the thing that object is a part of, and whose revision counts if object has none: a product's topics.
+	owner string
 }
 
 // The values that stand in the document beside the permissions.
@@ -121,6 +123,9 @@ func audited(route string, op operation, all map[string]operation) operation {
 	case !op.audited || op.open:
 	case own && method != http.MethodPost:
 		op.object = "GET " + path
+		if method == http.MethodPut && above && strings.HasSuffix(parent, "}") {
+			op.owner = "GET " + parent
+		}
 	case !own && above && strings.HasSuffix(parent, "}"):
 		op.object = "GET " + parent
 	case own:

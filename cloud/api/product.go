@@ -18,9 +18,9 @@ type Products interface {
 	Products(ctx context.Context, f registry.Filter, page registry.Page) ([]*registry.Product, string, error)
 	CreateProduct(ctx context.Context, n registry.NewProduct) (*registry.Product, error)
 	UpdateProduct(ctx context.Context, sn string, u registry.ProductUpdate) (*registry.Product, error)
-	DeleteProduct(ctx context.Context, sn string) error
-	SetTemplate(ctx context.Context, sn string, t *thing.Template) (*registry.Product, error)
-	SetTopics(ctx context.Context, sn string, topics []topic.Template) (*registry.Product, error)
+	DeleteProduct(ctx context.Context, sn string, only ...registry.IfRevision) error
+	SetTemplate(ctx context.Context, sn string, t *thing.Template, only ...registry.IfRevision) (*registry.Product, error)
+	SetTopics(ctx context.Context, sn string, topics []topic.Template, only ...registry.IfRevision) (*registry.Product, error)
 }
 
 func (s *server) ListProducts(ctx context.Context, r apitype.ListProductsRequestObject) (apitype.ListProductsResponseObject, error) {
@@ -93,7 +93,7 @@ func (s *server) UpdateProduct(ctx context.Context, r apitype.UpdateProductReque
 }
 
 func (s *server) DeleteProduct(ctx context.Context, r apitype.DeleteProductRequestObject) (apitype.DeleteProductResponseObject, error) {
-	if err := s.Products.DeleteProduct(ctx, r.ProductSN); err != nil {
+	if err := s.Products.DeleteProduct(ctx, r.ProductSN, onlyIf(ctx)...); err != nil {
 		return nil, err
 	}
 	return apitype.DeleteProduct204Response{}, nil
@@ -155,7 +155,7 @@ func (s *server) SetThingModel(ctx context.Context, r apitype.SetThingModelReque
 	if err != nil {
 		return nil, invalid("", "%s", plain(err.Error()))
 	}
-	p, err := s.Products.SetTemplate(ctx, r.ProductSN, t)
+	p, err := s.Products.SetTemplate(ctx, r.ProductSN, t, onlyIf(ctx)...)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (s *server) SetTopics(ctx context.Context, r apitype.SetTopicsRequestObject
 		}
 		list[i] = topic.Template{Path: t.Path, Perm: perm}
 	}
-	p, err := s.Products.SetTopics(ctx, r.ProductSN, list)
+	p, err := s.Products.SetTopics(ctx, r.ProductSN, list, onlyIf(ctx)...)
 	if err != nil {
 		return nil, err
 	}

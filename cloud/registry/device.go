@@ -254,25 +254,40 @@ func (r *Registry) lockDevice(ctx context.Context, tx *store.Tx, id ident.Device
 // SetEnabled switches a device on or off. A device that is switched on again is
 // offline, or inactive when it had never connected; one that is on already
 // stays as it is.
-func (r *Registry) SetEnabled(ctx context.Context, id ident.Device, enabled bool) (*Device, error) {
-	d, err := r.readDevice(ctx, `product = ? AND sn = ?`, id.Product, id.SN)
-	if err != nil {
-		return nil, err
+func (r *Registry) SetEnabled(ctx context.Context, id ident.Device, enabled bool, only ...IfRevision) (*Device, error) {
+	kind, already := DeviceDisabled, false
+	if enabled {
+		kind = DeviceEnabled
 	}
-	if enabled != (d.State == Disabled) {
-		return d, nil
-	}
-	var set setList
+	err := r.db.Update(ctx, func(tx *store.Tx) error {
+		if err := checkDevice(ctx, tx, id, only); err != nil {
+			return err
+		}
+		d, err := r.lockDevice(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if already = enabled != (d.State == Disabled); already {
+			return nil
+		}
+		state := Offline
+		switch {
+		case !enabled:
+			state = Disabled
+		case d.Activated.IsZero():
+			state = Inactive
+		}
+		var set setList
+		set.add("state", int64(state))
+		return set.execDevice(ctx, tx, id)
+	})
 	switch {
-	case !enabled:
-		set.add("state", int64(Disabled))
-		return r.changeDevice(ctx, id, DeviceDisabled, set)
-	case d.Activated.IsZero():
-		set.add("state", int64(Inactive))
-	default:
-		set.add("state", int64(Offline))
+	case err != nil:
+		return nil, fmt.Errorf("registry: device %s: %w", id, err)
+	case already:
+		return r.readDevice(ctx, `product = ? AND sn = ?`, id.Product, id.SN)
 	}
-	return r.changeDevice(ctx, id, DeviceEnabled, set)
+	return r.changed(ctx, id, kind)
 }
 
 // resetColumns are the assignments of a reset. There are numbers in the text because PostgreSQL takes parameters of a CASE
@@ -282,7 +297,7 @@ var resetColumns = fmt.Sprintf("state = CASE WHEN state = %[1]d THEN %[1]d ELSE 
 // Reset makes a device inactive again, so that it may register dynamically once
 // more; with newSecret its old secret is of no use any longer. One that is
 // disabled stays so, and is inactive when it is enabled.
-func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (*Device, error) {
+func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool, only ...IfRevision) (*Device, error) {
 	set := setList{columns: []string{resetColumns}}
 	if newSecret {
 		d, err := r.readDevice(ctx, `product = ? AND sn = ?`, id.Product, id.SN)
@@ -291,11 +306,16 @@ func (r *Registry) Reset(ctx context.Context, id ident.Device, newSecret bool) (
 		}
 		set.add("secret", r.sealSecret(d.ID, credential.NewSecret()))
 	}
-	return r.changeDevice(ctx, id, DeviceReset, set)
+	return r.changeDevice(ctx, id, DeviceReset, set, only)
 }
 
-func (r *Registry) changeDevice(ctx context.Context, id ident.Device, kind ChangeKind, set setList) (*Device, error) {
-	err := r.db.Update(ctx, func(tx *store.Tx) error { return set.execDevice(ctx, tx, id) })
+func (r *Registry) changeDevice(ctx context.Context, id ident.Device, kind ChangeKind, set setList, only []IfRevision) (*Device, error) {
+	err := r.db.Update(ctx, func(tx *store.Tx) error {
+		if err := checkDevice(ctx, tx, id, only); err != nil {
+			return err
+		}
+		return set.execDevice(ctx, tx, id)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("registry: device %s: %w", id, err)
 	}
@@ -334,9 +354,12 @@ func deleteDevice(ctx context.Context, tx *store.Tx, id int64) error {
 }
 
 // DeleteDevice deletes a device and everything that is kept of it.
-func (r *Registry) DeleteDevice(ctx context.Context, id ident.Device) error {
+func (r *Registry) DeleteDevice(ctx context.Context, id ident.Device, only ...IfRevision) error {
 	var d *Device
 	err := r.db.Update(ctx, func(tx *store.Tx) (err error) {
+		if err := checkDevice(ctx, tx, id, only); err != nil {
+			return err
+		}
 		if d, err = r.lockDevice(ctx, tx, id); err != nil {
 			return err
 		}

@@ -324,13 +324,16 @@ func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate
 
 // SetTemplate replaces the thing model of a product; nil takes it away. A
 // published product is frozen.
-func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template) (p *Product, err error) {
+func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template, only ...IfRevision) (p *Product, err error) {
 	defer r.judged(&err)
 	text, err := encodeTemplate(t)
 	if err != nil {
 		return nil, err
 	}
 	return r.changeProduct(ctx, sn, TemplateChanged, func(tx *store.Tx) error {
+		if err := checkProduct(ctx, tx, sn, only); err != nil {
+			return err
+		}
 		var published int64
 		err := tx.QueryRow(ctx, `SELECT published FROM product WHERE sn = ?`, sn).Scan(&published)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -349,12 +352,15 @@ func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template
 
 // SetTopics replaces the custom topics of a product. Sessions that are open
 // keep their permissions until whoever watches ends or renews them.
-func (r *Registry) SetTopics(ctx context.Context, sn string, topics []topic.Template) (p *Product, err error) {
+func (r *Registry) SetTopics(ctx context.Context, sn string, topics []topic.Template, only ...IfRevision) (p *Product, err error) {
 	defer r.judged(&err)
 	if err := checkTopics(topics); err != nil {
 		return nil, err
 	}
 	return r.changeProduct(ctx, sn, TopicsChanged, func(tx *store.Tx) error {
+		if err := checkProduct(ctx, tx, sn, only); err != nil {
+			return err
+		}
 		var set setList
 		if err := set.exec(ctx, tx, `product`, `sn`, sn, ErrProductNotFound, r.now()); err != nil {
 			return err
@@ -375,8 +381,11 @@ func (r *Registry) changeProduct(ctx context.Context, sn string, kind ChangeKind
 }
 
 // DeleteProduct deletes a product that has no devices.
-func (r *Registry) DeleteProduct(ctx context.Context, sn string) error {
+func (r *Registry) DeleteProduct(ctx context.Context, sn string, only ...IfRevision) error {
 	err := r.db.Update(ctx, func(tx *store.Tx) error {
+		if err := checkProduct(ctx, tx, sn, only); err != nil {
+			return err
+		}
 		var n int64
 		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM device WHERE product = ?`, sn).Scan(&n); err != nil {
 			return err

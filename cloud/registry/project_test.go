@@ -1,7 +1,10 @@
 package registry
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -37,6 +40,68 @@ func TestProjects(t *testing.T) {
 }
 
 // TestRevision: it rises with each change, not with presence, and an update may be held to the one that its caller has seen.
+// TestWriters: of two who change the same revision at the same moment one is refused, whatever they change.
+func TestWriters(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		r := open(t, db)
+		p := product(t, r)
+		d, err := r.CreateDevice(ctx, NewDevice{Product: p.SN})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tmpl := template(t, "t")
+		topics := func(only IfRevision) error { _, err := r.SetTopics(ctx, p.SN, nil, only); return err }
+		model := func(only IfRevision) error { _, err := r.SetTemplate(ctx, p.SN, tmpl, only); return err }
+		reset := func(only IfRevision) error { _, err := r.Reset(ctx, d.Identity, true, only); return err }
+		disable := func(only IfRevision) error { _, err := r.SetEnabled(ctx, d.Identity, false, only); return err }
+		enable := func(only IfRevision) error { _, err := r.SetEnabled(ctx, d.Identity, true, only); return err }
+		remove := func(only IfRevision) error { return r.DeleteDevice(ctx, d.Identity, only) }
+		for _, pair := range []struct {
+			name     string
+			revision func() int64
+			writers  [2]func(IfRevision) error
+		}{
+			{"topics and model", func() int64 { return reread(t, r.Product, p.SN).Revision }, [2]func(IfRevision) error{topics, model}},
+			{"reset and disable", func() int64 { return reread(t, r.Device, d.Identity).Revision }, [2]func(IfRevision) error{reset, disable}},
+			{"enable twice", func() int64 { return reread(t, r.Device, d.Identity).Revision }, [2]func(IfRevision) error{enable, enable}},
+			{"delete and reset", func() int64 { return reread(t, r.Device, d.Identity).Revision }, [2]func(IfRevision) error{remove, reset}},
+		} {
+			if pair.name == "enable twice" && reread(t, r.Device, d.Identity).State != Disabled {
+				if _, err := r.SetEnabled(ctx, d.Identity, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			seen := IfRevision(pair.revision())
+			var errs [2]error
+			var wg sync.WaitGroup
+			for i, write := range pair.writers {
+				wg.Go(func() { errs[i] = write(seen) })
+			}
+			wg.Wait()
+			if (errs[0] == nil) == (errs[1] == nil) {
+				t.Errorf("%s: %v and %v, want one refused", pair.name, errs[0], errs[1])
+			}
+			if err := cmp.Or(errs[0], errs[1]); !errors.Is(err, ErrRevision) && !errors.Is(err, ErrDeviceNotFound) {
+				t.Errorf("%s: %v, want ErrRevision", pair.name, err)
+			}
+		}
+		stale := IfRevision(1)
+		if err := r.DeleteProduct(ctx, p.SN, stale); !errors.Is(err, ErrRevision) {
+			t.Errorf("delete of a product that was changed: %v, want ErrRevision", err)
+		}
+	})
+}
+
+func reread[K, V any](t *testing.T, read func(context.Context, K) (V, error), key K) V {
+	t.Helper()
+	v, err := read(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 func TestRevision(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx := t.Context()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
 // setList collects the assignments of an UPDATE.
@@ -52,6 +53,27 @@ func checkRevision(ctx context.Context, tx *store.Tx, want *int64, missing error
 		return fmt.Errorf("%w: it is %d, not %d", ErrRevision, have, *want)
 	}
 	return nil
+}
+
+// IfRevision holds a change to the revision that the caller has seen: when it is another one inside the transaction, nothing is done
+// and the answer is ErrRevision.
+type IfRevision int64
+
+func checkRevisions(ctx context.Context, tx *store.Tx, only []IfRevision, missing error, where string, args ...any) error {
+	for _, want := range only {
+		if err := checkRevision(ctx, tx, (*int64)(&want), missing, where, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkProduct(ctx context.Context, tx *store.Tx, sn string, only []IfRevision) error {
+	return checkRevisions(ctx, tx, only, ErrProductNotFound, `product WHERE sn = ?`, sn)
+}
+
+func checkDevice(ctx context.Context, tx *store.Tx, id ident.Device, only []IfRevision) error {
+	return checkRevisions(ctx, tx, only, ErrDeviceNotFound, `device WHERE product = ? AND sn = ?`, id.Product, id.SN)
 }
 
 // execOne runs a statement that must affect a row; missing is returned when it does not.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -73,7 +74,15 @@ func checkedByHub(ctx context.Context) context.Context {
 // shownHeaders are the headers that a dry run prints; the API key is none of them.
 var shownHeaders = []string{"Content-Type", "If-Match", "Idempotency-Key", "X-Hawser-Project"}
 
-// printRequest prints what would be sent.
+// secretMember finds members of a JSON body that are called like a secret, with a text for value.
+var secretMember = regexp.MustCompile(`("\w*(?i:password|secret)\w*"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+
+// withoutSecrets is a body as it may be shown: a dry run ends up in the scrollback of a terminal, or in the log of a job.
+func withoutSecrets(body []byte) []byte {
+	return secretMember.ReplaceAll(body, []byte(`$1"**redacted**"`))
+}
+
+// printRequest prints what would be sent, but for secrets.
 func (c *cli) printRequest(r *http.Request) error {
 	var body []byte
 	if r.Body != nil {
@@ -82,6 +91,7 @@ func (c *cli) printRequest(r *http.Request) error {
 			return err
 		}
 		_ = r.Body.Close() // it was only read
+		body = withoutSecrets(body)
 	}
 	if c.raw() {
 		return c.printRequestObject(r, body)

@@ -215,6 +215,7 @@ func (c *conn) admit(p *packet.Publish, size int) (seq uint32, known bool, err e
 	return seq, false, err
 }
 
+// resumeGrace is for how long a client that came back to its session is not held to the Receive Maximum.
 const resumeGrace = 10 * time.Second
 
 // withinReceiveMax holds a client of 5.0 to the number of unacknowledged publishes that it was told. Some clients repeat all that they have

@@ -93,6 +93,14 @@ func (v Value) Len() int {
 	return 0
 }
 
+// Count returns how many values v is made of, itself and all that is in it; 0 for Missing.
+func (v Value) Count() int {
+	if v.doc == nil {
+		return 0
+	}
+	return int(v.node().next - v.at)
+}
+
 // Each calls f for each member of an object in document order until f returns false. The key is valid as long as v.
 func (v Value) Each(f func(key string, v Value) bool) {
 	if v.Kind() != Object {

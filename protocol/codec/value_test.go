@@ -204,3 +204,17 @@ func TestAppendFloat(t *testing.T) {
 		}
 	}
 }
+
+func TestCount(t *testing.T) {
+	d := decode(t, []byte(`{"a":[1,2,{"b":"x"}],"c":null}`))
+	defer d.Release()
+	for path, want := range map[string]int{"": 7, "a": 5, "c": 1, "gone": 0} {
+		v := d.Root()
+		if path != "" {
+			v = v.Get(path)
+		}
+		if got := v.Count(); got != want {
+			t.Errorf("%q has %d values, want %d", path, got, want)
+		}
+	}
+}

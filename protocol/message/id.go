@@ -57,6 +57,9 @@ func (i ID) Time() time.Time {
 	return time.UnixMilli(int64(i)>>(nodeBits+counterBits) + epoch)
 }
 
+// FirstID is the smallest ID that is made at t or later, as long as no clock steps back.
+func FirstID(t time.Time) ID { return ID((t.UnixMilli() - epoch) << (nodeBits + counterBits)) }
+
 // Node returns the number of the node that made the ID.
 func (i ID) Node() uint16 { return uint16(i>>counterBits) & MaxNode }
 

@@ -3,7 +3,7 @@
 //
 // The structs marshal with codec.Marshal to JSON or CBOR, fields in the protocol's order. Stock devices read JSON by
 // searching for strings, so Message is always the last key and holds no quotes. Nothing here looks at the values of
-// properties: protocol/thing checks those. Shadow messages are protocol/shadowdoc's, OTA messages come with OTA.
+// properties: protocol/thing checks those. Shadow messages are protocol/shadowdoc's.
 package message
 
 import (

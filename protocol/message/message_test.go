@@ -202,3 +202,13 @@ func FuzzRequestID(f *testing.F) {
 		}
 	})
 }
+
+func TestStatusJSON(t *testing.T) {
+	for _, online := range []bool{true, false} {
+		s := message.NewStatus(ident.Device{Product: "70ly1tvowt696r15", SN: `cellar-1"\é`}, online)
+		want, err := codec.Marshal(codec.JSON, s)
+		if got := s.AppendJSON([]byte("x")); err != nil || string(got) != "x"+string(want) {
+			t.Errorf("%s, want x%s, %v", got, want, err)
+		}
+	}
+}

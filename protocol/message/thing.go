@@ -132,6 +132,14 @@ func NewStatus(d ident.Device, online bool) Status {
 	return s
 }
 
+// AppendJSON appends what codec.Marshal makes of s as JSON; a hub makes two of them for each login.
+func (s Status) AppendJSON(dst []byte) []byte {
+	dst = codec.AppendString(append(dst, `{"ProductSN":`...), s.ProductSN)
+	dst = codec.AppendString(append(dst, `,"DeviceSN":`...), s.DeviceSN)
+	dst = codec.AppendString(append(dst, `,"Status":`...), s.Status)
+	return append(dst, '}')
+}
+
 // NTPRequest asks for the time (ntp/request). Times are Unix milliseconds.
 type NTPRequest struct {
 	DeviceSendTime int64 `json:"DeviceSendTime"`

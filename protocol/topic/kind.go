@@ -60,11 +60,14 @@ const (
 	SubdevDelete
 	UploadUpstream
 	UploadDownstream
+	UploadDocument
 	NTPRequest
 	NTPResponse
 	LogPost
 	AgentUp
 	AgentDown
+	OTAEvent
+	AgentEvent
 
 	kinds // their number
 )
@@ -158,11 +161,14 @@ var system = [kinds]struct {
 	SubdevDelete:         {"subdev/delete", Sub},
 	UploadUpstream:       {"upload/upstream", Pub},
 	UploadDownstream:     {"upload/downstream", Sub},
+	UploadDocument:       {"upload/document", RuleOnly},
 	NTPRequest:           {"ntp/request", Pub},
 	NTPResponse:          {"ntp/response", Sub},
 	LogPost:              {"log/post", Pub},
 	AgentUp:              {"agent/up", Pub},
 	AgentDown:            {"agent/down", Sub},
+	OTAEvent:             {"ota/event", RuleOnly},
+	AgentEvent:           {"agent/event", RuleOnly},
 }
 
 // byPath is the inverse of system.

@@ -15,6 +15,8 @@ const MaxTemplates = 50
 type Template struct {
 	Path string    // such as "upload/event"; with Perm Sub also "cmd/+" and "cfg/#"
 	Perm Direction // Pub, Sub or PubSub
+	// Description is for people.
+	Description string
 }
 
 // Errors of CheckTemplate.
@@ -25,7 +27,7 @@ var (
 
 // DefaultTemplates returns the custom topics that a new product has.
 func DefaultTemplates() []Template {
-	return []Template{{"upload", Pub}, {"upload/event", Pub}, {"set", Sub}}
+	return []Template{{Path: "upload", Perm: Pub}, {Path: "upload/event", Perm: Pub}, {Path: "set", Perm: Sub}}
 }
 
 // CheckTemplate returns nil for a template that a product may have: 1 to 5 levels of 1 to 64 characters of

@@ -184,3 +184,9 @@ func AppendSystem(dst []byte, d ident.Device, k Kind) []byte {
 func Name(d ident.Device, path string) string {
 	return "/" + d.Product + "/" + d.SN + "/" + path
 }
+
+// Parsed is the topic's name, and the topic, without the suffix that asks for a parse script.
+func (t Topic) Parsed(name string) (Topic, string) {
+	t.Parse = false
+	return t, strings.TrimSuffix(name, parseSuffix)
+}

@@ -9,29 +9,53 @@ import (
 
 // DefinitionError is one fault of a definition.
 type DefinitionError struct {
-	Path   string // where, for example Property[2].DataType.Spec.Min
-	Reason string // what is wrong and what would be right
+	Path       string // where, for example Property[2].DataType.Spec.Min
+	Identifier string // of what, members and parameters after a dot (alarm.code); "" when it has none yet
+	Reason     string // what is wrong and what would be right, with the bound
 }
 
-func (e *DefinitionError) Error() string { return e.Path + ": " + e.Reason }
+func (e *DefinitionError) Error() string {
+	if e.Identifier == "" {
+		return e.Path + ": " + e.Reason
+	}
+	return e.Path + " (" + e.Identifier + "): " + e.Reason
+}
 
 // maxFaults bounds how many faults of one definition are reported at once.
 const maxFaults = 20
 
 // faults gathers the faults of a definition, so that its author sees them together.
-type faults []error
+type faults struct {
+	list []error
+	of   string // the identifier that is being looked at
+}
 
 func (f *faults) add(path, format string, args ...any) {
-	if len(*f) < maxFaults {
-		*f = append(*f, &DefinitionError{Path: path, Reason: fmt.Sprintf(format, args...)})
+	if !f.full() {
+		f.list = append(f.list, &DefinitionError{Path: path, Identifier: f.of, Reason: fmt.Sprintf(format, args...)})
 	}
 }
 
-func (f faults) err() error {
-	if len(f) == 1 {
-		return f[0]
+func (f *faults) full() bool { return len(f.list) >= maxFaults }
+
+// within runs check with identifier as what faults are of, below what they are of now. One that is none is not named.
+func (f *faults) within(identifier string, check func()) {
+	outer := f.of
+	if ValidIdentifier(identifier) {
+		if f.of != "" {
+			identifier = f.of + "." + identifier
+		}
+		f.of = identifier
 	}
-	return errors.Join(f...)
+	check()
+	f.of = outer
+}
+
+func (f *faults) err() error {
+	if len(f.list) == 1 {
+		return f.list[0]
+	}
+	return errors.Join(f.list...)
 }
 
 // Validate checks a definition against the language and its limits. The error is a *DefinitionError, or up to
@@ -42,26 +66,37 @@ func (t *Template) Validate() error {
 	entries(&f, "Event", len(t.Event), func(i int) string { return t.Event[i].Identifier })
 	entries(&f, "Command", len(t.Command), func(i int) string { return t.Command[i].Identifier })
 	for i := range t.Property {
-		p, path := &t.Property[i], at("Property", i)
-		if p.AccessMode != AccessRead && p.AccessMode != AccessReadWrite {
-			f.add(path+".AccessMode", "must be r or rw, not %q", p.AccessMode)
-		}
-		p.DataType.validate(&f, path+".DataType", 1)
+		p := &t.Property[i]
+		f.within(p.Identifier, func() { p.validate(&f, at("Property", i)) })
 	}
 	for i := range t.Event {
-		e, path := &t.Event[i], at("Event", i)
-		switch e.Type {
-		case EventNotify, EventWarning, EventError:
-		default:
-			f.add(path+".Type", "must be notify, warning or error, not %q", e.Type)
-		}
-		parameters(&f, path+".Output", e.Output, 1)
+		e := &t.Event[i]
+		f.within(e.Identifier, func() { e.validate(&f, at("Event", i)) })
 	}
 	for i := range t.Command {
-		parameters(&f, at("Command", i)+".Input", t.Command[i].Input, 1)
-		parameters(&f, at("Command", i)+".Output", t.Command[i].Output, 1)
+		c := &t.Command[i]
+		f.within(c.Identifier, func() {
+			parameters(&f, at("Command", i)+".Input", c.Input, 1)
+			parameters(&f, at("Command", i)+".Output", c.Output, 1)
+		})
 	}
 	return f.err()
+}
+
+func (p *Property) validate(f *faults, path string) {
+	if p.AccessMode != AccessRead && p.AccessMode != AccessReadWrite {
+		f.add(path+".AccessMode", "must be r or rw, not %q", p.AccessMode)
+	}
+	p.DataType.validate(f, path+".DataType", 1)
+}
+
+func (e *Event) validate(f *faults, path string) {
+	switch e.Type {
+	case EventNotify, EventWarning, EventError:
+	default:
+		f.add(path+".Type", "must be notify, warning or error, not %q", e.Type)
+	}
+	parameters(f, path+".Output", e.Output, 1)
 }
 
 func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
@@ -113,7 +148,7 @@ func parameters(f *faults, path string, ps []Parameter, depth int) {
 	}
 	identifiers(f, path, len(ps), func(i int) string { return ps[i].Identifier })
 	for i := range ps {
-		ps[i].DataType.validate(f, at(path, i)+".DataType", depth)
+		f.within(ps[i].Identifier, func() { ps[i].DataType.validate(f, at(path, i)+".DataType", depth) })
 	}
 }
 
@@ -166,7 +201,7 @@ func (d *DataType) validateRange(f *faults, path string, lo, hi float64, whole b
 			f.add(path+"."+name, "must be a whole number for %s, not %s", d.Type, decimal(v))
 		}
 		if !(v >= lo && v <= hi) { // the negation refuses NaN too
-			f.add(path+"."+name, "%s is outside the range of %s", decimal(v), d.Type)
+			f.add(path+"."+name, "%s is outside the range of %s, %s to %s", decimal(v), d.Type, decimal(lo), decimal(hi))
 		}
 		return v
 	}

@@ -61,9 +61,19 @@ func appendHead(dst []byte, identifier, name, description, idField, id string) [
 		dst = appendField(dst, "Description", description)
 	}
 	if id != "" {
-		dst = appendField(dst, idField, id)
+		dst = appendID(dst, idField, id)
 	}
 	return dst
+}
+
+// appendID appends an id as the number that it came as, when it is one.
+func appendID(dst []byte, field, id string) []byte {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != id {
+		return appendField(dst, field, id)
+	}
+	dst = append(append(append(dst, ',', '"'), field...), '"', ':')
+	return append(dst, id...)
 }
 
 func appendField(dst []byte, name, value string) []byte {

@@ -8,13 +8,18 @@ import (
 // Model is a compiled Template: what a product's messages are checked against. It never changes.
 type Model struct {
 	properties map[string]property
-	events     map[string]*members
+	events     map[string]event
 	commands   map[string]command
 }
 
 type property struct {
 	shape    *shape
 	writable bool
+}
+
+type event struct {
+	output *members
+	kind   string // EventNotify, EventWarning or EventError
 }
 
 type command struct{ input, output *members }
@@ -26,7 +31,7 @@ func Compile(t *Template) (*Model, error) {
 	}
 	m := &Model{
 		properties: make(map[string]property, len(t.Property)),
-		events:     make(map[string]*members, len(t.Event)),
+		events:     make(map[string]event, len(t.Event)),
 		commands:   make(map[string]command, len(t.Command)),
 	}
 	for i := range t.Property {
@@ -34,7 +39,8 @@ func Compile(t *Template) (*Model, error) {
 		m.properties[p.Identifier] = property{shape: compileShape(&p.DataType), writable: p.AccessMode == AccessReadWrite}
 	}
 	for i := range t.Event {
-		m.events[t.Event[i].Identifier] = compileMembers(t.Event[i].Output)
+		e := &t.Event[i]
+		m.events[e.Identifier] = event{output: compileMembers(e.Output), kind: e.Type}
 	}
 	for i := range t.Command {
 		c := &t.Command[i]
@@ -67,17 +73,33 @@ func (m *Model) CheckWritable(id string, v codec.Value) error {
 // HasProperty tells whether the model defines the property id.
 func (m *Model) HasProperty(id string) bool { _, ok := m.properties[id]; return ok }
 
+// IsNumber tells whether the values of the property id are numbers: bools and enums are, as they are sent.
+func (m *Model) IsNumber(id string) bool {
+	p, ok := m.properties[id]
+	if !ok {
+		return false
+	}
+	switch p.shape.kind {
+	case Int32, Float32, Float64, Bool, Enum, Date:
+		return true
+	}
+	return false
+}
+
 // HasCommand tells whether the model defines the command id.
 func (m *Model) HasCommand(id string) bool { _, ok := m.commands[id]; return ok }
 
 // CheckEvent tells whether output holds parameters of the event id; it may hold a part of them, or be absent.
 func (m *Model) CheckEvent(id string, output codec.Value) error {
-	ps, ok := m.events[id]
+	e, ok := m.events[id]
 	if !ok {
 		return refused(&Violation{Code: message.CodeNoSuchEvent, Bound: "is not a defined event"}, id)
 	}
-	return refused(ps.check(output), "Output")
+	return refused(e.output.check(output), "Output")
 }
+
+// EventType is the type of the event id, "" for one that is not defined.
+func (m *Model) EventType(id string) string { return m.events[id].kind }
 
 // CheckInput tells whether input holds parameters of the command id; it may hold a part of them, or be absent.
 func (m *Model) CheckInput(id string, input codec.Value) error {

@@ -24,7 +24,7 @@ func (r *reader) template(v codec.Value) *Template {
 			Identifier:  r.str(e, path, "Identifier"),
 			Name:        r.str(e, path, "Name"),
 			Description: r.str(e, path, "Description"),
-			PropertyID:  r.str(e, path, "PropertyID"),
+			PropertyID:  r.id(e, path, "PropertyID"),
 			AccessMode:  r.str(e, path, "AccessMode"),
 			DataType:    r.dataType(e.Get("DataType"), path+".DataType", 1),
 		})
@@ -34,7 +34,7 @@ func (r *reader) template(v codec.Value) *Template {
 			Identifier:  r.str(e, path, "Identifier"),
 			Name:        r.str(e, path, "Name"),
 			Description: r.str(e, path, "Description"),
-			EventID:     r.str(e, path, "EventID"),
+			EventID:     r.id(e, path, "EventID"),
 			Type:        r.str(e, path, "Type"),
 			Output:      r.parameters(e.Get("Output"), path+".Output", 1),
 		})
@@ -44,7 +44,7 @@ func (r *reader) template(v codec.Value) *Template {
 			Identifier:  r.str(e, path, "Identifier"),
 			Name:        r.str(e, path, "Name"),
 			Description: r.str(e, path, "Description"),
-			CommandID:   r.str(e, path, "CommandID"),
+			CommandID:   r.id(e, path, "CommandID"),
 			Input:       r.parameters(e.Get("Input"), path+".Input", 1),
 			Output:      r.parameters(e.Get("Output"), path+".Output", 1),
 		})
@@ -62,7 +62,7 @@ func (r *reader) each(v codec.Value, path string, f func(path string, e codec.Va
 		return
 	}
 	v.Elems(func(i int, e codec.Value) bool {
-		if len(r.faults) >= maxFaults {
+		if r.faults.full() {
 			return false
 		}
 		p := at(path, i)
@@ -70,7 +70,8 @@ func (r *reader) each(v codec.Value, path string, f func(path string, e codec.Va
 			r.faults.add(p, "must be an object")
 			return true
 		}
-		f(p, e)
+		name, _ := e.Get("Identifier").Str()
+		r.faults.within(name, func() { f(p, e) })
 		return true
 	})
 }
@@ -135,7 +136,7 @@ func (r *reader) labels(v codec.Value, path string) []Label {
 		n, err := strconv.ParseInt(key, 10, 32)
 		if err != nil {
 			r.faults.add(path+"."+key, "the name of an item must be a whole number")
-			return len(r.faults) < maxFaults
+			return !r.faults.full()
 		}
 		text, ok := e.Str()
 		if !ok {
@@ -159,6 +160,20 @@ func (r *reader) str(v codec.Value, path, name string) string {
 		r.faults.add(path+"."+name, "must be a string")
 	}
 	return strings.Clone(s) // the document's memory is used again
+}
+
+// id reads an entry's number in its catalogue, which the upstream platform writes as a number and others as text.
+func (r *reader) id(v codec.Value, path, name string) string {
+	e := v.Get(name)
+	if absent(e) || e.Kind() == codec.String {
+		return r.str(v, path, name)
+	}
+	n, ok := e.Int()
+	if !ok {
+		r.faults.add(path+"."+name, "must be a whole number or a string")
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // number reads a number, or one written as a string; an absent or empty one is nil.

@@ -124,24 +124,84 @@ func TestFaultyDefinitions(t *testing.T) {
 	check()
 }
 
+// numbered are n parameters p0, p1, …
+func numbered(n int) []Parameter {
+	list := make([]Parameter, n)
+	for i := range list {
+		list[i] = Parameter{Identifier: fmt.Sprintf("p%d", i), DataType: DataType{Type: Date}}
+	}
+	return list
+}
+
 func TestLimitsOfDefinitions(t *testing.T) {
-	parameters := make([]Parameter, MaxParameters+1)
-	for i := range parameters {
-		parameters[i] = Parameter{Identifier: fmt.Sprintf("p%d", i), DataType: DataType{Type: Date}}
+	property := func(d DataType) *Template {
+		return &Template{Property: []Property{{Identifier: "a", AccessMode: AccessRead, DataType: d}}}
 	}
-	properties := make([]Property, MaxEntries+1)
-	for i := range properties {
-		properties[i] = Property{Identifier: fmt.Sprintf("p%d", i), AccessMode: AccessRead, DataType: DataType{Type: Date}}
+	properties := func(n int) *Template {
+		tm := &Template{Property: make([]Property, n)}
+		for i, p := range numbered(n) {
+			tm.Property[i] = Property{Identifier: p.Identifier, AccessMode: AccessRead, DataType: p.DataType}
+		}
+		return tm
 	}
-	if _, err := Compile(&Template{Property: properties}); err == nil || !strings.Contains(err.Error(), "has 101 entries") {
-		t.Errorf("101 properties: %v", err)
+	events := func(n int) *Template {
+		tm := &Template{Event: make([]Event, n)}
+		for i, p := range numbered(n) {
+			tm.Event[i] = Event{Identifier: p.Identifier, Type: EventNotify}
+		}
+		return tm
 	}
-	if _, err := Compile(&Template{Property: properties[1:]}); err != nil {
-		t.Errorf("100 properties: %v", err)
+	commands := func(n int) *Template {
+		tm := &Template{Command: make([]Command, n)}
+		for i, p := range numbered(n) {
+			tm.Command[i] = Command{Identifier: p.Identifier}
+		}
+		return tm
 	}
-	bad := &Template{Command: []Command{{Identifier: "c", Output: parameters}}}
-	if _, err := Compile(bad); err == nil || !strings.Contains(err.Error(), "Command[0].Output: has 21 parameters") {
-		t.Errorf("21 parameters: %v", err)
+	items := func(n int) *Template {
+		d := DataType{Type: Enum}
+		for i := range n {
+			d.Labels = append(d.Labels, Label{Value: int64(i), Text: "x"})
+		}
+		return property(d)
+	}
+	array := func(n int) *Template { return property(DataType{Type: Array, Item: &DataType{Type: Date}, Size: n}) }
+	length := func(n int) *Template { return property(DataType{Type: String, Length: n}) }
+	name := func(n int) *Template { return &Template{Command: []Command{{Identifier: strings.Repeat("a", n)}}} }
+	input := func(n int) *Template { return &Template{Command: []Command{{Identifier: "c", Input: numbered(n)}}} }
+	output := func(n int) *Template { return &Template{Command: []Command{{Identifier: "c", Output: numbered(n)}}} }
+	params := func(n int) *Template {
+		return &Template{Event: []Event{{Identifier: "e", Type: EventError, Output: numbered(n)}}}
+	}
+	members := func(n int) *Template { return property(DataType{Type: Struct, Members: numbered(n)}) }
+
+	tests := []struct {
+		what        string
+		make        func(int) *Template
+		least, most int
+		want        string // of the error for one more than most
+	}{
+		{"properties", properties, 0, 100, "Property: has 101 entries, at most 100 are allowed"},
+		{"events", events, 0, 100, "Event: has 101 entries, at most 100 are allowed"},
+		{"commands", commands, 0, 100, "Command: has 101 entries, at most 100 are allowed"},
+		{"input", input, 0, 20, "Command[0].Input (c): has 21 parameters, at most 20 are allowed"},
+		{"output", output, 0, 20, "Command[0].Output (c): has 21 parameters, at most 20 are allowed"},
+		{"event output", params, 0, 20, "Event[0].Output (e): has 21 parameters, at most 20 are allowed"},
+		{"members", members, 1, 20, "Property[0].DataType.Spec (a): has 21 parameters, at most 20 are allowed"},
+		{"enum items", items, 1, 25, "Property[0].DataType.Spec (a): has 26 items, enum takes 1 to 25"},
+		{"string length", length, 1, 2048, "Property[0].DataType.Spec.Length (a): must be 1 to 2048, not 2049"},
+		{"array size", array, 1, 128, "Property[0].DataType.Spec.Size (a): must be 1 to 128, not 129"},
+		{"identifier", name, 1, 32, "at most 32"},
+	}
+	for _, tt := range tests {
+		for _, n := range []int{tt.least, tt.most} {
+			if _, err := Compile(tt.make(n)); err != nil {
+				t.Errorf("%s of %d: %v", tt.what, n, err)
+			}
+		}
+		if _, err := Compile(tt.make(tt.most + 1)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s of %d: %v, want %s", tt.what, tt.most+1, err, tt.want)
+		}
 	}
 	many := &Template{Property: make([]Property, MaxEntries)}
 	if _, err := Compile(many); err == nil || strings.Count(err.Error(), "\n") != maxFaults-1 {
@@ -180,6 +240,26 @@ func TestNativeForm(t *testing.T) {
 	want := `{"Property":[{"Identifier":"count","Name":"Count","PropertyID":"p-1","AccessMode":"rw","DataType":{"Type":"int32","Spec":{"Min":1,"Max":101,"Step":5,"UnitName":"pcs"}}},`
 	if !strings.HasPrefix(string(b), want) {
 		t.Errorf("native form %s, want %s…", b, want)
+	}
+}
+
+// The upstream platform numbers its entries; others name them.
+func TestEntryIDs(t *testing.T) {
+	for _, id := range []string{"9", "-1", `"p-1"`, `"007"`, `"9223372036854775808"`} {
+		src := `{"Property":[],"Event":[{"Identifier":"low","Name":"","EventID":` + id + `,"Type":"warning","Output":[]}],"Command":[]}`
+		tm, err := ParseTemplate([]byte(src))
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			continue
+		}
+		if got := string(tm.AppendJSON(nil)); got != src {
+			t.Errorf("%s comes back as %s", id, got)
+		}
+	}
+	for _, id := range []string{"1.5", "true", "{}"} {
+		if _, err := ParseTemplate([]byte(`{"Event":[{"Identifier":"low","EventID":` + id + `,"Type":"warning"}]}`)); err == nil {
+			t.Errorf("%s was taken for an id", id)
+		}
 	}
 }
 

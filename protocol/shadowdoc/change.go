@@ -47,14 +47,23 @@ func (c *change) finish(out Outcome, reset bool) Outcome {
 // tooLarge compares the document, as AppendDocument writes it, with size. It writes it only when an estimate from above
 // does not settle it.
 func (d *Document) tooLarge(size int) bool {
-	const frame, escape, stamp = 200, 6, 48
+	const escape = 6
+	return d.estimate(escape) > size && d.size() > size
+}
+
+// Room is about how long AppendDocument's text is, rather more: keys seldom need escapes.
+func (d *Document) Room() int { return d.estimate(1) }
+
+// estimate is how long AppendDocument's text is at most when the bytes of a key take no more than escape each.
+func (d *Document) estimate(escape int) int {
+	const frame, stamp = 200, 48
 	most := frame
 	for _, s := range [...]section{d.reported, d.desired} {
 		for i := range s {
 			most += 2*escape*len(s[i].key) + len(s[i].value) + len(s[i].meta) + stamp
 		}
 	}
-	return most > size && d.size() > size
+	return most
 }
 
 // size is the length of the document as AppendDocument writes it.

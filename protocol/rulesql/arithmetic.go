@@ -17,7 +17,7 @@ func (c *compiler) negate(x *Unary) evaluator {
 		case vBool, vInt, vFloat:
 			return negative(v)
 		default:
-			return e.fail(x, "only a number has a negative")
+			return e.fail(FaultType, x, "only a number has a negative")
 		}
 	}
 }
@@ -36,13 +36,21 @@ func negative(v val) val {
 func (c *compiler) arithmetic(x *Binary) evaluator {
 	a, b := c.evaluator(x.X), c.evaluator(x.Y)
 	ints, floats := operations(x.Op)
+	if x.Op == "/" && c.dialect == Stock {
+		ints = quotient
+	}
+	divides := x.Op == "/" || x.Op == "%"
 	return func(e *Env) val {
 		v, w := a(e), b(e)
 		if v.kind <= vNull || w.kind <= vNull { // missing wins over null
 			if v.kind == vMissing || w.kind == vMissing {
 				return val{}
 			}
-			return val{kind: vNull}
+			return null()
+		}
+		if divides && w.number() && w.float() == 0 && v.number() {
+			e.note(FaultZero, x, "division by zero")
+			return null()
 		}
 		switch max(v.kind, w.kind) {
 		case vBool, vInt:
@@ -51,11 +59,11 @@ func (c *compiler) arithmetic(x *Binary) evaluator {
 			return floats(v.float(), w.float())
 		case vString:
 			if x.Op == "+" {
-				return text(string(w.appendText(v.appendText(nil))))
+				return e.join(x, v, w)
 			}
-			return e.fail(x, "a text cannot be computed with; of the operators only + takes one")
+			return e.fail(FaultType, x, "a text cannot be computed with; of the operators only + takes one")
 		}
-		return e.fail(x, "an array or an object cannot be computed with")
+		return e.fail(FaultType, x, "an array or an object cannot be computed with")
 	}
 }
 
@@ -102,39 +110,60 @@ func magnitude(a int64) uint64 {
 	return uint64(a)
 }
 
+// divide needs a b that is not 0, like all below.
 func divide(a, b int64) val {
-	if b == 0 {
-		return val{kind: vNull}
-	}
-	if b != -1 && a%b == 0 {
-		return integer(a / b)
-	}
 	if b == -1 {
 		return negative(integer(a))
+	}
+	if a%b == 0 {
+		return integer(a / b)
 	}
 	return float(float64(a) / float64(b))
 }
 
-func divideFloats(a, b float64) val {
-	if b == 0 {
-		return val{kind: vNull}
+// quotient is the division of integers in the stock dialect: it stays an integer, as any operation of two of them.
+func quotient(a, b int64) val {
+	if b == -1 {
+		return negative(integer(a))
 	}
-	return float(a / b)
+	return integer(a / b)
 }
 
+func divideFloats(a, b float64) val { return float(a / b) }
+
 func remainder(a, b int64) val {
-	switch b {
-	case 0:
-		return val{kind: vNull}
-	case -1:
-		return integer(0)
+	if b == -1 {
+		return integer(0) // the machine's own would fault on the lowest integer
 	}
 	return integer(a % b)
 }
 
-func remainderFloats(a, b float64) val {
-	if b == 0 {
-		return val{kind: vNull}
+func remainderFloats(a, b float64) val { return float(math.Mod(a, b)) }
+
+// concatenation compiles X || Y.
+func (c *compiler) concatenation(x *Binary) evaluator {
+	a, b := c.evaluator(x.X), c.evaluator(x.Y)
+	return func(e *Env) val {
+		v, w := a(e), b(e)
+		if v.kind <= vNull || w.kind <= vNull {
+			return lesser(v, w)
+		}
+		return e.join(x, v, w)
 	}
-	return float(math.Mod(a, b))
+}
+
+// join joins two values as texts.
+func (e *Env) join(x Expr, v, w val) val {
+	return e.made(x, string(w.appendText(v.appendText(nil))))
+}
+
+// made checks a text that was made.
+func (e *Env) made(x Expr, s string) val {
+	if len(s) > MaxText {
+		return e.fail(FaultLimit, x, "the text is longer than 1 MiB")
+	}
+	if !e.spend(x, len(s)/16) {
+		return val{}
+	}
+	return text(s)
 }

@@ -1,22 +1,31 @@
 package rulesql
 
-import (
-	"strconv"
-	"strings"
-)
-
 // Query is a parsed rule.
 type Query struct {
-	Fields []Field
-	From   []string // topic filters
-	Where  Expr     // nil: every message
+	Dialect Dialect
+	Foreach *Foreach // nil: one result a message
+	Fields  []Field  // of SELECT or DO; none after FOREACH: the element itself
+	From    []string // topic filters
+	Where   Expr     // nil: every message
 }
 
-// Field is one thing that SELECT lists: Star for all members of the payload, or an expression and its key in the result.
+// Foreach makes a result of each element of List that meets Incase. Fields and Incase see it as Item, its position as At.
+type Foreach struct {
+	List     Expr
+	Item, At string // At "": no name
+	Incase   Expr   // nil: every element
+}
+
+// defaultItem is what an element is called when FOREACH does not say.
+const defaultItem = "item"
+
+// Field is one thing that SELECT lists: Star for all members of the payload (of Expr, when there is one), or an expression and
+// its key in the result.
 type Field struct {
 	Star bool
 	Expr Expr
 	Name string
+	text string // the expression as it was written
 }
 
 // Expr is an expression. String prints it so that it parses to the same.
@@ -31,8 +40,8 @@ const (
 	levelOr
 	levelAnd
 	levelNot
-	levelCompare // = <> < <= > >= IN LIKE IS BETWEEN
-	levelAdd     // + -
+	levelCompare // = <> < <= > >= IN LIKE REGEXP IS BETWEEN
+	levelAdd     // + - ||
 	levelMultiply
 	levelNegate
 	levelAtom
@@ -42,8 +51,12 @@ type (
 	// Literal is a constant.
 	Literal struct{ value val }
 
-	// Path is a field of the payload: names and array positions.
-	Path struct{ Steps []Step }
+	// Path is a field of the payload, or of an element that FOREACH or a SELECT over an array has named: names and array
+	// positions. The first step is a name.
+	Path struct {
+		Steps        []Step
+		line, column int
+	}
 
 	// Step is a member name, or an element if Name is empty: Index counts from 0, from the end if negative.
 	Step struct {
@@ -67,7 +80,7 @@ type (
 		X  Expr
 	}
 
-	// Binary is X Op Y: AND OR = <> < <= > >= + - * / %.
+	// Binary is X Op Y: AND OR = <> < <= > >= + - || * / %.
 	Binary struct {
 		Op   string
 		X, Y Expr
@@ -84,6 +97,13 @@ type (
 	Like struct {
 		X, Pattern Expr
 		Not        bool
+	}
+
+	// Regexp is X [NOT] REGEXP Pattern: the pattern, a constant text in the syntax of RE2, is found in X.
+	Regexp struct {
+		X, Pattern   Expr
+		Not          bool
+		line, column int
 	}
 
 	// Is is X IS [NOT] NULL, or MISSING.
@@ -108,6 +128,43 @@ type (
 
 	// When is one branch of a Case.
 	When struct{ If, Then Expr }
+
+	// Access is X.Name, of what is no Path.
+	Access struct {
+		X    Expr
+		Name string
+	}
+
+	// Element is X[At], of what is no Path or has a position that is computed.
+	Element struct{ X, At Expr }
+
+	// Slice is X[From:To], To not included, of an array or a text; nil stands for the beginning and the end.
+	Slice struct{ X, From, To Expr }
+
+	// List is [Items].
+	List struct{ Items []Expr }
+
+	// Object is {Members}. Those that are missing are left out.
+	Object struct{ Members []Member }
+
+	// Member is one of an Object.
+	Member struct {
+		Name  string
+		Value Expr
+	}
+
+	// Select is (SELECT VALUE Value FROM List AS Item AT At WHERE Where): an array of values, or of objects with Fields. Without
+	// Item the names in it are those of the element's members.
+	Select struct {
+		Value    Expr // nil: Fields
+		Fields   []Field
+		List     Expr
+		Item, At string
+		Where    Expr // nil: every element
+	}
+
+	// members is X.*, which the parser makes a Field of.
+	members struct{ X Expr }
 )
 
 func (*Literal) level() int { return levelAtom }
@@ -115,8 +172,16 @@ func (*Path) level() int    { return levelAtom }
 func (*Star) level() int    { return levelAtom }
 func (*Call) level() int    { return levelAtom }
 func (*Case) level() int    { return levelAtom }
+func (*Access) level() int  { return levelAtom }
+func (*Element) level() int { return levelAtom }
+func (*Slice) level() int   { return levelAtom }
+func (*List) level() int    { return levelAtom }
+func (*Object) level() int  { return levelAtom }
+func (*Select) level() int  { return levelAtom }
+func (*members) level() int { return levelAtom }
 func (*In) level() int      { return levelCompare }
 func (*Like) level() int    { return levelCompare }
+func (*Regexp) level() int  { return levelCompare }
 func (*Is) level() int      { return levelCompare }
 func (*Between) level() int { return levelCompare }
 
@@ -137,68 +202,10 @@ func binaryLevel(op string) int {
 		return levelAnd
 	case "=", "<>", "<", "<=", ">", ">=":
 		return levelCompare
-	case "+", "-":
+	case "+", "-", "||":
 		return levelAdd
 	case "*", "/", "%":
 		return levelMultiply
 	}
 	return levelLowest
-}
-
-// String prints the query on one line; Parse makes the same query of it.
-func (q *Query) String() string {
-	var b strings.Builder
-	b.WriteString("SELECT ")
-	for i, f := range q.Fields {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(f.String())
-	}
-	b.WriteString(" FROM ")
-	for i, f := range q.From {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(quote(f, '\''))
-	}
-	if q.Where != nil {
-		b.WriteString(" WHERE " + q.Where.String())
-	}
-	return b.String()
-}
-
-// String prints the field, with AS where its name is not the text of the expression.
-func (f Field) String() string {
-	if f.Star {
-		return "*"
-	}
-	text := f.Expr.String()
-	if defaultName(f.Expr, text) == f.Name {
-		return text
-	}
-	return text + " AS " + name(f.Name)
-}
-
-// defaultName is the key of a field without AS: the text of the expression. The name of a path has no back-quotes.
-func defaultName(x Expr, text string) string {
-	if p, ok := x.(*Path); ok {
-		return p.plain()
-	}
-	return text
-}
-
-func (p *Path) plain() string {
-	var b strings.Builder
-	for i, s := range p.Steps {
-		switch {
-		case s.Name == "":
-			b.WriteString("[" + strconv.Itoa(s.Index) + "]")
-		case i > 0:
-			b.WriteString("." + s.Name)
-		default:
-			b.WriteString(s.Name)
-		}
-	}
-	return b.String()
 }

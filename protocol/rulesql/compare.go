@@ -8,14 +8,14 @@ import (
 // val.
 func (c *compiler) comparison(x *Binary) condition {
 	test := tests[x.Op]
-	if p, ok := x.X.(*Path); ok {
+	if p, ok := c.payloadPath(x.X); ok {
 		if v, ok := literal(x.Y); ok && v.kind >= vBool {
-			return compareWith(c.path(p), test, v)
+			return compareWith(c.field(p), test, v)
 		}
 	}
-	if p, ok := x.Y.(*Path); ok {
+	if p, ok := c.payloadPath(x.Y); ok {
 		if v, ok := literal(x.X); ok && v.kind >= vBool {
-			return compareWith(c.path(p), test.turned(), v)
+			return compareWith(c.field(p), test.turned(), v)
 		}
 	}
 	a, b := c.evaluator(x.X), c.evaluator(x.Y)
@@ -91,79 +91,4 @@ func compareWith(node func(*Env) codec.Value, test test, v val) condition {
 		}
 	}
 	return func(e *Env) truth { return general(node(e)) }
-}
-
-// like compiles X LIKE Pattern.
-func (c *compiler) like(x *Like) condition {
-	value, pattern := c.evaluator(x.X), c.evaluator(x.Pattern)
-	return func(e *Env) truth {
-		v, p := value(e), pattern(e)
-		if v.kind < vBool || v.kind == vNode || p.kind < vBool || p.kind == vNode {
-			return unknown
-		}
-		pattern := p.text()
-		if len(pattern) > maxPattern {
-			return e.fail(x, "the pattern is longer than 256 bytes").truth()
-		}
-		return truthOf(like(v.text(), pattern))
-	}
-}
-
-// maxPattern bounds the cost of LIKE, which is the product of the lengths at worst.
-const maxPattern = 256
-
-// text returns the value as a string.
-func (v val) text() string {
-	if v.kind == vString {
-		return v.str
-	}
-	return string(v.appendText(nil))
-}
-
-// like matches s with a pattern: on a mismatch it goes back to the last % and lets that take one byte more, so its cost
-// is at most the product of the lengths.
-func like(s, pattern string) bool {
-	i, j, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		if j < len(pattern) && pattern[j] == '%' {
-			star, mark = j, i
-			j++
-			continue
-		}
-		if n, m := likeOne(s[i:], pattern[j:]); m > 0 {
-			i, j = i+n, j+m
-			continue
-		}
-		if star < 0 {
-			return false
-		}
-		mark++
-		i, j = mark, star+1
-	}
-	for j < len(pattern) && pattern[j] == '%' {
-		j++
-	}
-	return j == len(pattern)
-}
-
-// likeOne matches one character of s; it returns the bytes that it takes of s and of the pattern, 0 if it does not match.
-func likeOne(s, pattern string) (n, m int) {
-	if pattern == "" {
-		return 0, 0
-	}
-	switch {
-	case pattern[0] == '_':
-		n = 1
-		for n < len(s) && s[n]&0xC0 == 0x80 { // the rest of a UTF-8 character
-			n++
-		}
-		return n, 1
-	case pattern[0] == '\\' && len(pattern) > 1 && s[0] == pattern[1]:
-		return 1, 2
-	case pattern[0] == '\\' && len(pattern) > 1:
-		return 0, 0
-	case s[0] == pattern[0]:
-		return 1, 1
-	}
-	return 0, 0
 }

@@ -1,9 +1,5 @@
 package rulesql
 
-import (
-	"github.com/hawser-iot/hawser/protocol/codec"
-)
-
 // A compiled expression is a closure: an evaluator gives its value, a condition its truth.
 type (
 	evaluator func(*Env) val
@@ -12,14 +8,26 @@ type (
 
 // compiler turns expressions into closures; the first fault is kept in err.
 type compiler struct {
+	dialect Dialect
+	owner   Owner
+	binary  bool
+	scopes  []scope
 	payload bool // some expression looks at the payload
+	quiet   int  // above 0 a field that is missing is no fault: IS NULL, coalesce and their like ask for it
 	err     error
 }
 
-func (c *compiler) fail(call *Call, hint, reason string) {
+func (c *compiler) fail(line, column int, hint, reason string) {
 	if c.err == nil {
-		c.err = &Error{Line: call.line, Column: call.column, Reason: reason, Hint: hint}
+		c.err = &Error{Line: line, Column: column, Reason: reason, Hint: hint}
 	}
+}
+
+// quietly compiles with f what may be missing.
+func quietly[T any](c *compiler, f func(Expr) T, x Expr) T {
+	c.quiet++
+	defer func() { c.quiet-- }()
+	return f(x)
 }
 
 func constant(v val) evaluator { return func(*Env) val { return v } }
@@ -30,17 +38,31 @@ func (c *compiler) evaluator(x Expr) evaluator {
 	case *Literal:
 		return constant(x.value)
 	case *Path:
-		node := c.path(x)
-		return func(e *Env) val { return fromNode(node(e)) }
+		return c.path(x)
 	case *Call:
 		return c.call(x)
 	case *Case:
 		return c.caseOf(x)
+	case *Access:
+		return c.access(x)
+	case *Element:
+		return c.element(x)
+	case *Slice:
+		return c.slice(x)
+	case *List:
+		return c.list(x)
+	case *Object:
+		return c.object(x)
+	case *Select:
+		return c.subquery(x)
 	case *Unary:
 		if x.Op == "-" {
 			return c.negate(x)
 		}
 	case *Binary:
+		if x.Op == "||" {
+			return c.concatenation(x)
+		}
 		if x.level() >= levelAdd {
 			return c.arithmetic(x)
 		}
@@ -69,6 +91,8 @@ func (c *compiler) condition(x Expr) condition {
 		return negated(c.in(x), x.Not)
 	case *Like:
 		return negated(c.like(x), x.Not)
+	case *Regexp:
+		return negated(c.regexp(x), x.Not)
 	case *Is:
 		return negated(c.is(x), x.Not)
 	case *Between:
@@ -122,46 +146,8 @@ func negated(a condition, not bool) condition {
 	}
 }
 
-// path compiles the way to a node of the payload; the common lengths without a loop.
-func (c *compiler) path(x *Path) func(*Env) codec.Value {
-	c.payload = true
-	steps := x.Steps
-	if steps[0].Name != "" && len(steps) == 1 {
-		key := steps[0].Name
-		return func(e *Env) codec.Value { return e.Payload.Get(key) }
-	}
-	if len(steps) == 2 && steps[1].Name != "" {
-		key, next := steps[0].Name, steps[1].Name
-		return func(e *Env) codec.Value { return e.Payload.Get(key).Get(next) }
-	}
-	return func(e *Env) codec.Value {
-		v := e.Payload
-		for i := range steps {
-			v = steps[i].of(v)
-		}
-		return v
-	}
-}
-
-func (s *Step) of(v codec.Value) codec.Value {
-	if s.Name != "" {
-		return v.Get(s.Name)
-	}
-	if v.Kind() != codec.Array {
-		return codec.Value{}
-	}
-	i := s.Index
-	if i < 0 {
-		i += v.Len()
-	}
-	if i < 0 || i >= v.Len() {
-		return codec.Value{}
-	}
-	return v.Index(i)
-}
-
 func (c *compiler) is(x *Is) condition {
-	value := c.evaluator(x.X)
+	value := quietly(c, c.evaluator, x.X)
 	if x.Missing {
 		return func(e *Env) truth { return truthOf(value(e).kind == vMissing) }
 	}

@@ -1,9 +1,5 @@
 package rulesql
 
-import (
-	"strconv"
-)
-
 // expr reads an expression whose operators hold at least as tightly as level (a Pratt parser: prefix, then operators
 // while they are tight enough).
 func (p *parser) expr(level int) Expr {
@@ -11,12 +7,9 @@ func (p *parser) expr(level int) Expr {
 		p.fail(p.tok.pos, "", "more than %d levels within each other", MaxNesting)
 	}
 	defer func() { p.depth-- }()
-	left, compared := p.prefix(), false
+	left, compared := p.postfix(p.prefix()), false
 	for p.err == nil {
-		op := string(p.tok.kind)
-		if op == "!=" {
-			op = "<>"
-		}
+		op := p.infix()
 		l := infixLevel(op)
 		if l == levelLowest || l < level {
 			break
@@ -26,36 +19,56 @@ func (p *parser) expr(level int) Expr {
 			break
 		}
 		compared = compared || l == levelCompare
-		pos := p.tok.pos
-		p.advance()
-		switch op {
-		case "IN", "LIKE", "BETWEEN", "IS":
-			left = p.predicate(left, op, false)
-		case "NOT":
-			op = string(p.tok.kind)
-			if op != "IN" && op != "LIKE" && op != "BETWEEN" {
-				p.fail(pos, "after a value NOT stands before IN, LIKE or BETWEEN", "NOT is not expected here")
-				break
-			}
-			p.advance()
-			left = p.predicate(left, op, true)
-		default:
-			left = &Binary{Op: op, X: left, Y: p.expr(l + 1)}
-		}
+		left = p.operation(left, op, l)
 	}
 	return left
+}
+
+// infix is the operator that stands next, by its name in the tree.
+func (p *parser) infix() string {
+	op := string(p.tok.kind)
+	switch {
+	case op == "!=" && p.dialect != Stock:
+		return "<>"
+	case op == "=~" || p.tok.is("REGEXP"):
+		return "REGEXP"
+	}
+	return op
+}
+
+// operation reads an operator, which is the current token, and its right operand.
+func (p *parser) operation(left Expr, op string, level int) Expr {
+	pos := p.tok.pos
+	switch op {
+	case "IS", "BETWEEN", "NOT", "REGEXP", "||":
+		p.full(pos, op)
+	}
+	p.advance()
+	switch op {
+	case "IN", "LIKE", "BETWEEN", "IS", "REGEXP":
+		return p.predicate(left, op, false)
+	case "NOT":
+		op = p.infix()
+		if op != "IN" && op != "LIKE" && op != "BETWEEN" && op != "REGEXP" {
+			p.fail(pos, "after a value NOT stands before IN, LIKE, REGEXP or BETWEEN", "NOT is not expected here")
+			return left
+		}
+		p.advance()
+		return p.predicate(left, op, true)
+	}
+	return &Binary{Op: op, X: left, Y: p.expr(level + 1)}
 }
 
 // infixLevel is the level of an operator between operands; levelLowest for what is none.
 func infixLevel(op string) int {
 	switch op {
-	case "IN", "LIKE", "BETWEEN", "IS", "NOT":
+	case "IN", "LIKE", "BETWEEN", "IS", "NOT", "REGEXP":
 		return levelCompare
 	}
 	return binaryLevel(op)
 }
 
-// predicate reads what follows X IN, X LIKE, X BETWEEN and X IS.
+// predicate reads what follows X IN, X LIKE, X REGEXP, X BETWEEN and X IS.
 func (p *parser) predicate(x Expr, op string, not bool) Expr {
 	switch op {
 	case "IN":
@@ -63,15 +76,18 @@ func (p *parser) predicate(x Expr, op string, not bool) Expr {
 		return &In{X: x, List: p.exprs(")"), Not: not}
 	case "LIKE":
 		return &Like{X: x, Pattern: p.expr(levelAdd), Not: not}
+	case "REGEXP":
+		at := errorAt(p.src, p.tok.pos, "", "")
+		return &Regexp{X: x, Pattern: p.expr(levelAdd), Not: not, line: at.Line, column: at.Column}
 	case "BETWEEN":
 		low := p.expr(levelAdd)
 		p.expect("AND", "for example BETWEEN 1 AND 10")
 		return &Between{X: x, Low: low, High: p.expr(levelAdd), Not: not}
 	}
 	not = p.accept("NOT")
-	missing := p.tok.kind == "MISSING"
+	missing := p.tok.is("MISSING")
 	if !missing && p.tok.kind != "NULL" {
-		p.fail(p.tok.pos, "IS stands before NULL, NOT NULL, MISSING or NOT MISSING", "%s is not expected here", p.tok)
+		p.fail(p.tok.pos, p.meant("IS stands before NULL, NOT NULL, MISSING or NOT MISSING", "MISSING", "NULL"), "%s is not expected here", p.tok)
 	}
 	p.advance()
 	return &Is{X: x, Missing: missing, Not: not}
@@ -88,123 +104,4 @@ func (p *parser) exprs(end kind) []Expr {
 		}
 	}
 	return out
-}
-
-// prefix reads an operand.
-func (p *parser) prefix() Expr {
-	t := p.tok
-	switch t.kind {
-	case tokString:
-		p.advance()
-		return &Literal{text(t.text)}
-	case tokInt, tokFloat:
-		p.advance()
-		return p.numeral(t)
-	case "TRUE", "FALSE":
-		p.advance()
-		return &Literal{boolean(t.kind == "TRUE")}
-	case "NULL":
-		p.advance()
-		return &Literal{val{kind: vNull}}
-	case tokName, tokQuoted:
-		p.advance()
-		if t.kind == tokName && p.accept("(") {
-			return p.call(t)
-		}
-		return p.path(t)
-	case "(":
-		p.advance()
-		x := p.expr(levelLowest)
-		p.expect(")", "a parenthesis is open")
-		return x
-	case "NOT":
-		p.advance()
-		return &Unary{Op: "NOT", X: p.expr(levelNot)}
-	case "-":
-		p.advance()
-		return &Unary{Op: "-", X: p.expr(levelNegate)}
-	case "CASE":
-		p.advance()
-		return p.caseOf()
-	}
-	hint := "a field, a function, a number or a text in quotes"
-	if keywords[string(t.kind)] {
-		hint = "put a field of this name in back-quotes"
-	}
-	p.fail(t.pos, hint, "a value is expected here, not %s", t)
-	return &Literal{}
-}
-
-// numeral makes an integer, or a float of what does not fit in 64 bits.
-func (p *parser) numeral(t token) Expr {
-	if n, err := strconv.ParseInt(t.text, 10, 64); err == nil && t.kind == tokInt {
-		return &Literal{integer(n)}
-	}
-	f, err := strconv.ParseFloat(t.text, 64)
-	if err != nil {
-		p.fail(t.pos, "", "%s is not a number that can be held", t.text)
-	}
-	return &Literal{float(f)}
-}
-
-func (p *parser) call(t token) Expr {
-	at := errorAt(p.src, t.pos, "", "")
-	c := &Call{Name: t.text, line: at.Line, column: at.Column}
-	if p.accept(")") {
-		return c
-	}
-	if p.tok.kind == "*" {
-		p.advance()
-		p.expect(")", "* is the only argument")
-		c.Args = []Expr{&Star{}}
-		return c
-	}
-	c.Args = p.exprs(")")
-	return c
-}
-
-// path reads the rest of a path whose first name is t.
-func (p *parser) path(t token) Expr {
-	x := &Path{Steps: []Step{{Name: t.text}}}
-	for p.err == nil {
-		switch {
-		case p.accept("."):
-			word := p.tok
-			keyword := keywords[string(word.kind)] && word.pos == p.last
-			if word.kind != tokName && word.kind != tokQuoted && !keyword {
-				p.fail(word.pos, "put a name that is not a word in back-quotes", "a name is expected after the dot, not %s", word)
-				return x
-			}
-			p.advance()
-			x.Steps = append(x.Steps, Step{Name: word.text})
-		case p.accept("["):
-			x.Steps = append(x.Steps, Step{Index: p.integer()})
-			p.expect("]", "a bracket is open")
-		default:
-			return x
-		}
-	}
-	return x
-}
-
-func (p *parser) caseOf() Expr {
-	c := &Case{}
-	if p.tok.kind != "WHEN" {
-		c.X = p.expr(levelLowest)
-	}
-	for p.accept("WHEN") {
-		var w When
-		w.If = p.expr(levelLowest)
-		p.expect("THEN", "CASE WHEN condition THEN value END")
-		w.Then = p.expr(levelLowest)
-		c.Whens = append(c.Whens, w)
-	}
-	if len(c.Whens) == 0 {
-		p.fail(p.tok.pos, "CASE WHEN condition THEN value END", "WHEN is expected here, not %s", p.tok)
-	}
-	if p.accept("ELSE") {
-		c.Else = p.expr(levelLowest)
-	}
-	p.expect("END", "CASE ends with END")
-	return c
 }

@@ -1,224 +1,312 @@
 package rulesql
 
 import (
-	"encoding/base64"
 	"fmt"
 	"math"
-	"math/rand/v2"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// function is one that queries can call.
+// function is one that queries can call. Exactly one of run, many, lazy and compile is set.
 type function struct {
-	few, many int  // arguments
-	star      bool // takes * for the raw payload, instead of arguments
-	run       func(e *Env, x *Call, args []evaluator) val
+	name string
+	// params has a letter for each argument: t text, n number, i whole number, a array, o object, v anything; ? after those
+	// that may be left out, and … at the end when the last may be repeated. An argument that is missing or null makes the
+	// result so, except for v.
+	params string
+	is     traits
+
+	run     func(e *Env, x *Call, a, b, c val) val // absent arguments are missing
+	many    func(e *Env, x *Call, args []val) val
+	lazy    func(e *Env, x *Call, args []evaluator) val
+	compile func(c *compiler, x *Call) evaluator
 }
 
-// functions returns all of them by name. It is called by the compiler only; programs hold what they use.
-func functions() map[string]function {
-	return map[string]function{
-		"deviceSN":  {run: func(e *Env, _ *Call, _ []evaluator) val { return text(e.Device.SN) }},
-		"productSN": {run: func(e *Env, _ *Call, _ []evaluator) val { return text(e.Device.Product) }},
-		"clientID":  {run: func(e *Env, _ *Call, _ []evaluator) val { return text(e.Device.ClientID()) }},
-		"messageID": {run: func(e *Env, _ *Call, _ []evaluator) val { return text(e.MessageID.String()) }},
-		"qos":       {run: func(e *Env, _ *Call, _ []evaluator) val { return integer(int64(e.QoS)) }},
-		"timestamp": {run: func(e *Env, _ *Call, _ []evaluator) val { return integer(e.Time.UnixMilli()) }},
-		"topic":     {many: 1, run: topicLevel},
-		"rand":      {run: func(*Env, *Call, []evaluator) val { return float(rand.Float64()) }},
+// traits say where a function may be used.
+type traits uint8
 
-		"abs":   {few: 1, many: 1, run: absolute},
-		"floor": {few: 1, many: 1, run: floor},
-		"asin":  number(math.Asin),
-		"cos":   number(math.Cos),
-		"cosh":  number(math.Cosh),
-		"exp":   number(math.Exp),
-		"sin":   number(math.Sin),
-		"sinh":  number(math.Sinh),
-		"tan":   number(math.Tan),
-		"tanh":  number(math.Tanh),
+const (
+	stock  traits = 1 << iota // in the stock dialect too
+	binary                    // in rules for binary messages too
+	star                      // takes * for the payload as it came
+	asks                      // its arguments may be missing
+)
 
-		"concat":   {few: 1, many: 16, run: concat},
-		"endswith": {few: 2, many: 2, run: endsWith},
-		"lower":    textual(strings.ToLower),
-		"upper":    textual(strings.ToUpper),
-		"replace":  {few: 3, many: 3, run: replace},
-		"to_base64": {few: 1, many: 1, star: true, run: func(e *Env, x *Call, args []evaluator) val {
-			if args == nil {
-				return text(base64.StdEncoding.EncodeToString(e.Raw))
+// table has all functions by name, once it was asked for. Its makers refer to it, so that it cannot be made at the start.
+var table struct {
+	once sync.Once
+	all  map[string]*function
+}
+
+func functions() map[string]*function {
+	table.once.Do(func() {
+		table.all = map[string]*function{}
+		for _, family := range [][]function{identities(), numbers(), texts(), patterns(), times(), casts(), lists(), objects(), encodings(), hashes(), bitwise(), owned()} {
+			for i := range family {
+				table.all[family[i].name] = &family[i]
 			}
-			return onText(args[0](e), func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) })
-		}},
-	}
+		}
+	})
+	return table.all
 }
 
-// call compiles a function call. Names are taken as they are written first, then without regard to case.
-func (c *compiler) call(x *Call) evaluator {
-	all := functions()
-	f, ok := all[x.Name]
-	if !ok {
-		var names []string
-		for name := range all {
+// FunctionNames lists what can be called in a dialect, in alphabetical order.
+func FunctionNames(d Dialect) []string {
+	var names []string
+	for name, f := range functions() {
+		if d != Stock || f.is&stock != 0 {
 			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// lookUp finds a function: as it is written first, then without regard to case.
+func (c *compiler) lookUp(x *Call) *function {
+	all := functions()
+	f := all[x.Name]
+	if f == nil {
+		for name := range all {
 			if strings.EqualFold(name, x.Name) {
-				f, ok = all[name], true
+				f = all[name]
 			}
 		}
-		if !ok {
-			sort.Strings(names)
-			c.fail(x, "there are "+strings.Join(names, " "), "no function is called "+x.Name)
-			return constant(val{})
+	}
+	switch {
+	case f == nil:
+		hint := "docs/rules.md lists the functions"
+		if near := nearest(x.Name, FunctionNames(c.dialect)); near != "" {
+			hint = "did you mean " + near + "?"
 		}
+		c.fail(x.line, x.column, hint, "no function is called "+x.Name)
+	case c.dialect == Stock && f.is&stock == 0:
+		c.fail(x.line, x.column, "set the rule's dialect to 2 for it", "the stock dialect (1) has no function "+f.name)
+		f = nil
+	case c.binary && f.is&binary == 0:
+		c.fail(x.line, x.column, "a rule for binary messages can use "+strings.Join(binaryNames(), " "), f.name+" needs a payload that is JSON")
+		f = nil
+	}
+	return f
+}
+
+func binaryNames() []string {
+	var names []string
+	for name, f := range functions() {
+		if f.is&binary != 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// call compiles a function call.
+func (c *compiler) call(x *Call) evaluator {
+	f := c.lookUp(x)
+	if f == nil {
+		return constant(val{})
 	}
 	if len(x.Args) == 1 {
-		if _, star := x.Args[0].(*Star); star {
-			if !f.star {
-				c.fail(x, "only to_base64(*) takes the whole payload", x.Name+" does not take *")
-			}
-			return func(e *Env) val { return f.run(e, x, nil) }
+		if _, all := x.Args[0].(*Star); all {
+			return c.callStar(f, x)
 		}
 	}
-	if len(x.Args) < f.few || len(x.Args) > max(f.few, f.many) {
-		c.fail(x, "", fmt.Sprintf("%s takes %s, not %d", x.Name, f.count(), len(x.Args)))
+	if few, many := f.count(); len(x.Args) < few || len(x.Args) > many {
+		c.fail(x.line, x.column, f.usage(), fmt.Sprintf("%s takes %s, not %d", f.name, f.counted(), len(x.Args)))
+		return constant(val{})
 	}
-	args := make([]evaluator, len(x.Args))
-	for i, a := range x.Args {
-		args[i] = c.evaluator(a)
+	if f.compile != nil {
+		return f.compile(c, x)
 	}
-	return func(e *Env) val { return f.run(e, x, args) }
+	if f.is&asks != 0 {
+		c.quiet++
+		defer func() { c.quiet-- }()
+	}
+	args := c.evaluators(x.Args)
+	switch {
+	case f.lazy != nil:
+		return func(e *Env) val { return f.lazy(e, x, args) }
+	case f.many != nil:
+		return f.callMany(x, args)
+	}
+	return f.callRun(x, args)
 }
 
-func (f *function) count() string {
-	most := max(f.few, f.many)
-	s := strconv.Itoa(most) + " arguments"
-	if most == 1 {
-		s = "1 argument"
+// callStar compiles f(*), which takes the payload as it came.
+func (c *compiler) callStar(f *function, x *Call) evaluator {
+	if f.is&star == 0 {
+		c.fail(x.line, x.column, "functions of bytes do, such as to_base64(*)", f.name+" does not take *")
+		return constant(val{})
 	}
-	if f.few == most {
-		return s
-	}
-	return strconv.Itoa(f.few) + " to " + s
-}
-
-// topicLevel is topic(), the whole topic, and topic(n), its n-th level from 1; missing if there is none.
-func topicLevel(e *Env, x *Call, args []evaluator) val {
-	if len(args) == 0 {
-		return text(e.Topic)
-	}
-	n := args[0](e)
-	if n.kind <= vNull {
-		return val{}
-	}
-	if n.kind != vInt {
-		return e.fail(x, "the level of a topic is a whole number")
-	}
-	rest := strings.TrimPrefix(e.Topic, "/")
-	for i := int64(1); ; i++ {
-		level, after, more := strings.Cut(rest, "/")
-		if i == n.num {
-			return text(level)
-		}
-		if !more || i > n.num {
+	return func(e *Env) val {
+		if !e.spend(x, len(e.Raw)/16) {
 			return val{}
 		}
-		rest = after
+		return f.run(e, x, text(string(e.Raw)), val{}, val{})
 	}
 }
 
-// number makes a function of one number. What has no result, as asin(2), is null.
-func number(f func(float64) float64) function {
-	return function{few: 1, many: 1, run: func(e *Env, x *Call, args []evaluator) val {
-		switch v := args[0](e); v.kind {
-		case vMissing, vNull:
-			return v
-		case vBool, vInt, vFloat:
-			if r := f(v.float()); !math.IsNaN(r) {
-				return float(r)
+// callRun compiles a call with at most three arguments, which allocates nothing itself.
+func (f *function) callRun(x *Call, args []evaluator) evaluator {
+	kinds := f.kinds()
+	return func(e *Env) val {
+		var v [3]val
+		for i, arg := range args {
+			var ok bool
+			if v[i], ok = e.argument(x, i, kinds[i], arg(e)); !ok {
+				return v[i]
 			}
-			return val{kind: vNull}
 		}
-		return e.fail(x, "the argument is not a number")
-	}}
-}
-
-func absolute(e *Env, x *Call, args []evaluator) val {
-	switch v := args[0](e); v.kind {
-	case vInt:
-		if v.num < 0 {
-			return negative(v)
-		}
-		return v
-	case vMissing, vNull:
-		return v
-	case vBool, vFloat:
-		return float(math.Abs(v.float()))
+		return e.result(x, f.run(e, x, v[0], v[1], v[2]))
 	}
-	return e.fail(x, "the argument is not a number")
 }
 
-// floor gives an integer where the result fits in one.
-func floor(e *Env, x *Call, args []evaluator) val {
-	switch v := args[0](e); v.kind {
-	case vMissing, vNull, vInt:
-		return v
-	case vBool, vFloat:
-		f := math.Floor(v.float())
-		if math.Abs(f) < 1<<62 {
-			return integer(int64(f))
+func (f *function) callMany(x *Call, args []evaluator) evaluator {
+	kinds := f.kinds()
+	return func(e *Env) val {
+		v := make([]val, len(args))
+		for i, arg := range args {
+			var ok bool
+			if v[i], ok = e.argument(x, i, kinds[min(i, len(kinds)-1)], arg(e)); !ok {
+				return v[i]
+			}
 		}
-		return float(f)
+		return e.result(x, f.many(e, x, v))
 	}
-	return e.fail(x, "the argument is not a number")
 }
 
-// onText applies f to the value as a string; what is missing or null stays so.
-func onText(v val, f func(string) string) val {
+// argument converts an argument to what a function takes. ok is false when what it returns is the result already.
+func (e *Env) argument(x *Call, i int, kind byte, v val) (_ val, ok bool) {
+	if kind == 'v' {
+		return v, e.err == nil
+	}
 	if v.kind <= vNull {
-		return v
+		return v, false
 	}
-	return text(f(v.text()))
-}
-
-func textual(f func(string) string) function {
-	return function{few: 1, many: 1, run: func(e *Env, _ *Call, args []evaluator) val { return onText(args[0](e), f) }}
-}
-
-func concat(e *Env, _ *Call, args []evaluator) val {
-	var b []byte
-	for _, a := range args {
-		v := a(e)
-		if v.kind <= vNull {
-			return v
+	what := ""
+	switch kind {
+	case 't':
+		if v.kind != vString {
+			v = text(v.text())
 		}
-		b = v.appendText(b)
+		return v, e.spend(x, len(v.str)/16)
+	case 'n':
+		if v.number() {
+			return v, true
+		}
+		what = "a number"
+	case 'i':
+		if v.kind == vFloat && v.float() == math.Trunc(v.float()) && math.Abs(v.float()) < 1<<62 {
+			v = integer(int64(v.float()))
+		}
+		if v.kind == vInt || v.kind == vBool {
+			return v, true
+		}
+		what = "a whole number"
+	case 'a':
+		if v.isArray() {
+			return v, e.spend(x, v.length())
+		}
+		what = "an array"
+	case 'o':
+		if v.isObject() {
+			return v, e.spend(x, v.length())
+		}
+		what = "an object"
 	}
-	return text(string(b))
+	return e.fail(FaultType, x, "argument "+strconv.Itoa(i+1)+" is "+v.typeName()+", not "+what), false
 }
 
-func endsWith(e *Env, _ *Call, args []evaluator) val {
-	s, end := args[0](e), args[1](e)
-	if s.kind <= vNull || end.kind <= vNull {
-		return val{kind: vNull}
+// result pays for what a function has made, and holds it to the limits.
+func (e *Env) result(x *Call, v val) val {
+	switch {
+	case v.kind == vString:
+		return e.made(x, v.str)
+	case v.box != nil:
+		return e.boxed(x, v)
 	}
-	return boolean(strings.HasSuffix(s.text(), end.text()))
+	return v
 }
 
-// maxText bounds what replace can make of a message.
-const maxText = 1 << 20
+// unfit notes an argument that a function can make nothing of: the result is null.
+func (e *Env) unfit(x *Call, reason string) val {
+	e.note(FaultArgument, x, reason)
+	return null()
+}
 
-func replace(e *Env, x *Call, args []evaluator) val {
-	s, from, to := args[0](e), args[1](e), args[2](e)
-	if s.kind <= vNull || from.kind <= vNull || to.kind <= vNull {
-		return val{kind: min(s.kind, from.kind, to.kind)}
+// typeName is what typeof says, with an article.
+func (v val) typeName() string {
+	switch name := v.typeOf(); name {
+	case "int", "array", "object":
+		return "an " + name
+	case "null", "missing":
+		return name
+	default:
+		return "a " + name
 	}
-	old, with := from.text(), to.text()
-	if old == "" {
-		return text(s.text())
+}
+
+// kinds are the letters of the arguments.
+func (f *function) kinds() []byte {
+	var out []byte
+	for _, r := range f.params {
+		if r < 0x80 && r != '?' {
+			out = append(out, byte(r))
+		}
 	}
-	if len(s.text())+strings.Count(s.text(), old)*len(with) > maxText {
-		return e.fail(x, "the result is longer than 1 MiB")
+	return out
+}
+
+// maxArguments bounds those that may be repeated.
+const maxArguments = 32
+
+// count is how many arguments f takes.
+func (f *function) count() (few, many int) {
+	many = len(f.kinds())
+	few = many - strings.Count(f.params, "?")
+	if strings.HasSuffix(f.params, "…") {
+		many = maxArguments
 	}
-	return text(strings.ReplaceAll(s.text(), old, with))
+	return few, many
+}
+
+func (f *function) counted() string {
+	few, many := f.count()
+	s := strconv.Itoa(many) + " arguments"
+	if many == 1 {
+		s = "1 argument"
+	}
+	switch few {
+	case many:
+		return s
+	case many - 1:
+		return strconv.Itoa(few) + " or " + s
+	}
+	return strconv.Itoa(few) + " to " + s
+}
+
+// usage shows how f is called.
+func (f *function) usage() string {
+	words := map[byte]string{'t': "text", 'n': "number", 'i': "integer", 'a': "array", 'o': "object", 'v': "value"}
+	few, _ := f.count()
+	var b strings.Builder
+	for i, k := range f.kinds() {
+		switch {
+		case i >= few && i == 0:
+			b.WriteString("[" + words[k] + "]")
+		case i >= few:
+			b.WriteString("[, " + words[k] + "]")
+		case i > 0:
+			b.WriteString(", " + words[k])
+		default:
+			b.WriteString(words[k])
+		}
+	}
+	if strings.HasSuffix(f.params, "…") {
+		b.WriteString(", …")
+	}
+	return f.name + "(" + b.String() + ")"
 }

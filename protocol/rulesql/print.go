@@ -18,7 +18,7 @@ func name(s string) string {
 			return quote(s, '`')
 		}
 	}
-	if s == "" || keywords[strings.ToUpper(s)] {
+	if up := strings.ToUpper(s); s == "" || keywords[up] || contextual[up] {
 		return quote(s, '`')
 	}
 	return s
@@ -68,25 +68,8 @@ func (l *Literal) String() string {
 		return "FALSE"
 	case vNull:
 		return "NULL"
-	case vMissing:
-		return "MISSING"
 	}
 	return strconv.FormatInt(l.value.num, 10)
-}
-
-func (p *Path) String() string {
-	var b strings.Builder
-	for i, s := range p.Steps {
-		if s.Name == "" {
-			b.WriteString("[" + strconv.Itoa(s.Index) + "]")
-			continue
-		}
-		if i > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(name(s.Name))
-	}
-	return b.String()
 }
 
 func (*Star) String() string { return "*" }
@@ -123,6 +106,10 @@ func (n *Like) String() string {
 	return within(n.X, levelAdd) + not(n.Not, "LIKE") + within(n.Pattern, levelAdd)
 }
 
+func (n *Regexp) String() string {
+	return within(n.X, levelAdd) + not(n.Not, "REGEXP") + within(n.Pattern, levelAdd)
+}
+
 func (n *Is) String() string {
 	what := " IS "
 	if n.Not {
@@ -152,3 +139,54 @@ func (n *Case) String() string {
 	}
 	return b.String() + " END"
 }
+
+func (n *Access) String() string { return within(n.X, levelAtom) + "." + name(n.Name) }
+
+func (n *Element) String() string { return within(n.X, levelAtom) + "[" + n.At.String() + "]" }
+
+func (n *Slice) String() string {
+	s := within(n.X, levelAtom) + "["
+	if n.From != nil {
+		s += n.From.String()
+	}
+	s += ":"
+	if n.To != nil {
+		s += n.To.String()
+	}
+	return s + "]"
+}
+
+func (n *List) String() string { return "[" + list(n.Items) + "]" }
+
+func (n *Object) String() string {
+	var b strings.Builder
+	for i, m := range n.Members {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name(m.Name) + ": " + m.Value.String())
+	}
+	return "{" + b.String() + "}"
+}
+
+func (n *Select) String() string {
+	s := "(SELECT "
+	if n.Value != nil {
+		s += "VALUE " + n.Value.String()
+	} else {
+		s += fieldList(n.Fields, Full)
+	}
+	s += " FROM " + n.List.String()
+	if n.Item != "" {
+		s += " AS " + name(n.Item)
+	}
+	if n.At != "" {
+		s += " AT " + name(n.At)
+	}
+	if n.Where != nil {
+		s += " WHERE " + n.Where.String()
+	}
+	return s + ")"
+}
+
+func (n *members) String() string { return within(n.X, levelAtom) + ".*" }

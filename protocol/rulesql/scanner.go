@@ -8,8 +8,14 @@ import (
 
 // scanner cuts a query into tokens.
 type scanner struct {
-	src string
-	pos int
+	src     string
+	pos     int
+	dialect Dialect
+}
+
+// onlyFull is the error for what the stock dialect has not got.
+func (s *scanner) onlyFull(pos int, what string) *Error {
+	return errorAt(s.src, pos, "set the rule's dialect to 2 for it", "the stock dialect (1) has no %s", what)
 }
 
 // blank skips white space and comments (-- to the end of the line, /* to */).
@@ -19,6 +25,8 @@ func (s *scanner) blank() *Error {
 		switch {
 		case rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\n' || rest[0] == '\r':
 			s.pos++
+		case s.dialect == Stock && (strings.HasPrefix(rest, "--") || strings.HasPrefix(rest, "/*")):
+			return s.onlyFull(s.pos, "comments")
 		case strings.HasPrefix(rest, "--"):
 			n := strings.IndexByte(rest, '\n')
 			if n < 0 {
@@ -49,6 +57,8 @@ func (s *scanner) next() (token, *Error) {
 	switch c := s.src[start]; {
 	case c == '\'' || c == '"':
 		return s.quoted(tokString, c)
+	case c == '`' && s.dialect == Stock:
+		return token{}, s.onlyFull(start, "names in back-quotes")
 	case c == '`':
 		return s.quoted(tokQuoted, c)
 	case c >= '0' && c <= '9' || c == '.' && start+1 < len(s.src) && digit(s.src[start+1]):
@@ -151,6 +161,9 @@ func (s *scanner) filter() (token, *Error) {
 		return token{}, err
 	}
 	if s.pos < len(s.src) && (s.src[s.pos] == '\'' || s.src[s.pos] == '"') {
+		if s.dialect == Stock {
+			return token{}, s.onlyFull(s.pos, "quotes around topics")
+		}
 		return s.quoted(tokString, s.src[s.pos])
 	}
 	start := s.pos

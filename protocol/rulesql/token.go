@@ -56,12 +56,18 @@ func (t token) String() string {
 	return string(t.kind)
 }
 
+// is tells whether the token is a word that means something in one place only, and may name fields everywhere else.
+func (t token) is(word string) bool { return t.kind == tokName && strings.EqualFold(t.text, word) }
+
 // keywords cannot name a field without back-quotes, except after a dot.
 var keywords = map[string]bool{
 	"SELECT": true, "FROM": true, "WHERE": true, "AS": true, "AND": true, "OR": true, "NOT": true, "IN": true, "LIKE": true,
-	"IS": true, "NULL": true, "MISSING": true, "TRUE": true, "FALSE": true, "BETWEEN": true,
+	"IS": true, "NULL": true, "TRUE": true, "FALSE": true, "BETWEEN": true,
 	"CASE": true, "WHEN": true, "THEN": true, "ELSE": true, "END": true,
 }
 
+// contextual words mean something in some places. There a field of that name needs back-quotes, and prints with them.
+var contextual = map[string]bool{"FOREACH": true, "DO": true, "INCASE": true, "VALUE": true, "AT": true, "REGEXP": true, "MISSING": true}
+
 // operators, longest first.
-var operators = []string{"<=", ">=", "<>", "!=", "==", "=", "<", ">", "+", "-", "*", "/", "%", "(", ")", "[", "]", ",", ".", ";"}
+var operators = []string{"<=", ">=", "<>", "!=", "==", "=~", "||", "=", "<", ">", "+", "-", "*", "/", "%", "(", ")", "[", "]", "{", "}", ",", ".", ":", ";"}

@@ -18,7 +18,9 @@ const (
 	vInt
 	vFloat
 	vString
-	vNode // an array or an object of the payload
+	vNode   // an array or an object of the payload
+	vArray  // an array that was made
+	vObject // an object that was made
 )
 
 // val is a value under evaluation.
@@ -27,7 +29,30 @@ type val struct {
 	num  int64 // vBool: 0 or 1; vInt; vFloat: its bits
 	str  string
 	node codec.Value
+	box  *box // vArray, vObject
 }
+
+// box holds what an array or object that was made consists of; it never changes.
+type box struct {
+	keys   []string // of an object, in their order
+	vals   []val
+	weight int // see weigh
+}
+
+func array(vals []val) val { return val{kind: vArray, box: &box{vals: vals, weight: weigh(vals)}} }
+func object(keys []string, v []val) val {
+	return val{kind: vObject, box: &box{keys: keys, vals: v, weight: weigh(v)}}
+}
+
+func (v val) composite() bool { return v.kind >= vNode }
+func (v val) isArray() bool {
+	return v.kind == vArray || v.kind == vNode && v.node.Kind() == codec.Array
+}
+func (v val) isObject() bool {
+	return v.kind == vObject || v.kind == vNode && v.node.Kind() == codec.Object
+}
+func (v val) number() bool { return v.kind >= vBool && v.kind <= vFloat }
+func null() val            { return val{kind: vNull} }
 
 func text(s string) val   { return val{kind: vString, str: s} }
 func integer(n int64) val { return val{kind: vInt, num: n} }
@@ -76,8 +101,11 @@ func (v val) float() float64 {
 
 // appendText appends the value as a string: what a conversion upward makes of it.
 func (v val) appendText(dst []byte) []byte {
-	if v.kind == vNode {
+	switch v.kind {
+	case vNode:
 		return v.node.AppendJSON(dst)
+	case vArray, vObject:
+		return v.appendBox(dst)
 	}
 	return v.appendScalar(dst)
 }
@@ -159,7 +187,7 @@ func order[T int64 | float64 | string](a, b T) ordering {
 
 // compare orders two values after conversion upward. ok is false if one is missing, null, an array, an object or NaN.
 func compare(a, b val) (o ordering, ok bool) {
-	if a.kind < vBool || b.kind < vBool || a.kind == vNode || b.kind == vNode {
+	if a.kind < vBool || b.kind < vBool || a.composite() || b.composite() {
 		return 0, false
 	}
 	switch max(a.kind, b.kind) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet/packettest"
@@ -227,6 +228,30 @@ func BenchmarkDecodePublish(b *testing.B) {
 		h, n, _ := packet.ParseHeader(pub)
 		if err := packet.DecodePublish(h.Flags, pub[n:], &p); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestValidTopic compares with the plain reading, byte by byte, for each byte at each place of topics of many lengths.
+func TestValidTopic(t *testing.T) {
+	for size := range 26 {
+		for at := range max(size, 1) {
+			for c := range 256 {
+				b := bytes.Repeat([]byte{'a'}, size)
+				if size > 0 {
+					b[at] = byte(c)
+				}
+				want := size > 0 && c != 0 && c != '+' && c != '#' && c < utf8.RuneSelf
+				if got := packet.ValidTopic(b); got != want {
+					t.Fatalf("%q: got %v, want %v", b, got, want)
+				}
+			}
+		}
+	}
+	for topic, want := range map[string]bool{"/räume/küche/übersicht": true, "12345678ü": true, "12345678\xff": false, "ü2345678/#": false,
+		"ü2345678\x00": false, "€€€€€€€€/a": true} {
+		if got := packet.ValidTopic([]byte(topic)); got != want {
+			t.Errorf("%q: got %v, want %v", topic, got, want)
 		}
 	}
 }

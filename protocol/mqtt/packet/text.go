@@ -2,6 +2,7 @@ package packet
 
 import (
 	"bytes"
+	bytewise "encoding/binary" // binary is a kind of property here
 	"unicode/utf8"
 )
 
@@ -20,8 +21,11 @@ func ValidString(b []byte) bool {
 
 // ValidTopic reports whether b may be a topic name: a string of at least one byte without wildcards.
 func ValidTopic(b []byte) bool {
-	plain := true
-	for _, c := range b {
+	plain, rest := true, b
+	for len(rest) >= 8 && !special(bytewise.LittleEndian.Uint64(rest)) {
+		rest = rest[8:]
+	}
+	for _, c := range rest {
 		switch {
 		case c == '+' || c == '#' || c == 0:
 			return false
@@ -30,6 +34,13 @@ func ValidTopic(b []byte) bool {
 		}
 	}
 	return len(b) > 0 && (plain || utf8.Valid(b))
+}
+
+// special tells whether one of eight bytes is '+', '#', zero or no ASCII.
+func special(w uint64) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	plus, hash := w^ones*'+', w^ones*'#'
+	return (w|(w-ones)&^w|(plus-ones)&^plus|(hash-ones)&^hash)&tops != 0
 }
 
 // ValidFilter reports whether b may be a topic filter: a string of at least one byte in which '+' stands alone

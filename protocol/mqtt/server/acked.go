@@ -37,7 +37,7 @@ func (c *conn) release(id uint16) {
 	}
 	c.mu.Lock()
 	c.pending++
-	seq := c.acks.push(ack{id: id, kind: packet.PUBCOMP})
+	seq := c.ringLocked().push(ack{id: id, kind: packet.PUBCOMP})
 	c.mu.Unlock()
 	k.Released(c.s, id, func(err error) {
 		if err == nil {
@@ -69,6 +69,7 @@ func (s *Session) acknowledged(c *conn, t packet.Type, id uint16, code packet.Co
 	}
 	o := &s.flight[at]
 	tag, release := uint64(0), false
+	receipt := o.confirmed(t, code)
 	switch {
 	case t == packet.PUBACK && o.qos == 1, t == packet.PUBCOMP && o.pubrel, t == packet.PUBREC && o.qos == 2 && code.Failed():
 		tag = o.tag
@@ -81,6 +82,9 @@ func (s *Session) acknowledged(c *conn, t packet.Type, id uint16, code packet.Co
 		o.pkt, o.pubrel, release = nil, true, true
 	}
 	s.mu.Unlock()
+	if receipt != 0 {
+		s.confirm(receipt)
+	}
 	if release {
 		c.reply(packet.PUBREL, id)
 	}
@@ -88,6 +92,21 @@ func (s *Session) acknowledged(c *conn, t packet.Type, id uint16, code packet.Co
 		s.srv.owner.Delivered(s, tag)
 	}
 	s.pump(c)
+}
+
+// confirmed takes the receipt of a message that t acknowledges; 0: it is not, or nobody asks.
+func (o *outgoing) confirmed(t packet.Type, code packet.Code) (receipt uint64) {
+	if code.Failed() || t == packet.PUBACK && o.qos != 1 || t == packet.PUBREC && o.qos != 2 {
+		return 0
+	}
+	receipt, o.receipt = o.receipt, 0
+	return receipt
+}
+
+func (s *Session) confirm(receipt uint64) {
+	if c, ok := s.srv.owner.(Confirmer); ok {
+		c.Confirmed(s, receipt)
+	}
 }
 
 // receivedByKeeper lets an owner with a store note PUBREC before PUBREL goes out; it returns false when there is nothing to note.

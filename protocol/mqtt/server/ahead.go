@@ -18,7 +18,7 @@ const (
 )
 
 // holdBack is waitUntil for a publish that has to wait; ok is judged under mu.
-func (c *conn) holdBack(wakeAt int, ok func() bool) error {
+func (c *conn) holdBack(wakeAt int32, ok func() bool) error {
 	c.srv.stats.paused.Add(1)
 	looked := time.Now()
 	c.answerPings()
@@ -55,7 +55,7 @@ func (c *conn) answerPings() {
 			c.early++
 			c.reply(packet.PINGRESP, 0)
 		}
-		c.ahead += n + h.Remaining
+		c.ahead += int32(n + h.Remaining)
 	}
 }
 
@@ -78,6 +78,6 @@ func (c *conn) readAhead() {
 		_ = t.SetReadDeadline(time.Time{})
 	}
 	c.need = 0
-	c.w += n
+	c.w += int32(n)
 	c.srv.stats.bytesIn.Add(uint64(n))
 }

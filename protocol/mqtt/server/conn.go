@@ -14,66 +14,65 @@ import (
 )
 
 // conn is one network connection. Its goroutine reads and handles packets, one after the other; any goroutine
-// may append to what goes out. Idle, it holds no buffer.
+// may append to what goes out. Idle, it holds no buffer: there may be very many of them, so its numbers are no larger than they must be.
 type conn struct {
 	srv       *Server
 	nc        net.Conn
-	try       tryConn  // nc's non-blocking side, nil when it has none
-	addr      net.Addr // the client's as a proxy says, nil without
-	transport string
-	version   byte
-	five      *five // what only MQTT 5.0 has; nil for others
+	try       tryConn   // nc's non-blocking side, nil when it has none
+	addr      *net.Addr // the client's as a proxy says, nil without
+	transport *string   // its listener's
+	five      *five     // what only MQTT 5.0 has; nil for others
 
-	// What was read and not handled: in.buf[r:w]. Only the connection's goroutine touches these.
+	// What was read and not handled: in.buf[r:w]. Only the connection's goroutine touches these, down to limits.
 	in    *chunk
-	r, w  int
-	need  int // size of the packet that begins at r, 0 = unknown
-	full  bool
-	ahead int      // bytes from r on whose pings are answered
-	early int      // pings answered and still to come
-	small [16]byte // what a transport without a non-blocking side reads into while idle
+	small *[16]byte // what a transport without a non-blocking side reads into while idle, nil for others
 	will  *Will
-
 	inbox *inbound // the session's, once a QoS 2 publish has come
+	r, w  int32
+	need  int32 // size of the packet that begins at r, 0 = unknown
+	ahead int32 // bytes from r on whose pings are answered
+	early int32 // pings answered and still to come
 
-	assigned   bool   // the client id is ours
-	keepAlive  uint16 // seconds, as judged
 	expiryMax  uint32 // most seconds of session expiry, 0 = no bound
-	lastHeader int    // length of the fixed header of the packet that was read last
-
-	driven bool          // idle, the connection needs no goroutine: its transport calls ready
-	begun  bool          // the handshake is over
-	served bool          // the owner was told
-	more   bool          // a read is worth trying: see readable
-	state  atomic.Uint32 // whether a goroutine is at work
+	keepAlive  uint16 // seconds, as judged
+	version    byte
+	lastHeader uint8 // length of the fixed header of the packet that was read last
+	full       bool
+	assigned   bool          // the client id is ours
+	driven     bool          // idle, the connection needs no goroutine: its transport calls ready
+	awake      bool          // bytes may have come before the transport knew whom to tell
+	begun      bool          // the handshake is over
+	served     bool          // the owner was told
+	more       bool          // a read is worth trying: see readable
+	silence    int32         // ticks without a byte that end the connection, 0 = none; set before CONNACK
+	state      atomic.Uint32 // whether a goroutine is at work
 
 	limits atomic.Pointer[limits] // nil without any; what it points to is the connection's goroutine's
 
 	lastRead atomic.Int64 // tick of the last byte read
-	silence  int64        // ticks without a byte that end the connection, 0 = none; set before CONNACK
 
 	timed timed // the connection's place in the wheel
 
 	mu       sync.Mutex // guards the fields below; taken after Session.mu
 	s        *Session   // nil until CONNECT was accepted
 	out      *outbuf    // bytes to write, nil when there are none
-	writing  bool       // a writer goroutine is at work and will take out when it is done
-	corked   bool       // the connection's goroutine is handling packets and will flush before it reads
-	dirty    bool       // in the flusher's list
+	wake     chan struct{}
+	acks     *ackRing // nil until the first publish
+	writerFn func()   // c.writer, made once: starting it allocates nothing
+	unavail  int64    // tick at which an unavailable store ends the connection, 0 = store available
+	wakeAt   int32    // it wants to be woken when pending is at most this
+	window   int32
+	sendMax  int32 // QoS 1 and 2 messages that may be unacknowledged at once: ours and the client's bound
+	pending  int32 // publishes with the owner
+	owed1    int32 // PUBACKs owed
+	writing  bool  // a writer goroutine is at work and will take out when it is done
+	corked   bool  // the connection's goroutine is handling packets and will flush before it reads
+	dirty    bool  // in the flusher's list
 	closed   bool
 	draining bool
 	welcomed bool // CONNACK is out: the connect deadline is over
-	cause    Cause
 	waiting  bool // the connection's goroutine waits on wake
-	wakeAt   int  // it wants to be woken when pending is at most this
-	wake     chan struct{}
-	unavail  int64 // tick at which an unavailable store ends the connection, 0 = store available
-	window   int
-	sendMax  int // QoS 1 and 2 messages that may be unacknowledged at once: ours and the client's bound
-	pending  int // publishes with the owner
-	owed1    int // PUBACKs owed
-	acks     ackRing
-	writerFn func() // c.writer, made once: starting it allocates nothing
+	cause    Cause
 }
 
 // tryConn is what a transport can do without blocking.
@@ -89,11 +88,12 @@ type tryConn interface {
 // telling is a transport that calls ready when there may be bytes. Once c parks, fill does not wait but ends with errIdle.
 type telling interface {
 	tryConn
-	tell(c *conn)
+	// tell has c told from now on; it returns true when there may have been bytes before.
+	tell(c *conn) bool
 }
 
-func newConn(s *Server, nc net.Conn, transport string) *conn {
-	c := &conn{srv: s, nc: nc, transport: transport, window: s.cfg.Window, corked: true}
+func newConn(s *Server, nc net.Conn, transport *string) *conn {
+	c := &conn{srv: s, nc: nc, transport: transport, window: int32(s.cfg.Window), corked: true}
 	c.timed.what = c
 	if _, ok := nc.(*proxyConn); !ok { // else when its header is read
 		c.use(nc)
@@ -111,14 +111,16 @@ func (c *conn) use(nc net.Conn) {
 	}
 	if t != nil && c.srv.cfg.Driver == DriverAuto {
 		c.driven = true
-		t.tell(c)
+		c.awake = t.tell(c)
 	}
 }
 
-// start has the connection served.
+// start has the connection served: from its first byte on where the transport tells of that.
 func (c *conn) start() {
 	if c.driven {
-		c.srv.workers.run(c)
+		if c.awake || !c.state.CompareAndSwap(stateRunning, stateParked) {
+			c.srv.workers.run(c)
+		}
 		return
 	}
 	go c.run()
@@ -322,14 +324,14 @@ func (c *conn) count(cause Cause, err error) {
 	if c.s != nil {
 		identity = c.s.identity
 	}
-	c.srv.log.Debug("connection ended", "identity", identity, "remote", c.remote(), "transport", c.transport,
+	c.srv.log.Debug("connection ended", "identity", identity, "remote", c.remote(), "transport", *c.transport,
 		"cause", cause.String(), "err", err)
 }
 
 func (c *conn) remote() string {
-	a := c.addr
-	if a == nil {
-		a = c.nc.RemoteAddr()
+	a := c.nc.RemoteAddr()
+	if c.addr != nil {
+		a = *c.addr
 	}
 	if a != nil {
 		return a.String()
@@ -360,12 +362,15 @@ func (c *conn) checkDeadline(now int64) (next int64) {
 	if c.waiting || c.corked {
 		last = now // it is we who are not reading
 	}
-	if now > last+c.silence {
+	if now > last+int64(c.silence) {
 		c.closeLocked(CauseKeepAlive)
 		return 0
 	}
-	return last + c.silence + 1
+	return last + int64(c.silence) + 1
 }
+
+// late is called by the wheel when it was held up: bytes that were read meanwhile may have come at its end.
+func (c *conn) late(from, now int64) { c.lastRead.CompareAndSwap(from, now) }
 
 // never is a wakeAt that no number of pending publishes reaches.
 const never = -1
@@ -383,13 +388,13 @@ func (c *conn) signalLocked() {
 
 // waitUntil blocks the connection's goroutine until ok, judged under mu, or the connection is closed, which is its error.
 // Bytes in hand are written first. It is woken when pending is at most wakeAt, and by writer, close and drain.
-func (c *conn) waitUntil(wakeAt int, ok func() bool) error {
+func (c *conn) waitUntil(wakeAt int32, ok func() bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.waitUntilLocked(wakeAt, ok)
 }
 
-func (c *conn) waitUntilLocked(wakeAt int, ok func() bool) error {
+func (c *conn) waitUntilLocked(wakeAt int32, ok func() bool) error {
 	if !c.closed && !ok() {
 		c.flushLocked()
 	}

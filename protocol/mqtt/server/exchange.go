@@ -99,8 +99,8 @@ func (c *conn) renew(body []byte) error {
 	case code != packet.ContinueAuthentication || f.renewal == nil:
 		return endWith(CauseProtocol, fmt.Errorf("AUTH with %s out of turn", code))
 	}
-	c.uncork(false) // the owner may block
-	defer c.uncork(true)
+	c.uncork() // the owner may block
+	defer c.cork()
 	ctx, cancel := context.WithTimeout(c.srv.base, c.srv.cfg.ConnectTimeout)
 	defer cancel()
 	reply, more, err := c.srv.owner.(Authenticator).Authenticate(ctx, f.renewal, data)

@@ -536,6 +536,7 @@ func TestRetainedStore(t *testing.T) {
 }
 
 func TestMessageExpiry(t *testing.T) {
+	t.Parallel()
 	b, ln := startPlain(t, server.Config{}, server.Welcome{})
 	forever := number(packet.SessionExpiry, server.NoExpiry)
 	c, _ := login5(t, ln, "d", true, forever)
@@ -543,14 +544,14 @@ func TestMessageExpiry(t *testing.T) {
 	c.send(packet.AppendEmpty(nil, packet.DISCONNECT))
 	c.wantClosed()
 	p, _ := login5(t, ln, "p", true, nil)
-	p.send(pub5("t", "long", 1, 1, number(packet.MessageExpiry, 100)), pub5("t", "short", 1, 2, number(packet.MessageExpiry, 1)))
+	p.send(pub5("t", "long", 1, 1, number(packet.MessageExpiry, 1000)), pub5("t", "short", 1, 2, number(packet.MessageExpiry, 1)))
 	p.wantAck5(packet.PUBACK, 1)
 	p.wantAck5(packet.PUBACK, 2)
 	begin := time.Now()
 	eventually(t, "a second has passed", func() bool { return time.Since(begin) > 1100*time.Millisecond })
 	c, _ = login5(t, ln, "d", false, forever)
 	got := c.wantPublish5()
-	if left, ok := got.Properties.Int(packet.MessageExpiry); string(got.Payload) != "long" || !ok || left > 99 || left < 90 {
+	if left, ok := got.Properties.Int(packet.MessageExpiry); string(got.Payload) != "long" || !ok || left > 999 || left < 900 {
 		t.Errorf("got %q with %d s left", got.Payload, left)
 	}
 	c.ping()

@@ -80,12 +80,12 @@ func (c *conn) subscribe(body []byte) error {
 	if err != nil {
 		return err
 	}
-	c.uncork(false) // the owner may block
-	defer c.uncork(true)
 	codes := make([]byte, len(all))
-	asked := c.s.withinLimit(all, c.srv.cfg.MaxSubscriptions, codes)
+	asked := c.s.withinLimit(all, c.limits.Load().subscriptions(c.srv.cfg.MaxSubscriptions), codes)
 	if len(asked) > 0 {
+		c.uncork() // the owner may block
 		granted, err := c.srv.owner.Subscribe(c.s, asked)
+		c.cork()
 		if err == nil && len(granted) != len(asked) {
 			err = errGrants
 		}
@@ -99,22 +99,20 @@ func (c *conn) subscribe(body []byte) error {
 			c.srv.stats.denied.Add(1)
 		}
 	}
-	c.sendRetained(c.s.subscribed(c, id, all, codes))
+	retained := c.s.subscribed(c, id, all, codes)
+	if f, ok := c.srv.owner.(Follower); ok {
+		f.Subscribed(c.s)
+	}
+	c.sendRetained(retained)
 	return nil
 }
 
-// sendRetained sends what the owner has retained for new subscriptions.
+// sendRetained sends what the owner has retained for new subscriptions: the first of it before the connection's next packet is read.
 func (c *conn) sendRetained(subs []Subscription) {
-	r, ok := c.srv.owner.(Retainer)
-	if !ok {
-		return
-	}
-	for _, sub := range subs {
-		d := delivery{qos: sub.QoS, retain: true}
-		if sub.ID != 0 {
-			d.ids = []uint32{sub.ID}
-		}
-		r.Retained(c.s, sub.Filter, func(m *Message) { _ = c.s.send(m, &d) })
+	if _, ok := c.srv.owner.(Retainer); ok && c.s.beginBacklog(subs) {
+		c.uncork()                 // the owner may block
+		c.s.refill(c, 2*len(subs)) // with one filter and few messages: those, and the end
+		c.cork()
 	}
 }
 
@@ -152,8 +150,8 @@ func (c *conn) unsubscribe(body []byte) error {
 		}
 		names = append(names, string(name))
 	}
-	c.uncork(false)
-	defer c.uncork(true)
+	c.uncork() // the owner may block
+	defer c.cork()
 	if err := c.srv.owner.Unsubscribe(c.s, names); err != nil {
 		return endWith(CauseOwner, fmt.Errorf("unsubscribe: %w", err))
 	}
@@ -174,11 +172,18 @@ func (c *conn) unsuback(id uint16, codes []byte) {
 	}
 }
 
-// uncork writes what is in hand, and with cork false lets other goroutines write while this one may be blocked.
-func (c *conn) uncork(cork bool) {
+// uncork writes what is in hand and lets other goroutines write while this one may be blocked, until cork.
+func (c *conn) uncork() {
 	c.mu.Lock()
 	c.flushLocked()
-	c.corked = cork
+	c.corked = false
+	c.mu.Unlock()
+}
+
+// cork leaves what is in hand from now on to the next read.
+func (c *conn) cork() {
+	c.mu.Lock()
+	c.corked = true
 	c.mu.Unlock()
 }
 

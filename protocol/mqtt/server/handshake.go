@@ -63,7 +63,10 @@ func (c *conn) unwrap(p *proxyConn) error {
 	if c.closed {
 		return endWith(c.cause, nil)
 	}
-	c.nc, c.addr = p.Conn, p.addr
+	if c.nc = p.Conn; p.addr != nil {
+		addr := p.addr // p is let go
+		c.addr = &addr
+	}
 	c.use(c.nc)
 	return nil
 }
@@ -84,7 +87,7 @@ func (c *conn) readConnect() (*Connect, error) {
 	case errors.Is(err, packet.BadProtocolLevel):
 		return nil, c.refuse(packet.BadVersion, packet.UnsupportedVersion, err)
 	case err == nil:
-		err = h.Check(c.lastHeader, p.Level)
+		err = h.Check(int(c.lastHeader), p.Level)
 	}
 	if err != nil {
 		return nil, c.malformedConnect(err)
@@ -108,7 +111,7 @@ func (c *conn) malformedConnect(err error) error {
 func (c *conn) said(p *packet.Connect) *Connect {
 	con := &Connect{
 		ClientID: string(p.ClientID), UserName: string(p.UserName), Clean: p.Clean, KeepAlive: p.KeepAlive,
-		Version: p.Level, Remote: c.remote(), Transport: c.transport, TLS: tlsState(c.nc),
+		Version: p.Level, Remote: c.remote(), Transport: *c.transport, TLS: tlsState(c.nc),
 	}
 	if p.HasPassword {
 		con.Password = append([]byte{}, p.Password...)
@@ -142,9 +145,9 @@ func (c *conn) said5(con *Connect, p *packet.Connect) {
 	f.maxPacket = int(most)
 	aliases, _ := p.Properties.Int(packet.TopicAliasMax)
 	f.aliasMax = min(int(aliases), int(c.srv.cfg.TopicAliasMax))
-	c.sendMax = c.srv.cfg.InFlight
+	c.sendMax = int32(c.srv.cfg.InFlight)
 	if most, ok := p.Properties.Int(packet.ReceiveMax); ok {
-		c.sendMax = min(c.sendMax, int(most))
+		c.sendMax = int32(min(uint32(c.sendMax), most))
 	}
 	if con.Will != nil {
 		con.Will.Properties = append(packet.Properties(nil), p.WillProperties...)
@@ -223,14 +226,14 @@ func (c *conn) refuse(code packet.ConnackCode, code5 packet.Code, err error) err
 		o.b = packet.AppendConnack(o.b, false, code)
 	}
 	c.mu.Unlock()
-	c.srv.log.Info("connection refused", "remote", c.remote(), "transport", c.transport, "code", code.String(), "err", err)
+	c.srv.log.Info("connection refused", "remote", c.remote(), "transport", *c.transport, "code", code.String(), "err", err)
 	return endWith(CauseRefused, err)
 }
 
 // attach makes the session of an accepted CONNECT the one of its identity. A connection that had the identity is ended
 // first, its owner told; what is kept of a persistent session moves over, or is dropped for a clean one.
 func (s *Server) attach(c *conn, con *Connect, w *Welcome) (_ *Session, present bool) {
-	n := &Session{srv: s, identity: w.Identity, data: w.Data, remote: con.Remote, version: con.Version,
+	n := &Session{srv: s, identity: w.Identity, data: w.Data, version: con.Version,
 		routed: w.Routed, queueOffline: w.QueueOffline, c: c}
 	if n.identity == "" {
 		n.identity = con.ClientID
@@ -293,7 +296,7 @@ func (c *conn) prepare(s *Session, con *Connect, w *Welcome) {
 	case con.Version == packet.V5:
 		c.keepAlive = c.srv.cfg.clampKeepAlive(con.KeepAlive)
 	}
-	c.limits.Store(c.srv.cfg.limits(w.Limits))
+	c.limits.Store(c.srv.limits(w.Limits))
 	if c.expiryMax = c.srv.cfg.SessionExpiryMax; w.SessionExpiry != 0 {
 		c.expiryMax = w.SessionExpiry
 	}
@@ -301,17 +304,17 @@ func (c *conn) prepare(s *Session, con *Connect, w *Welcome) {
 	if c.five != nil {
 		c.five.expiry = s.expiry.Load()
 	} else {
-		c.sendMax = c.srv.cfg.InFlight
+		c.sendMax = int32(c.srv.cfg.InFlight)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s = s
 	if w.Window > 0 {
-		c.window = w.Window
+		c.window = int32(w.Window)
 	}
 	if c.keepAlive > 0 {
 		// 1.5 times the keep-alive (section 3.1.2.10), in a type that has room for it.
-		c.silence = c.srv.wheel.ticks(time.Duration(c.keepAlive) * 1500 * time.Millisecond)
+		c.silence = int32(c.srv.wheel.ticks(time.Duration(c.keepAlive) * 1500 * time.Millisecond)) // at most 20 million
 	}
 }
 
@@ -362,8 +365,14 @@ func (c *conn) attached() error {
 		return endWith(cause, nil)
 	}
 	if silence > 0 {
-		c.srv.wheel.add(&c.timed, c.srv.wheel.now.Load()+silence+1)
+		c.srv.wheel.add(&c.timed, c.srv.wheel.now.Load()+int64(silence)+1)
 	}
 	c.srv.owner.Attached(s)
+	s.mu.Lock()
+	s.attached = true
+	if s.late != nil {
+		s.refillLocked(c)
+	}
+	s.mu.Unlock()
 	return nil
 }

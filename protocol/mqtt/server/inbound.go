@@ -88,7 +88,7 @@ func (c *conn) owe(id uint16) uint32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending++
-	return c.acks.push(ack{id: id, kind: packet.PUBREC})
+	return c.ringLocked().push(ack{id: id, kind: packet.PUBREC})
 }
 
 // settle ends the time of an id with the owner: it is received, or forgotten when the owner did not take it. It returns the

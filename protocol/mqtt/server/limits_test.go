@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -44,15 +45,16 @@ func TestSlowLoris(t *testing.T) {
 
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
-	s, ln := start(t, server.Config{ConnectTimeout: 400 * time.Millisecond}, &owner{})
+	s, ln := start(t, server.Config{StoreTimeout: 400 * time.Millisecond}, &owner{}) // a tick of 50 ms
 	c := dial(t, ln)
 	begin := time.Now()
-	c.connect(&packet.Connect{ClientID: []byte("k"), Clean: true, KeepAlive: 1})
+	c.connect(&packet.Connect{ClientID: []byte("k"), Clean: true, KeepAlive: 2})
 	time.AfterFunc(700*time.Millisecond, func() { _, _ = c.nc.Write(packet.AppendEmpty(nil, packet.PINGREQ)) })
 	c.want(packet.PINGRESP)
 	c.wantClosed()
-	if d := time.Since(begin); d < 2200*time.Millisecond || d > 4*time.Second {
-		t.Errorf("closed after %s, want 1.5 s after the ping at 0.7 s", d)
+	// 3.7 s, less two ticks of the server's clock.
+	if d := time.Since(begin); d < 3600*time.Millisecond {
+		t.Errorf("closed after %s, want 3 s after the ping at 0.7 s", d)
 	}
 	eventually(t, "counted", func() bool { return s.Stats().Closed[server.CauseKeepAlive] == 1 })
 }
@@ -60,7 +62,7 @@ func TestKeepAlive(t *testing.T) {
 // TestLongestKeepAlive: 1.5 times 65,535 s does not overflow into a short time.
 func TestLongestKeepAlive(t *testing.T) {
 	t.Parallel()
-	_, ln := start(t, server.Config{ConnectTimeout: 40 * time.Millisecond}, &owner{})
+	_, ln := start(t, server.Config{StoreTimeout: 40 * time.Millisecond}, &owner{})
 	c := dial(t, ln)
 	c.connect(&packet.Connect{ClientID: []byte("k"), Clean: true, KeepAlive: 65_535})
 	<-time.After(1600 * time.Millisecond) // more than a whole turn of the wheel at this tick
@@ -157,6 +159,28 @@ func TestQueueBehindWindow(t *testing.T) {
 	}
 }
 
+// TestOrderBehindFullSocket: what waits for room in the socket keeps its order, though the socket is emptied while it is gone through.
+func TestOrderBehindFullSocket(t *testing.T) {
+	t.Parallel()
+	const total = 3000
+	s, ln := start(t, server.Config{InFlight: total, OutQueue: total, OutBytes: 1 << 30}, &owner{})
+	c, _ := login(t, ln, "d", true)
+	c.subscribe(1, "#", 1)
+	d, payload := session(t, s, "d"), make([]byte, 2000)
+	for i := range total {
+		if err := d.Send(server.Message{Topic: strconv.Itoa(i), Payload: payload, QoS: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range total {
+		p := c.wantPublish()
+		if string(p.Topic) != strconv.Itoa(i) {
+			t.Fatalf("message %d is %s", i, p.Topic)
+		}
+		c.send(packet.AppendID(nil, packet.PUBACK, p.ID))
+	}
+}
+
 // TestQuotaComesBack: small clients acknowledge one at a time, thousands of times.
 func TestQuotaComesBack(t *testing.T) {
 	s, ln := start(t, server.Config{InFlight: 3, OutQueue: 4}, &owner{})
@@ -196,8 +220,8 @@ func TestRate(t *testing.T) {
 		c.wantID(packet.PUBACK, i+1)
 	}
 	// 50 at once, then 25 at 50/s.
-	if d := time.Since(begin); d < 450*time.Millisecond || d > 3*time.Second {
-		t.Errorf("took %s, want about 0.5 s", d)
+	if d := time.Since(begin); d < 450*time.Millisecond {
+		t.Errorf("took %s, want 0.5 s", d)
 	}
 	if s.Stats().Paused == 0 {
 		t.Error("pauses not counted")

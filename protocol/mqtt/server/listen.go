@@ -27,7 +27,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, transport string) e
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = 0
-			s.serveConn(nc, transport)
+			s.serveConn(nc, &transport)
 			continue
 		}
 		if ctx.Err() != nil || s.base.Err() != nil || s.isClosing() {
@@ -74,7 +74,7 @@ func (s *Server) isClosing() bool {
 }
 
 // serveConn starts the connection's goroutine, or closes nc when the server is closing.
-func (s *Server) serveConn(nc net.Conn, transport string) {
+func (s *Server) serveConn(nc net.Conn, transport *string) {
 	c := newConn(s, nc, transport)
 	s.mu.Lock()
 	if s.closing {

@@ -30,7 +30,9 @@ func Poll(ln net.Listener) net.Listener {
 		_ = file.Close()
 		return ln
 	}
-	return &pollListener{ln: ln, file: file, rc: rc, p: p}
+	l := &pollListener{ln: ln, file: file, rc: rc, p: p}
+	_ = rc.Control(func(fd uintptr) { l.inherits = inherits(int(fd)) }) // else each connection is set
+	return l
 }
 
 // pollListener accepts past the Go runtime, which would register each connection with its own poller.
@@ -39,10 +41,21 @@ type pollListener struct {
 	file *os.File
 	rc   syscall.RawConn
 	p    *poller
+	// inherits: connections have the options that setOptions has set on the listener, which saves each five calls.
+	inherits bool
 }
 
-// setOptions sets what the net package sets on each connection. Setting it on the listener is not enough: that is an MPTCP socket, from
-// whose options its connections inherit the value that getsockopt shows, and not the effect.
+// ipprotoMPTCP is what the net package's listeners are, unless they are asked not to be.
+const ipprotoMPTCP = 262
+
+// inherits sets a listener's options and tells whether its connections have them. Those of an MPTCP listener inherit the value that
+// getsockopt shows, and not the effect.
+func inherits(fd int) bool {
+	proto, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_PROTOCOL)
+	return err == nil && proto != ipprotoMPTCP && setOptions(fd) == nil
+}
+
+// setOptions sets what the net package sets on each connection.
 func setOptions(fd int) (err error) {
 	for _, o := range [...]struct{ level, name, value int }{
 		{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
@@ -75,9 +88,11 @@ func (l *pollListener) Accept() (net.Conn, error) {
 	case err != nil:
 		return nil, l.failed(os.NewSyscallError("accept4", err))
 	}
-	if err := setOptions(fd); err != nil {
-		_ = syscall.Close(fd)
-		return nil, l.failed(err)
+	if !l.inherits {
+		if err := setOptions(fd); err != nil {
+			_ = syscall.Close(fd)
+			return nil, l.failed(err)
+		}
 	}
 	s := &sock{fd: fd, p: l.p, peer: newPeer(sa)}
 	if err := l.p.add(s); err != nil {

@@ -49,6 +49,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// once lets a test that brings a driver and a transport of its own run on the first way only.
+func once(t testing.TB) {
+	t.Helper()
+	if on != ways[0] {
+		t.Skip("the same on each way")
+	}
+}
+
 // limit is how long a test waits for what must come, also on a busy machine.
 const limit = time.Minute
 
@@ -64,6 +72,7 @@ type owner struct {
 	mu        sync.Mutex
 	events    []string
 	delivered []uint64
+	confirmed []uint64
 }
 
 func (o *owner) note(format string, args ...any) {
@@ -127,6 +136,19 @@ func (o *owner) Delivered(_ *server.Session, tag uint64) {
 	o.mu.Lock()
 	o.delivered = append(o.delivered, tag)
 	o.mu.Unlock()
+}
+
+func (o *owner) Confirmed(_ *server.Session, receipt uint64) {
+	o.mu.Lock()
+	o.confirmed = append(o.confirmed, receipt)
+	o.mu.Unlock()
+}
+
+// receipts are what was confirmed, in order.
+func (o *owner) receipts() []uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]uint64(nil), o.confirmed...)
 }
 
 func (o *owner) Disconnect(s *server.Session, why server.Cause) {

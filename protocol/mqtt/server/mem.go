@@ -88,10 +88,11 @@ func (m *memConn) CloseWrite() error {
 	return nil
 }
 
-func (m *memConn) tell(c *conn) {
+func (m *memConn) tell(c *conn) bool {
 	m.in.mu.Lock()
 	m.in.reader = c
 	m.in.mu.Unlock()
+	return true
 }
 
 func (m *memConn) fill(c *conn) (int, error) {

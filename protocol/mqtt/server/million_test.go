@@ -16,13 +16,14 @@ import (
 // TestManySessions holds many sessions in one process, 1,000,000 with HAWSER_TEST_LONG: each connects, subscribes, gets a message
 // and acknowledges it.
 func TestManySessions(t *testing.T) {
-	total := 20_000
+	once(t)
+	total := 5_000
 	if os.Getenv("HAWSER_TEST_LONG") != "" {
 		total = 1_000_000
 	}
 	o := &owner{}
 	s, _ := start(t, server.DefaultConfig(), o)
-	ln := server.NewMemListener() // also where the other tests run over TCP, which has no descriptors for so many
+	ln := server.NewMemListener() // TCP has no descriptors for so many
 	serve(t, s, ln, "mem")
 	before, begin := memory(), time.Now()
 	conns := make([]net.Conn, total)

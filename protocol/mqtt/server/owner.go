@@ -47,8 +47,16 @@ type Owner interface {
 
 // Retainer is what an owner implements as well that keeps retained messages; RetainedStore is one to embed or ask.
 type Retainer interface {
-	// Retained calls send for each retained message that matches filter. It is called behind SUBACK and may block.
-	Retained(s *Session, filter string, send func(*Message))
+	// Retained returns the next retained messages for a new subscription: at most most of them, those with a topic behind after in an
+	// order of the owner's, "" being the start. None, with a nil error, is the end. It may block; for one session it is called by one
+	// goroutine at a time, between Attached and Disconnect, the first time behind SUBACK. An error ends the connection.
+	Retained(s *Session, sub Subscription, after string, most int) ([]Message, error)
+}
+
+// Follower is what an owner implements as well that wants to know when a SUBSCRIBE is in force.
+type Follower interface {
+	// Subscribed is called behind SUBACK, on the connection's goroutine, also when no filter was granted.
+	Subscribed(s *Session)
 }
 
 // Keeper is what an owner with a store implements as well, so that QoS 2 is exactly once over the end of the process, too.
@@ -59,6 +67,13 @@ type Keeper interface {
 	// Received is told of the PUBREC of a message with a Tag. PUBREL is sent when done is called, which is when a later process
 	// would send it with Message.Released. Delivered follows with PUBCOMP. It must not block.
 	Received(s *Session, tag uint64, done func(error))
+}
+
+// Confirmer is what an owner implements as well that wants to know what became of messages which it keeps nowhere.
+type Confirmer interface {
+	// Confirmed is told the Receipt of a message that the client has acknowledged: with PUBACK, or with PUBREC at QoS 2. A message that
+	// is dropped, refused by the client, or sent at QoS 0 is never confirmed. It must not block.
+	Confirmed(s *Session, receipt uint64)
 }
 
 // Authenticator is what an owner implements as well that knows enhanced authentication (MQTT 5.0, section 4.12). For a
@@ -162,11 +177,15 @@ type Message struct {
 	QoS     byte
 	// Retain says that it was published so. Only subscriptions with Retain As Published are told.
 	Retain bool
+	// Kept says that it goes out because it is retained, not because it was published: all subscriptions are told.
+	Kept   bool
 	Expiry time.Time // after it the message is dropped instead of sent; zero: never
 	// Volatile messages are dropped when the connection ends instead of being kept for the next one.
 	Volatile bool
 	// Tag, if not 0, is reported by Owner.Delivered. A tag that is queued or in flight is not sent again.
 	Tag uint64
+	// Receipt, if not 0, is reported by Confirmer.Confirmed. Nothing else follows from it.
+	Receipt uint64
 	// Properties are those of PUBLISH, for clients of 5.0. Expiry, topic aliases and subscription ids in them are the engine's
 	// business and left out.
 	Properties packet.Properties
@@ -176,6 +195,12 @@ type Message struct {
 	// time (Keeper). It waits until the id is free. Released means that PUBREC had come: only PUBREL is sent.
 	PacketID uint16
 	Released bool
+	// Firm messages are not dropped from a full queue for later ones: for owners that send no more of them than fit, and know what
+	// ErrFull means.
+	Firm bool
+	// Share, if not "", is the shared subscription by which it goes, and the only one that counts: for owners that choose the member
+	// themselves. Such a message is not given to another member by the engine.
+	Share string
 }
 
 // Refusal is the error by which Owner.Connect refuses with a code of its choice.

@@ -116,11 +116,12 @@ func (p *poller) watchWrites(s *sock) error {
 	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_MOD, s.fd, &e))
 }
 
-// remove takes s out, before its descriptor is closed and may be another socket's.
+// remove takes s out, before its descriptor is closed and may be another socket's. Closing ends the registration: nobody has a
+// duplicate of the descriptor but a child process between fork and exec, and what is told of a socket that is gone finds another
+// generation, or none.
 func (p *poller) remove(s *sock) {
 	p.mu.Lock()
 	p.socks[s.fd] = nil
-	_ = syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_DEL, s.fd, nil)
 	p.mu.Unlock()
 	_ = syscall.Close(s.fd)
 	p.leave()

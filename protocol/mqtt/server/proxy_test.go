@@ -37,7 +37,7 @@ func TestProxyHeader(t *testing.T) {
 	long := "PROXY TCP4 1.2.3.4 5.6.7.8 " + strings.Repeat("1", 200) + "\r\n"
 	seen := make(chan string, 1)
 	o := &owner{connect: func(c *server.Connect) (server.Welcome, error) { seen <- c.Remote; return server.Welcome{}, nil }}
-	s, _ := start(t, server.Config{ConnectTimeout: 5 * time.Second}, o)
+	s, _ := start(t, server.Config{}, o)
 	for _, c := range []struct{ name, header, want string }{
 		{"1 over IPv4", "PROXY TCP4 1.2.3.4 5.6.7.8 4660 80\r\n", "1.2.3.4:4660"},
 		{"1 over IPv6", "PROXY TCP6 2001:db8::1 ::1 4660 80\r\n", "[2001:db8::1]:4660"},
@@ -62,7 +62,7 @@ func TestProxyHeader(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ln := listen(t)
-			serve(t, s, server.Proxied(ln, loopback, 5*time.Second), "tcp")
+			serve(t, s, server.Proxied(ln, loopback, limit), "tcp")
 			nc, err := net.Dial("tcp", ln.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -91,7 +91,7 @@ func TestProxyHeader(t *testing.T) {
 func TestProxyUntrusted(t *testing.T) {
 	s, _ := start(t, server.Config{}, &owner{})
 	ln := listen(t)
-	serve(t, s, server.Proxied(ln, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, time.Second), "tcp")
+	serve(t, s, server.Proxied(ln, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, limit), "tcp")
 	for header, served := range map[string]bool{"": true, proxy2TCP: false} {
 		nc, err := net.Dial("tcp", ln.Addr().String())
 		if err != nil {
@@ -107,9 +107,11 @@ func TestProxyUntrusted(t *testing.T) {
 
 // TestProxySilent: a proxy that says nothing keeps nobody waiting but itself.
 func TestProxySilent(t *testing.T) {
-	s, _ := start(t, server.Config{ConnectTimeout: 3 * time.Second}, &owner{})
+	t.Parallel()
+	once(t)
+	s, _ := start(t, server.Config{ConnectTimeout: 5 * time.Second}, &owner{})
 	ln := listen(t)
-	serve(t, s, server.Proxied(ln, loopback, 3*time.Second), "tcp")
+	serve(t, s, server.Proxied(ln, loopback, 5*time.Second), "tcp")
 	silent, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ func (c *conn) stopReadingLocked() {
 // writeAcksLocked appends the acknowledgements that are earned and in turn.
 func (c *conn) writeAcksLocked() {
 	some := false
-	for {
+	for c.acks != nil {
 		seq := c.acks.head
 		a, ok := c.acks.pop()
 		if !ok {
@@ -171,7 +171,7 @@ func (c *conn) publish(flags byte, body []byte) error {
 	}
 	chunk := c.in
 	chunk.refs.Add(1) // p points into it: while it waits here, and then until Done
-	seq, known, err := c.admit(&p, len(body))
+	seq, known, err := c.admit(&p, topic, len(body))
 	if known || err != nil {
 		c.srv.pools.release(chunk)
 		return err
@@ -195,10 +195,12 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 
 // admit holds a publish back to the connection's rate and window, and owes its acknowledgement. One that is
 // known, a repeat of QoS 2, is not for the owner.
-func (c *conn) admit(p *packet.Publish, size int) (seq uint32, known bool, err error) {
-	if l := c.limits.Load(); l != nil && l.rate != nil {
-		if err := c.throttle(l, size); err != nil {
-			return 0, false, err
+func (c *conn) admit(p *packet.Publish, topic string, size int) (seq uint32, known bool, err error) {
+	if l := c.limits.Load(); l != nil {
+		if r := l.rateOf(topic); r != nil {
+			if err := c.throttle(l, r, size); err != nil {
+				return 0, false, err
+			}
 		}
 	}
 	if p.QoS == 2 {
@@ -237,9 +239,9 @@ func (c *conn) withinReceiveMax(p *packet.Publish) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case p.Dup || c.owed1+held <= c.window || c.srv.wheel.now.Load() < c.five.lenient:
+	case p.Dup || int(c.owed1)+held <= int(c.window) || c.srv.wheel.now.Load() < c.five.lenient:
 		return nil
-	case c.five.repeats && c.five.excess < c.window:
+	case c.five.repeats && c.five.excess < int(c.window):
 		c.five.excess++
 		return nil
 	}
@@ -269,9 +271,9 @@ func (c *conn) enterWindow(p *packet.Publish) (seq uint32, err error) {
 	switch p.QoS {
 	case 1:
 		c.owed1++
-		seq = c.acks.push(ack{id: p.ID, kind: packet.PUBACK})
+		seq = c.ringLocked().push(ack{id: p.ID, kind: packet.PUBACK})
 	case 2:
-		seq = c.acks.push(ack{id: p.ID, kind: packet.PUBREC})
+		seq = c.ringLocked().push(ack{id: p.ID, kind: packet.PUBREC})
 	}
 	return seq, nil
 }
@@ -288,7 +290,7 @@ func (c *conn) repeated(id uint16) (known bool, err error) {
 	}
 	if state == idReceived {
 		c.mu.Lock()
-		c.acks.ready(c.acks.push(ack{id: id, kind: packet.PUBREC}), packet.Success)
+		c.acks.ready(c.ringLocked().push(ack{id: id, kind: packet.PUBREC}), packet.Success)
 		c.writeAcksLocked()
 		c.mu.Unlock()
 	}

@@ -16,13 +16,20 @@ func (s *Session) pump(c *conn) {
 	}
 }
 
-// pumpLocked returns the tags of what needs no acknowledgement. A message that waits for room in flight does not hold up QoS 0 behind it.
+// pumpLocked returns the tags of what needs no acknowledgement. A message that waits for room in flight does not hold up QoS 0 behind it; one
+// that waits for room in the socket holds up all, also when a writer makes room meanwhile.
 func (s *Session) pumpLocked(c *conn) (tags []uint64) {
-	if len(s.queue) == 0 && s.unsent == 0 || s.c != c || !s.ready {
+	if s.c != c || !s.ready {
+		return nil
+	}
+	if s.late != nil {
+		defer s.refillLocked(c)
+	}
+	if len(s.queue) == 0 && s.unsent == 0 {
 		return nil
 	}
 	s.resendLocked(c)
-	kept := s.queue[:0]
+	kept, full := s.queue[:0], false
 	for i := range s.queue {
 		o := s.queue[i]
 		switch {
@@ -33,8 +40,10 @@ func (s *Session) pumpLocked(c *conn) (tags []uint64) {
 			s.unqueuedLocked(&o)
 			s.srv.stats.dropped[DropTooLarge].Add(1)
 			tags = appendTag(tags, o.tag)
-		case !s.mayLaunchLocked(c, &o) || !s.launchLocked(c, &o):
+		case full || !s.mayLaunchLocked(c, &o):
 			kept = append(kept, o)
+		case !s.launchLocked(c, &o):
+			kept, full = append(kept, o), true
 		case o.qos == 0:
 			tags = appendTag(tags, o.tag)
 		}

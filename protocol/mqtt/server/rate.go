@@ -7,26 +7,25 @@ import (
 // rate spreads a connection's publishes over time: each pushes the point ahead at which the next is due, and
 // one second's worth may be ahead of the clock.
 type rate struct {
-	perMessage, perByte   time.Duration // what one costs; 0 = nothing
+	pace                  *pace
 	nextMessage, nextByte time.Duration // since the server's start
 }
+
+// pace is what one message and one byte cost; 0 is nothing.
+type pace struct{ perMessage, perByte time.Duration }
 
 // burst is how far ahead of the clock a connection may get.
 const burst = time.Second
 
-// newRate returns nil when neither rate, in units a second, is greater than 0.
-func newRate(msgs, bytes float64) *rate {
-	if msgs <= 0 && bytes <= 0 {
-		return nil
-	}
-	r := &rate{}
+// newPace takes rates in units a second; without one that is greater than 0 it is zero.
+func newPace(msgs, bytes float64) (p pace) {
 	if msgs > 0 {
-		r.perMessage = time.Duration(float64(time.Second) / msgs)
+		p.perMessage = time.Duration(float64(time.Second) / msgs)
 	}
 	if bytes > 0 {
-		r.perByte = max(1, time.Duration(float64(time.Second)/bytes))
+		p.perByte = max(1, time.Duration(float64(time.Second)/bytes))
 	}
-	return r
+	return p
 }
 
 // take accounts for one publish of n bytes and returns how long to wait before it; now is since the server's start.
@@ -35,7 +34,7 @@ func (r *rate) take(now time.Duration, n int) time.Duration {
 	for _, b := range []struct {
 		next *time.Duration
 		cost time.Duration
-	}{{&r.nextMessage, r.perMessage}, {&r.nextByte, time.Duration(n) * r.perByte}} {
+	}{{&r.nextMessage, r.pace.perMessage}, {&r.nextByte, time.Duration(n) * r.pace.perByte}} {
 		*b.next = max(*b.next, now)
 		wait = max(wait, *b.next-now-burst)
 		*b.next += b.cost
@@ -43,9 +42,9 @@ func (r *rate) take(now time.Duration, n int) time.Duration {
 	return wait
 }
 
-// throttle holds the connection's goroutine back to its rate, until l are no longer its limits.
-func (c *conn) throttle(l *limits, n int) error {
-	wait := l.rate.take(time.Since(c.srv.start), n)
+// throttle holds the connection's goroutine back to a rate, until l are no longer its limits.
+func (c *conn) throttle(l *limits, r *rate, n int) error {
+	wait := r.take(time.Since(c.srv.start), n)
 	if wait <= 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"runtime"
 
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 )
@@ -26,14 +27,15 @@ func (c *conn) next() (h packet.Header, body []byte, err error) {
 				if total > c.srv.cfg.MaxPacket {
 					return h, nil, endWith(CauseTooLarge, nil)
 				}
-				if c.w-c.r >= total {
-					body = c.in.buf[c.r+n : c.r+total : c.r+total]
-					c.r += total
-					c.need, c.lastHeader = 0, n
-					c.ahead = max(0, c.ahead-total)
+				if int(c.w-c.r) >= total {
+					start, end := int(c.r)+n, int(c.r)+total
+					body = c.in.buf[start:end:end]
+					c.r = int32(end)
+					c.need, c.lastHeader = 0, uint8(n)
+					c.ahead = max(0, c.ahead-int32(total))
 					return h, body, nil
 				}
-				c.need = total
+				c.need = int32(total)
 			}
 		}
 		if err := c.fill(); err != nil {
@@ -55,10 +57,13 @@ func (c *conn) fill() error {
 	if err := c.beforeRead(); err != nil {
 		return err
 	}
+	if c.full { // the peer sends as fast as it can: others that wait for a processor come first
+		runtime.Gosched()
+	}
 	n, err := c.read()
 	if n > 0 {
-		c.w += n
-		c.full = c.w == len(c.in.buf)
+		c.w += int32(n)
+		c.full = int(c.w) == len(c.in.buf)
 		c.lastRead.Store(c.srv.wheel.now.Load())
 		c.srv.stats.bytesIn.Add(uint64(n))
 		c.mu.Lock()
@@ -100,6 +105,9 @@ func (c *conn) readWaiting() (int, error) {
 	if c.in != nil {
 		return c.nc.Read(c.room())
 	}
+	if c.small == nil {
+		c.small = new([16]byte)
+	}
 	n, err := c.nc.Read(c.small[:])
 	if n > 0 {
 		copy(c.room(), c.small[:n])
@@ -127,24 +135,24 @@ func (c *conn) room() []byte {
 		c.r, c.w = 0, 0
 		return c.in.buf
 	}
-	held := c.w - c.r
+	held, need := int(c.w-c.r), int(c.need)
 	alone := c.in.refs.Load() == 1
 	if held == 0 && alone {
 		c.r, c.w = 0, 0
 	}
-	free := len(c.in.buf) - c.w
-	if free >= max(c.need-held, 1) && (free >= minRead || c.need > 0) {
+	free := len(c.in.buf) - int(c.w)
+	if free >= max(need-held, 1) && (free >= minRead || need > 0) {
 		return c.in.buf[c.w:]
 	}
 	roomy := !c.full || len(c.in.buf) >= size // a peer that fills chunks gets a larger one instead of many reads
-	if want := max(c.need, held+1); alone && c.r > 0 && want <= len(c.in.buf) && roomy {
+	if want := max(need, held+1); alone && c.r > 0 && want <= len(c.in.buf) && roomy {
 		copy(c.in.buf, c.in.buf[c.r:c.w])
 	} else {
-		grown := c.srv.pools.chunk(max(min(c.need, 4*held), held+1, size))
+		grown := c.srv.pools.chunk(max(min(need, 4*held), held+1, size))
 		copy(grown.buf, c.in.buf[c.r:c.w])
 		c.srv.pools.release(c.in)
 		c.in = grown
 	}
-	c.r, c.w = 0, held
+	c.r, c.w = 0, int32(held)
 	return c.in.buf[c.w:]
 }

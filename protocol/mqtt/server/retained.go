@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,20 +56,25 @@ func (r *RetainedStore) Keep(m *Message) error {
 
 func weight(m *Message) int { return len(m.Topic) + len(m.Payload) + len(m.Properties) }
 
-// Each calls f for the retained messages that a filter matches, those left out whose time is over.
+// Each calls f for the retained messages that a filter matches, in the order of their topics, those left out whose time is over.
 func (r *RetainedStore) Each(filter string, f func(*Message)) {
-	var found []*Message
+	for _, m := range r.behind(filter, "") {
+		one := *m
+		f(&one)
+	}
+}
+
+// behind returns what a filter matches with a topic greater than after, in order.
+func (r *RetainedStore) behind(filter, after string) (found []*Message) {
 	now := time.Now()
 	r.tree.Select(filter, func(m *Message) bool {
-		if m.Expiry.IsZero() || now.Before(m.Expiry) {
+		if m.Topic > after && (m.Expiry.IsZero() || now.Before(m.Expiry)) {
 			found = append(found, m)
 		}
 		return true
 	})
-	for _, m := range found {
-		one := *m
-		f(&one)
-	}
+	slices.SortFunc(found, func(a, b *Message) int { return strings.Compare(a.Topic, b.Topic) })
+	return found
 }
 
 // Trim removes what has expired and returns how much that was.
@@ -93,8 +99,12 @@ func (r *RetainedStore) Trim(now time.Time) (removed int) {
 func (r *RetainedStore) Len() int { return r.tree.Len() }
 
 // Retained implements Retainer, for owners that embed it.
-func (r *RetainedStore) Retained(_ *Session, filter string, send func(*Message)) {
-	r.Each(filter, send)
+func (r *RetainedStore) Retained(_ *Session, sub Subscription, after string, most int) (page []Message, err error) {
+	found := r.behind(sub.Filter, after)
+	for _, m := range found[:min(most, len(found))] {
+		page = append(page, *m)
+	}
+	return page, nil
 }
 
 var _ Retainer = (*RetainedStore)(nil)

@@ -20,6 +20,14 @@ type ack struct {
 // keepSlots is the largest ring that an idle connection keeps.
 const keepSlots = 8
 
+// ringLocked is what the connection owes, made with the first.
+func (c *conn) ringLocked() *ackRing {
+	if c.acks == nil {
+		c.acks = &ackRing{}
+	}
+	return c.acks
+}
+
 // push owes an acknowledgement and returns its number.
 func (r *ackRing) push(a ack) uint32 {
 	if n := uint32(len(r.slots)); r.tail-r.head == n {

@@ -132,19 +132,25 @@ func (s *Server) toGroup(g *group, m *Message) bool {
 
 // sendShared sends m by the shared subscription of that name.
 func (s *Session) sendShared(filter string, m *Message) bool {
+	d, ok := s.sharedDelivery(filter, m)
+	d.share = filter
+	return ok && s.send(m, &d) == nil
+}
+
+// sharedDelivery is what the shared subscription of that name makes of m.
+func (s *Session) sharedDelivery(filter string, m *Message) (d delivery, ok bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	at := s.filterLocked(filter)
 	if at < 0 {
-		s.mu.Unlock()
-		return false
+		return d, false
 	}
-	f := s.filters[at]
-	s.mu.Unlock()
-	d := delivery{qos: f.QoS, share: f.Filter, retain: m.Retain && f.Options&packet.RetainAsPublished != 0}
+	f := &s.filters[at]
+	d = delivery{qos: f.QoS, retain: m.Retain && f.Options&packet.RetainAsPublished != 0}
 	if f.ID != 0 {
 		d.ids = []uint32{f.ID}
 	}
-	return s.send(m, &d) == nil
+	return d, true
 }
 
 // orphansLocked are the messages of shared subscriptions that a session leaves behind unacknowledged.

@@ -51,6 +51,7 @@ func (d secureDialer) Dial() (net.Conn, error) {
 
 func secured(t *testing.T, cfg server.Config, o server.Owner, max uint16) (*server.Server, secureDialer) {
 	t.Helper()
+	once(t)
 	d := &doors{}
 	d.certificate(t)
 	inner, err := net.Listen("tcp", "127.0.0.1:0")

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
@@ -21,10 +22,11 @@ var (
 type sending struct {
 	flight []outgoing // sent and not acknowledged, oldest first
 	queue  []outgoing // waiting for room in flight or in the socket, oldest first
+	late   *backlog   // what is retained and waits to be read, nil when nothing does
 	bytes  int        // of the packets in queue
-	idle0  int        // QoS 0 messages in queue: those behind must not overtake them
-	onWire int        // of flight: sent on this connection, which is what the client's Receive Maximum bounds
-	unsent int        // of flight: not yet sent again on this connection
+	idle0  int32      // QoS 0 messages in queue: those behind must not overtake them
+	onWire int32      // of flight: sent on this connection, which is what the client's Receive Maximum bounds
+	unsent int32      // of flight: not yet sent again on this connection
 	lastID uint16
 }
 
@@ -32,6 +34,7 @@ type sending struct {
 type outgoing struct {
 	pkt      []byte // the encoded PUBLISH; nil when it need not be sent again
 	tag      uint64
+	receipt  uint64
 	expiry   time.Time
 	share    string // the shared subscription that it came by
 	id       uint16
@@ -40,13 +43,23 @@ type outgoing struct {
 	volatile bool
 	sent     bool // on this connection
 	pubrel   bool // QoS 2: PUBREC has come, PUBREL is sent
+	kept     bool // not dropped for what is published meanwhile
 }
 
 // Send sends m to the client if one of the session's filters matches; QoS is the lower of message and subscription.
 // It never blocks on the network: what the client cannot take now waits in the session's queue, and when
 // that is full the oldest waiting message is dropped and counted. A nil error means sent or waiting. A message with a Tag that the
 // client can never take counts as delivered.
-func (s *Session) Send(m Message) error { return s.send(&m, nil) }
+func (s *Session) Send(m Message) error {
+	if m.Share == "" {
+		return s.send(&m, nil)
+	}
+	d, ok := s.sharedDelivery(m.Share, &m)
+	if !ok {
+		return ErrNotSubscribed
+	}
+	return s.send(&m, &d)
+}
 
 // send is Send; only, if not nil, is the one subscription that counts: it gets a retained message, or is a shared one.
 func (s *Session) send(m *Message, only *delivery) error {
@@ -68,6 +81,8 @@ type delivery struct {
 	retain bool
 	share  string // the shared subscription
 	ids    []uint32
+	// backlog: it is retained and not sent because it was published now. It waits also while the session has no connection.
+	backlog bool
 }
 
 // deliveryLocked judges m by the session's filters; ids of matching subscriptions are appended to d.ids.
@@ -88,7 +103,7 @@ func (s *Session) deliveryLocked(m *Message, d *delivery) (ok bool) {
 			d.ids = append(d.ids, f.ID)
 		}
 	}
-	d.retain = m.Retain && asPublished
+	d.retain = m.Kept || m.Retain && asPublished
 	return ok
 }
 
@@ -96,7 +111,7 @@ func (s *Session) deliveryLocked(m *Message, d *delivery) (ok bool) {
 func (s *Session) sendLocked(m *Message, only *delivery) (done bool, err error) {
 	c := s.c
 	online := c != nil && s.ready
-	if !online && !s.waitsOffline(m) {
+	if !online && !s.waitsOffline(m) && (only == nil || !only.backlog) {
 		return false, ErrOffline
 	}
 	if m.Released {
@@ -108,6 +123,9 @@ func (s *Session) sendLocked(m *Message, only *delivery) (done bool, err error) 
 	} else if !s.deliveryLocked(m, &d) {
 		s.srv.stats.unsubscribed.Add(1)
 		return false, ErrNotSubscribed
+	}
+	if !d.backlog {
+		s.noteFreshLocked(m)
 	}
 	d.qos = min(d.qos, m.QoS)
 	switch {
@@ -202,7 +220,7 @@ func (s *Session) roomLocked(c *conn, m *Message, qos byte) bool {
 func (s *Session) transmitLocked(c *conn, m *Message, d *delivery, p packet.Properties, size int) {
 	id := uint16(0)
 	if d.qos > 0 {
-		o := outgoing{tag: m.Tag, expiry: m.Expiry, share: d.share, qos: d.qos, volatile: m.Volatile, sent: true}
+		o := outgoing{tag: m.Tag, receipt: m.Receipt, expiry: m.Expiry, share: d.share, qos: d.qos, volatile: m.Volatile, sent: true}
 		if o.id = m.PacketID; o.id == 0 || d.qos == 1 {
 			o.id = s.nextIDLocked()
 		}
@@ -229,10 +247,13 @@ func (s *Session) enqueueLocked(m *Message, d *delivery, p packet.Properties, si
 		return ErrFull
 	}
 	for len(s.queue) >= s.srv.cfg.OutQueue || s.bytes+size > s.srv.cfg.OutBytes {
-		s.dropOldestLocked()
+		if !s.dropOldestLocked() {
+			s.srv.stats.dropped[DropQueueFull].Add(1)
+			return ErrFull
+		}
 	}
 	pkt := appendPublish(make([]byte, 0, size), s.version, m.Topic, m.Payload, d.qos, 1, false, d.retain, p)
-	o := outgoing{pkt: pkt, tag: m.Tag, expiry: m.Expiry, share: d.share, qos: d.qos, volatile: m.Volatile}
+	o := outgoing{pkt: pkt, tag: m.Tag, receipt: m.Receipt, expiry: m.Expiry, share: d.share, qos: d.qos, volatile: m.Volatile, kept: d.backlog || m.Firm}
 	if d.qos == 2 && m.PacketID != 0 {
 		o.id, o.fixed = m.PacketID, true
 	}
@@ -263,10 +284,16 @@ func (s *Session) releaseLocked(c *conn, m *Message, online bool) error {
 	return nil
 }
 
-func (s *Session) dropOldestLocked() {
-	s.unqueuedLocked(&s.queue[0])
+// dropOldestLocked makes room; it reports false when there is nothing that may be dropped.
+func (s *Session) dropOldestLocked() bool {
+	at := slices.IndexFunc(s.queue, func(o outgoing) bool { return !o.kept })
+	if at < 0 {
+		return false
+	}
+	s.unqueuedLocked(&s.queue[at])
 	s.srv.stats.dropped[DropQueueFull].Add(1)
-	s.queue = append(s.queue[:0], s.queue[1:]...)
+	s.queue = slices.Delete(s.queue, at, at+1)
+	return true
 }
 
 // unqueuedLocked takes o out of the queue's sums.

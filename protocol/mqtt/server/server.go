@@ -46,6 +46,7 @@ type Server struct {
 	wheel   wheel
 	flush   flusher
 	workers workers
+	terms   shared
 	start   time.Time
 	base    context.Context // ends when Close does; parent of what Owner.Connect gets
 	cancel  context.CancelFunc

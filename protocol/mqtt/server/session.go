@@ -12,22 +12,22 @@ import (
 type Session struct {
 	srv          *Server
 	identity     string
-	remote       string
 	data         any
 	version      byte
 	routed       bool
 	queueOffline bool
 	expiry       atomic.Uint32 // seconds that it outlives its connection
 
-	mu      sync.Mutex // guards the fields below; taken after shard.mu and before inbound.mu and conn.mu
-	c       *conn      // nil once the connection is over
-	ready   bool       // CONNACK is written: messages may follow
-	ended   bool       // the owner got Disconnect
-	forget  bool
-	gone    chan struct{} // closed when ended; made by who waits for it
-	filters []Subscription
-	in      *inbound   // nil before the first QoS 2 publish
-	after   *afterlife // of one without a connection
+	mu       sync.Mutex // guards the fields below; taken after shard.mu and before inbound.mu and conn.mu
+	c        *conn      // nil once the connection is over
+	ready    bool       // CONNACK is written: messages may follow
+	attached bool       // the owner has been told of the connection
+	ended    bool       // the owner got Disconnect
+	forget   bool
+	gone     chan struct{} // closed when ended; made by who waits for it
+	filters  []Subscription
+	in       *inbound   // nil before the first QoS 2 publish
+	after    *afterlife // of one without a connection
 	sending
 }
 
@@ -46,8 +46,15 @@ func (s *Session) Expiry() uint32 { return s.expiry.Load() }
 // Version is the protocol level that the client speaks.
 func (s *Session) Version() byte { return s.version }
 
-// Remote is the peer's address at CONNECT.
-func (s *Session) Remote() string { return s.remote }
+// Remote is the peer's address while the session has a connection, else "".
+func (s *Session) Remote() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c == nil {
+		return ""
+	}
+	return s.c.remote()
+}
 
 // Online reports whether the session has a connection.
 func (s *Session) Online() bool {
@@ -126,7 +133,7 @@ func (n *Session) inherit(old *Session, clean bool) (present bool, will *Will, o
 
 // bounce marks what was in flight as not sent on the new connection.
 func (n *Session) bounce() {
-	n.onWire, n.unsent = 0, len(n.flight)
+	n.onWire, n.unsent = 0, int32(len(n.flight))
 	for i := range n.flight {
 		n.flight[i].sent = false
 	}
@@ -188,6 +195,7 @@ func (s *Session) welcomeLocked(c *conn, present bool, p packet.Properties) (tag
 func (s *Session) end(c *conn, cause Cause) {
 	s.mu.Lock()
 	s.c, s.ready = nil, false
+	s.endBacklogLocked()
 	s.dropUnkeptLocked()
 	s.mu.Unlock()
 	will := c.will
@@ -301,7 +309,7 @@ func (s *Session) subscribed(c *conn, id uint16, all []Subscription, codes []byt
 		}
 		o.b = packet.AppendSuback(o.b, id, codes)
 	}
-	c.flushLocked()
+	c.flushUncorkedLocked()
 	return retained
 }
 
@@ -332,6 +340,7 @@ func (s *Session) unsubscribed(names []string) (codes []byte) {
 		}
 		s.filters = append(s.filters[:at], s.filters[at+1:]...)
 		s.srv.unindex(s, name)
+		s.forgetPassLocked(name)
 	}
 	return codes
 }

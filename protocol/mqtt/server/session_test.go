@@ -336,6 +336,47 @@ func TestQoS2Outbound(t *testing.T) {
 	c.ping() // and nothing before it
 }
 
+// TestReceipts: what the client acknowledged is confirmed once; what it was sent at QoS 0, what did not reach it, and what nobody asks
+// for is not.
+func TestReceipts(t *testing.T) {
+	o := &owner{}
+	s, ln := start(t, server.Config{}, o)
+	c, _ := login(t, ln, "d", true)
+	c.subscribe(1, "#", 2)
+	send := func(m server.Message) packet.Publish {
+		m.Topic = "t"
+		if err := session(t, s, "d").Send(m); err != nil {
+			t.Fatal(err)
+		}
+		return c.wantPublish()
+	}
+	wanted := func(want ...uint64) {
+		t.Helper()
+		c.ping()
+		if got := o.receipts(); !slices.Equal(got, want) {
+			t.Fatalf("confirmed %v, want %v", got, want)
+		}
+	}
+	send(server.Message{Receipt: 1})
+	first := send(server.Message{QoS: 1, Receipt: 2, Volatile: true})
+	second := send(server.Message{QoS: 2, Receipt: 3})
+	unasked := send(server.Message{QoS: 1})
+	wanted()
+	c.send(packet.AppendID(nil, packet.PUBREC, first.ID), packet.AppendID(nil, packet.PUBACK, second.ID)) // each the other's
+	wanted()
+	c.send(packet.AppendID(nil, packet.PUBACK, first.ID), packet.AppendID(nil, packet.PUBACK, unasked.ID))
+	wanted(2)
+	for range 2 {
+		c.send(packet.AppendID(nil, packet.PUBREC, second.ID))
+		c.wantID(packet.PUBREL, second.ID)
+	}
+	c.send(packet.AppendID(nil, packet.PUBCOMP, second.ID))
+	send(server.Message{QoS: 1, Receipt: 4, Volatile: true})
+	c.disconnect()
+	c, _ = login(t, ln, "d", true)
+	wanted(2, 3)
+}
+
 func mustSession(s *server.Server, id string) *server.Session {
 	found, _ := s.Session(id)
 	return found

@@ -17,7 +17,8 @@ import (
 // wait, as others do; the engine reads and writes it without waiting and is told by conn.ready when there may be bytes.
 type sock struct {
 	fd    int
-	gen   uint32 // tells sockets apart that have had the same descriptor
+	gen   uint32      // tells sockets apart that have had the same descriptor
+	early atomic.Bool // there was an event while c was not set
 	p     *poller
 	peer  peer
 	users atomic.Int32         // calls that use fd; sockClosed is added at Close, and the last one closes fd
@@ -117,7 +118,12 @@ func (s *sock) event(events uint32) {
 	}
 	if events&^syscall.EPOLLOUT != 0 {
 		wake(&s.rwait)
-		if c := s.c.Load(); c != nil {
+		c := s.c.Load()
+		if c == nil {
+			s.early.Store(true)
+			c = s.c.Load() // tell may have looked at early before
+		}
+		if c != nil {
 			c.ready()
 		}
 	}
@@ -319,7 +325,10 @@ func (w *waiter) wait(by int64) error {
 }
 
 // tell implements telling.
-func (s *sock) tell(c *conn) { s.c.Store(c) }
+func (s *sock) tell(c *conn) bool {
+	s.c.Store(c)
+	return s.early.Load()
+}
 
 // fill implements tryConn. A connection that parks is left idle when its socket is empty.
 func (s *sock) fill(c *conn) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"runtime"
@@ -20,6 +21,7 @@ import (
 // polled runs a server whose TCP connections have no goroutine while idle, whatever the way of this run.
 func polled(t testing.TB, cfg server.Config, o server.Owner) (*server.Server, tcpDialer) {
 	t.Helper()
+	once(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +65,34 @@ func TestIdleHasNoGoroutine(t *testing.T) {
 	if got := s.Stats().Closed[server.CauseShutdown]; got != 50 {
 		t.Errorf("closed by shutdown: %d, want 50", got)
 	}
+}
+
+// TestSilentHasNoGoroutine: who has connected and says nothing has none either, is served when it speaks at last, and is cut off when
+// it does not.
+func TestSilentHasNoGoroutine(t *testing.T) {
+	cfg := server.DefaultConfig()
+	cfg.ConnectTimeout = 5 * time.Second // in which ten of them have to speak
+	s, ln := polled(t, cfg, &owner{})
+	var all []net.Conn
+	for range 50 {
+		nc, err := ln.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = nc.Close() }()
+		all = append(all, nc)
+	}
+	eventually(t, "all are accepted", func() bool { return s.Connections() == 50 })
+	eventually(t, "no goroutine in a connection", func() bool { return goroutinesIn("server.(*conn).") == 0 })
+	for i, nc := range all[:10] {
+		if _, err := nc.Write(packet.AppendConnect(nil, &packet.Connect{Level: packet.V311, ClientID: fmt.Appendf(nil, "d%d", i), Clean: true, KeepAlive: 60})); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(nc, make([]byte, 4)); err != nil { // CONNACK
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	eventually(t, "the others are cut off", func() bool { return s.Stats().Closed[server.CauseConnectTimeout] == 40 })
 }
 
 // TestSocketEnds: a half-closed connection, with and without bytes before its end, and one that is reset are over at once.
@@ -186,42 +216,32 @@ func TestDeadlines(t *testing.T) {
 func TestNoDescriptorsLeft(t *testing.T) {
 	s, ln := polled(t, server.DefaultConfig(), &owner{})
 	c, _ := login(t, ln, "before", true)
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var was syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	none := was
-	none.Cur = uint64(fd) // all below are in use, or nearly
-	var held []int
-	defer func() {
-		for _, fd := range held {
-			_ = syscall.Close(fd)
-		}
-	}()
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		extra, err := syscall.Dup(0)
+	var clients []int
+	for range 8 {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
-			break
+			t.Fatal(err)
 		}
-		held = append(held, extra)
+		clients = append(clients, fd)
 	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
-	before := s.Stats().AcceptErrors
-	eventually(t, "accept failed", func() bool { return s.Stats().AcceptErrors > before })
+	release := exhaust(t)
+	before, used := s.Stats().AcceptErrors, 0
+	to := &syscall.SockaddrInet4{Port: ln.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}
+	eventually(t, "accept failed", func() bool {
+		if used < len(clients) && s.Connections() == used+1 { // what earlier tests left behind has given descriptors back
+			if err := syscall.Connect(clients[used], to); err != nil {
+				t.Fatal(err)
+			}
+			used++
+		}
+		return s.Stats().AcceptErrors > before
+	})
 	c.ping()
-	if again := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); again != nil || err != nil {
-		t.Fatal(again, err)
+	release()
+	eventually(t, "accepted", func() bool { return s.Connections() == 1+used })
+	for _, fd := range clients {
+		_ = syscall.Close(fd)
 	}
-	eventually(t, "accepted", func() bool { return s.Connections() == 2 })
-	_ = syscall.Close(fd)
 	eventually(t, "closed", func() bool { return s.Connections() == 1 })
 }
 

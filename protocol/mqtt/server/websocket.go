@@ -36,7 +36,7 @@ func (s *Server) WebSocket() http.Handler {
 		if r.TLS != nil {
 			transport = "wss"
 		}
-		s.serveConn(&wsConn{ws: ws, tls: r.TLS}, transport)
+		s.serveConn(&wsConn{ws: ws, tls: r.TLS}, &transport)
 	})
 }
 

@@ -9,6 +9,9 @@ import (
 // wheel is one coarse clock for all connections, and for sessions that end some time after theirs: time is counted in ticks, and each stands in the
 // slot of the tick at which its deadline is to be looked at. A packet only stores the current tick in its connection,
 // so a connection costs one look per keep-alive period, and no timer. The wheel turns only while there is something in it.
+//
+// On a machine that is held up it turns late, and what happened meanwhile was noted under a tick that was over. So nothing is closed early because of it:
+// deadlines are counted from the tick that it would have been (after), and what was noted under the last tick counts as of the one that is caught up with (late).
 type wheel struct {
 	tick    time.Duration
 	now     atomic.Int64 // the current tick; starts at 1, so that 0 can mean "no deadline"
@@ -16,6 +19,7 @@ type wheel struct {
 	slots   [wheelSlots]*timed
 	count   int
 	turning bool
+	turned  time.Time // when now was right last; while turning
 	stopped chan struct{}
 	last    chan struct{} // closed when the turning goroutine ended
 }
@@ -27,6 +31,8 @@ type timed struct {
 	what interface {
 		// checkDeadline is called when the deadline could have come; it returns the tick of the next look, 0 for none.
 		checkDeadline(now int64) (next int64)
+		// late is called when the tick from was over long before now.
+		late(from, now int64)
 	}
 	next, prev *timed
 	slot       int32
@@ -41,7 +47,15 @@ func (w *wheel) init(cfg Config) {
 }
 
 // after returns the tick at which d has certainly passed.
-func (w *wheel) after(d time.Duration) int64 { return w.now.Load() + w.ticks(d) + 1 }
+func (w *wheel) after(d time.Duration) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := w.now.Load() + w.ticks(d) + 1
+	if w.turning {
+		at += int64(time.Since(w.turned) / w.tick)
+	}
+	return at
+}
 
 func (w *wheel) ticks(d time.Duration) int64 { return int64((d + w.tick - 1) / w.tick) }
 
@@ -65,7 +79,7 @@ func (w *wheel) add(t *timed, at int64) {
 	t.in = true
 	w.count++
 	if !w.turning {
-		w.turning = true
+		w.turning, w.turned = true, time.Now()
 		w.last = make(chan struct{})
 		go w.turn(w.last)
 	}
@@ -100,19 +114,13 @@ func (w *wheel) turn(last chan struct{}) {
 	defer close(last)
 	t := time.NewTicker(w.tick)
 	defer t.Stop()
-	before := time.Now()
 	for {
 		select {
 		case <-w.stopped:
 			return
 		case <-t.C:
 		}
-		// A ticker drops ticks when the process is held up; the clock must not lose them.
-		steps := int64(time.Since(before) / w.tick)
-		before = before.Add(time.Duration(steps) * w.tick)
-		for range steps {
-			w.step()
-		}
+		w.catchUp()
 		w.mu.Lock()
 		if w.count == 0 {
 			w.turning = false
@@ -123,12 +131,36 @@ func (w *wheel) turn(last chan struct{}) {
 	}
 }
 
-// step moves to the next tick and looks at what stands under it.
-func (w *wheel) step() {
-	now := w.now.Add(1)
+// catchUp moves to the tick that it is: a ticker drops ticks when the process is held up, and the clock must not lose them.
+func (w *wheel) catchUp() {
+	w.mu.Lock()
+	steps := int64(time.Since(w.turned) / w.tick)
+	w.turned = w.turned.Add(time.Duration(steps) * w.tick)
+	from := w.now.Load()
+	w.now.Store(from + steps)
+	if steps > 1 {
+		w.lateLocked(from, from+steps)
+	}
+	w.mu.Unlock()
+	for at := from + 1; at <= from+steps; at++ {
+		w.look(at, from+steps)
+	}
+}
+
+// lateLocked has what was noted under the tick from, which lasted too long, count as of now.
+func (w *wheel) lateLocked(from, now int64) {
+	for _, head := range w.slots {
+		for t := head; t != nil; t = t.next {
+			t.what.late(from, now)
+		}
+	}
+}
+
+// look looks at what stands under the tick at.
+func (w *wheel) look(at, now int64) {
 	w.mu.Lock()
 	var due []*timed
-	for t := w.slots[now%wheelSlots]; t != nil; t = w.slots[now%wheelSlots] {
+	for t := w.slots[at%wheelSlots]; t != nil; t = w.slots[at%wheelSlots] {
 		w.unlinkLocked(t)
 		due = append(due, t)
 	}

@@ -30,8 +30,8 @@
 // may see the same message again after a lost connection, except commands, which
 // the SDK recognises by their RequestID.
 //
-// The package leaves the connection to device-sdk/link and speaks sections 2 to
-// 5 of the device protocol.
+// The package leaves the connection to device-sdk/link and new firmware to
+// device-sdk/update, and speaks sections 2 to 5 of the device protocol.
 package device
 
 import (
@@ -65,6 +65,8 @@ type Config struct {
 	// Persistent keeps subscriptions and queued messages at the hub while the
 	// device is away.
 	Persistent bool
+	// SignedFirmware tells the hub that the device verifies manifests: package update does.
+	SignedFirmware bool
 	// KeepAlive is the MQTT keep-alive, 60 s when zero; the hub takes 30 s to 1200 s.
 	KeepAlive time.Duration
 	// RequestTimeout is how long the hub may take for an answer, 10 s when zero.
@@ -119,7 +121,7 @@ func New(cfg Config, log *slog.Logger) (*Device, error) {
 	}
 	l, err := link.New(link.Config{
 		Server: cfg.Server, Device: d.id, Secret: cfg.Secret, TLS: cfg.TLS,
-		Options:    credential.Options{CBOR: cfg.CBOR, Buffer: receiveBuffer},
+		Options:    credential.Options{CBOR: cfg.CBOR, Buffer: receiveBuffer, SUIT: cfg.SignedFirmware},
 		Persistent: cfg.Persistent, KeepAlive: cfg.KeepAlive, KeepTrying: cfg.KeepTrying,
 		BackoffMin: cfg.ReconnectMin, BackoffMax: cfg.ReconnectMax,
 	}, log)

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func deadline(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -306,7 +306,11 @@ func TestNoReply(t *testing.T) {
 		t.Errorf("Get = %v, want ErrNoReply", err)
 	}
 	hub.Mute(d.Identity(), false)
-	must(t, d.PostProperties(deadline(t), device.Properties{"a": 1}))
+	err, ctx := device.ErrNoReply, deadline(t)
+	for errors.Is(err, device.ErrNoReply) && ctx.Err() == nil { // which may take longer than the time-out
+		err = d.PostProperties(ctx, device.Properties{"a": 1})
+	}
+	must(t, err)
 }
 
 func TestShadowUpdateAndConflict(t *testing.T) {
@@ -449,7 +453,7 @@ func TestRegister(t *testing.T) {
 		t.Fatalf("Register = %v", err)
 	}
 	cfg.Secret = "wrong"
-	short, cancel := context.WithTimeout(ctx, 5*time.Second)
+	short, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if _, err := device.Register(short, cfg, log); !errors.Is(err, link.ErrBadCredentials) {
 		t.Errorf("Register with a wrong secret = %v, want ErrBadCredentials", err)

@@ -38,7 +38,7 @@ func run(ctx context.Context, d *device.Device) (stop func()) {
 func Example() {
 	hub, cfg := testHub()
 	defer hub.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
 	dev, err := device.New(cfg, slog.New(slog.DiscardHandler))
@@ -62,7 +62,7 @@ func Example() {
 func ExampleDevice_HandleCommand() {
 	hub, cfg := testHub()
 	defer hub.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
 	dev, err := device.New(cfg, slog.New(slog.DiscardHandler))
@@ -97,7 +97,7 @@ func ExampleDevice_HandleCommand() {
 func ExampleShadow_OnDesired() {
 	hub, cfg := testHub()
 	defer hub.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
 	dev, err := device.New(cfg, slog.New(slog.DiscardHandler))

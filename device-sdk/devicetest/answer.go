@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hawser-iot/hawser/protocol/agentmsg"
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
@@ -45,6 +46,12 @@ func (h *Hub) answer(m Message) {
 		h.topology(m)
 	case topic.PropertySetReply, topic.CommandReply:
 		h.returned(m)
+	case topic.AgentUp:
+		h.unsupported(m)
+	case topic.OTAUpstream:
+		h.firmware(m)
+	case topic.UploadUpstream:
+		h.upload(m)
 	}
 }
 
@@ -139,6 +146,18 @@ func (h *Hub) shadowRequest(d *state, m Message) {
 	h.changedLocked()
 	h.mu.Unlock()
 	h.post(m.From, topic.System(m.From, topic.ShadowDownstream), out.AppendReply(nil, 0))
+}
+
+// unsupported says that this hub speaks no agent channel.
+func (h *Hub) unsupported(m Message) {
+	in, err := agentmsg.Parse(m.Payload)
+	hello, ok := in.(*agentmsg.Hello)
+	if err != nil || !ok {
+		return
+	}
+	if b, err := agentmsg.Marshal(&agentmsg.Unsupported{Type: hello.T}); err == nil {
+		h.post(m.From, topic.System(m.From, topic.AgentDown), b)
+	}
 }
 
 func (h *Hub) ntp(m Message) {

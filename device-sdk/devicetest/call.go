@@ -3,6 +3,7 @@ package devicetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -139,7 +140,7 @@ func (h *Hub) call(ctx context.Context, d ident.Device, k topic.Kind, reply any,
 	if err != nil {
 		return err
 	}
-	if err := h.send(d, topic.System(d, k), b); err != nil {
+	if err := h.sendSubscribed(ctx, d, topic.System(d, k), b); err != nil {
 		return err
 	}
 	select {
@@ -147,6 +148,23 @@ func (h *Hub) call(ctx context.Context, d ident.Device, k topic.Kind, reply any,
 		return codec.Unmarshal(b, reply)
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// sendSubscribed sends as soon as the device, which has to be online, listens: the subscriptions of one behind a gateway come in time.
+func (h *Hub) sendSubscribed(ctx context.Context, d ident.Device, name string, payload []byte) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := h.send(d, name, payload)
+		if !errors.Is(err, server.ErrNotSubscribed) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 

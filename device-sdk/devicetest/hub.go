@@ -11,7 +11,13 @@
 // It keeps a shadow, the last reported properties and everything that devices
 // sent, in memory; it can disturb a program on purpose: drop connections, hold
 // acknowledgements back, go away and come back. It has no thing models and so
-// refuses no value, no rules, no OTA.
+// refuses no value, and no rules.
+//
+// It brings firmware to devices that verify it: an Authority has test keys and signs a
+// Release, OfferFirmware does the hub's part of the handshake and serves the
+// files, and a Board is a device with two slots in memory for package update.
+//
+// It takes files from package upload, over MQTT and HTTP, keeps those that arrive whole (Uploaded), and can disturb what is sent (DisturbUploads).
 package devicetest
 
 import (
@@ -22,6 +28,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,6 +91,10 @@ type Hub struct {
 	holding  bool
 	calls    map[callKey]chan []byte
 	lastCall int
+	updates  []*deployment // by deployment - 1
+	assigned uint64        // counter of the last assignment
+	files    net.Listener  // firmware; nil before the first offer
+	uploads  uploads
 }
 
 // state is what the hub knows of a device.
@@ -142,7 +153,7 @@ func (h *Hub) Pin() []byte { return h.certs.pin }
 func (h *Hub) Resume() error {
 	var lns [2]net.Listener
 	for i := range lns {
-		ln, err := net.Listen("tcp", h.addr[i])
+		ln, err := listen(h.addr[i])
 		if err != nil {
 			if i > 0 {
 				lns[0].Close()
@@ -176,6 +187,16 @@ func (h *Hub) Resume() error {
 	return nil
 }
 
+// listen opens an address, also when it is taken for a moment: by a connection that got the hub's port as its own while the hub was down.
+func listen(addr string) (ln net.Listener, err error) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		ln, err = net.Listen("tcp", addr)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			return ln, err
+		}
+	}
+}
+
 // Pause closes the addresses and all connections, as a hub that is down.
 func (h *Hub) Pause() {
 	h.mu.Lock()
@@ -191,6 +212,14 @@ func (h *Hub) Pause() {
 func (h *Hub) Close() {
 	h.HoldAcks(false)
 	h.Pause()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.files != nil {
+		_ = h.files.Close() // it only ends
+	}
+	if h.uploads.server != nil {
+		_ = h.uploads.server.Close()
+	}
 }
 
 // AddDevice makes the hub know a device and returns its identity.

@@ -22,8 +22,23 @@ func (b *backoff) next() time.Duration {
 	case b.step < b.hi:
 		b.step = min(2*b.step, b.hi)
 	}
-	half := b.step / 2
-	return half + rand.N(b.step-half+1)
+	return jitter(b.step)
+}
+
+// afterLoss is the pause when a connection that lasted has ended: all others of a fleet may have lost theirs.
+func (b *backoff) afterLoss(window time.Duration) time.Duration {
+	d := b.next()
+	if window > 0 {
+		d = max(d, rand.N(window))
+		b.step = max(b.step, window/2) // a second attempt must not fall among the first ones of others
+	}
+	return d
+}
+
+// jitter draws from the upper half of d.
+func jitter(d time.Duration) time.Duration {
+	half := d / 2
+	return half + rand.N(d-half+1)
 }
 
 // sleep waits for d or the end of ctx.

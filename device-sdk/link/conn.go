@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -83,7 +82,7 @@ func dialError(ctx context.Context, code byte, err error) error {
 
 func (l *Link) options(c *conn) *mqtt.ClientOptions {
 	o := mqtt.NewClientOptions()
-	o.AddBroker(l.cfg.Server)
+	o.AddBroker(l.Server())
 	o.SetClientID(l.cfg.Device.ClientID()).SetUsername(l.login).SetPassword(l.cfg.Secret.Reveal())
 	o.SetProtocolVersion(4)
 	o.SetCleanSession(!l.cfg.Persistent)
@@ -107,13 +106,11 @@ func (l *Link) options(c *conn) *mqtt.ClientOptions {
 func (l *Link) open(ctx context.Context, u *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
 	switch u.Scheme {
 	case "tcp":
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", u.Host)
+		return l.dialTCP(ctx, u.Host)
 	case "tls":
-		d := tls.Dialer{Config: l.tls}
-		return d.DialContext(ctx, "tcp", u.Host)
+		return l.dialTLS(ctx, u.Host)
 	case "ws", "wss":
-		return mqtt.NewWebsocket(u.String(), l.tls, l.cfg.ConnectTimeout, o.HTTPHeaders, o.WebsocketOptions)
+		return mqtt.NewWebsocket(u.String(), l.tls, l.cfg.ConnectTimeout, o.HTTPHeaders, &mqtt.WebsocketOptions{Proxy: l.proxyFor})
 	}
 	return nil, fmt.Errorf("scheme %q is not supported", u.Scheme)
 }

@@ -35,6 +35,10 @@ type Config struct {
 	// Server is the hub's address: tcp://host:1883, tls://host:8883,
 	// ws://host:8080/mqtt or wss://host:8443/mqtt.
 	Server string
+	// Fallback are other addresses of it, tried in this order when Server is out of reach; a connection that ends is looked for at Server first.
+	Fallback []string
+	// Proxy is an HTTP proxy that connections go through (CONNECT), http://user:password@host:port; nil is none, whatever the environment says.
+	Proxy *url.URL
 	// Device is the identity, Secret its password: the device's secret for
 	// credential.ModeSecret, the product's for credential.ModeRegister.
 	Device ident.Device
@@ -94,6 +98,9 @@ type Link struct {
 	inbox   chan mqtt.Message
 	running atomic.Bool
 	stats   counters
+	failure atomic.Pointer[Failure]
+	server  atomic.Pointer[string] // the address in use
+	window  atomic.Int64           // see SetRetryWindow
 
 	// mu guards the fields below.
 	mu     sync.Mutex
@@ -116,6 +123,20 @@ type Stats struct {
 	LastUpUnix int64 // time of the last accepted login, Unix seconds, 0 before it
 }
 
+// Failure is why a connection did not come about, or ended. Its zero value is that none has failed.
+type Failure struct {
+	Time time.Time
+	Err  error
+}
+
+// Failure returns the last one.
+func (l *Link) Failure() Failure {
+	if f := l.failure.Load(); f != nil {
+		return *f
+	}
+	return Failure{}
+}
+
 type counters struct {
 	connects, published, received, dropped, overruns, unhandled, inFlight, lastUp atomic.Int64
 }
@@ -126,7 +147,7 @@ func New(cfg Config, log *slog.Logger) (*Link, error) {
 	if err := validate(&cfg); err != nil {
 		return nil, err
 	}
-	tlsCfg, err := cfg.TLS.config()
+	tlsCfg, err := cfg.TLS.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +167,21 @@ func New(cfg Config, log *slog.Logger) (*Link, error) {
 // own, after the subscriptions are in force. Its ctx ends with the connection,
 // and the next login waits until f has returned. Call it before Run.
 func (l *Link) OnUp(f func(ctx context.Context)) { l.onUp = append(l.onUp, f) }
+
+// Server is the address that was tried last, or is connected to.
+func (l *Link) Server() string {
+	if s := l.server.Load(); s != nil {
+		return *s
+	}
+	return l.cfg.Server
+}
+
+// SetRetryWindow spreads a fleet's return: after a connection that lasted the first attempt is made at a random moment within the window, and the pauses
+// between attempts grow to it. It reports whether that is a change.
+func (l *Link) SetRetryWindow(d time.Duration) bool {
+	d = min(max(d, 0), time.Hour)
+	return l.window.Swap(int64(d)) != int64(d)
+}
 
 // Device returns the identity that the link logs in with.
 func (l *Link) Device() ident.Device { return l.cfg.Device }
@@ -227,17 +263,13 @@ func fillDefaults(cfg *Config) {
 }
 
 func validate(cfg *Config) error {
-	u, err := url.Parse(cfg.Server)
-	if err != nil {
-		return fmt.Errorf("link: server %q: %w", cfg.Server, err)
+	for _, addr := range cfg.addresses() {
+		if err := checkAddress(addr); err != nil {
+			return err
+		}
 	}
-	switch u.Scheme {
-	case "tcp", "tls", "ws", "wss":
-	default:
-		return fmt.Errorf("link: server %q: want tcp://, tls://, ws:// or wss:// and host:port", cfg.Server)
-	}
-	if u.Host == "" {
-		return fmt.Errorf("link: server %q: the host is missing", cfg.Server)
+	if p := cfg.Proxy; p != nil && (p.Scheme != "http" || p.Host == "") {
+		return fmt.Errorf("link: proxy %q: want http://host:port", p.Redacted())
 	}
 	if err := ident.CheckProductSN(cfg.Device.Product); err != nil {
 		return fmt.Errorf("link: %w", err)
@@ -256,6 +288,22 @@ func validate(cfg *Config) error {
 		return errors.New("link: window and queue must be at least 1")
 	case cfg.BackoffMin <= 0 || cfg.BackoffMax < cfg.BackoffMin:
 		return errors.New("link: back-off must be positive and its maximum not below its minimum")
+	}
+	return nil
+}
+
+func checkAddress(addr string) error {
+	u, err := url.Parse(addr)
+	if err != nil {
+		return fmt.Errorf("link: server %q: %w", addr, err)
+	}
+	switch u.Scheme {
+	case "tcp", "tls", "ws", "wss":
+	default:
+		return fmt.Errorf("link: server %q: want tcp://, tls://, ws:// or wss:// and host:port", addr)
+	}
+	if u.Host == "" {
+		return fmt.Errorf("link: server %q: the host is missing", addr)
 	}
 	return nil
 }

@@ -32,24 +32,39 @@ func (l *Link) Run(ctx context.Context) error {
 }
 
 func (l *Link) loop(ctx context.Context, wg *sync.WaitGroup) error {
-	pause := backoff{lo: l.cfg.BackoffMin, hi: l.cfg.BackoffMax}
+	pause := backoff{lo: l.cfg.BackoffMin}
+	addrs, at := l.cfg.addresses(), 0
 	for {
+		l.server.Store(&addrs[at])
 		before, start := l.stats.connects.Load(), time.Now()
 		err := l.session(ctx, wg)
 		if ctx.Err() != nil {
 			return nil
 		}
+		l.failure.Store(&Failure{time.Now(), err})
 		accepted := l.stats.connects.Load() > before
 		if !accepted && before == 0 && Refused(err) && !l.cfg.KeepTrying {
 			return err
 		}
 		// Only a connection that lasted ends the back-off: two processes with one
 		// identity would otherwise throw each other out as fast as they can.
-		if accepted && time.Since(start) > 10*l.cfg.BackoffMin {
+		lasted := accepted && time.Since(start) > 10*l.cfg.BackoffMin
+		if lasted {
 			pause.reset()
 		}
-		d := pause.next()
-		l.log.Warn("not connected to the hub", "server", l.cfg.Server, "err", err, "retry_in", d.Round(time.Millisecond))
+		window := time.Duration(l.window.Load())
+		pause.hi = max(l.cfg.BackoffMax, window)
+		var d time.Duration
+		switch {
+		case lasted:
+			at, d = 0, pause.afterLoss(window)
+		case !accepted && at+1 < len(addrs):
+			at++ // another address is no reason to wait long
+			d = jitter(l.cfg.BackoffMin)
+		default:
+			at, d = 0, pause.next()
+		}
+		l.log.Warn("not connected to the hub", "server", l.Server(), "err", err, "retry_in", d.Round(time.Millisecond))
 		sleep(ctx, d)
 		if ctx.Err() != nil {
 			return nil
@@ -71,7 +86,7 @@ func (l *Link) session(ctx context.Context, wg *sync.WaitGroup) error {
 		c.end(err)
 		return err
 	}
-	l.log.Info("connected to the hub", "server", l.cfg.Server, "present", c.present)
+	l.log.Info("connected to the hub", "server", l.Server(), "present", c.present)
 	var up sync.WaitGroup
 	upCtx, cancel := context.WithCancel(ctx)
 	for _, f := range l.onUp {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // TLS says whom to trust on tls:// and wss:// addresses. Its zero value trusts
@@ -20,13 +21,15 @@ type TLS struct {
 	Pins [][]byte
 	// ServerName replaces the address's host in the check of the certificate.
 	ServerName string
+	// Now is the time that certificates are judged by; nil: the machine's clock.
+	Now func() time.Time
 }
 
 var errPin = errors.New("link: the hub's certificate has none of the pinned keys")
 
-// config returns the crypto/tls form of t.
-func (t TLS) config() (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+// Config returns the crypto/tls form of t, for other connections to the same hub.
+func (t TLS) Config() (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, Time: t.Now}
 	if len(t.CA) > 0 {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(t.CA) {

@@ -1,57 +1,69 @@
 // Package buffer is the agent's durable queue: a message is in it before its
 // sender gets an acknowledgement, and leaves it when the hub has acknowledged.
 //
+// A Buffer is a folder of streams that share one budget of bytes. A Stream is a
+// log of preallocated segments which are used again when the hub has all of one;
+// docs/formats/segment.md draws the bytes.
+//
 // It promises: Append's done runs with nil only after the record is on the disk
-// (one fsync serves all records of a group commit); records come back in the
-// order of Append, also after kill -9; a sequence number is never used twice in
-// one file; the file holds at most Config.MaxBytes of records, the oldest are
-// dropped for new ones, counted and logged. It may hand out again what was
-// removed in the last second before a crash: the hub gets a message at least
-// once.
+// (one fdatasync serves all records of a commit), but for streams with durability RAM; records come back in the order
+// of Append, also after a power cut; a sequence number is never used twice in an
+// epoch of a stream for records that a reader has seen; the files stay within
+// Config.MaxBytes. What must be dropped for that, what became too old and what the
+// disk has lost becomes a Gap, which lasts until it is reported. Damage costs the
+// records that it hits and no others. What was acknowledged in the last seconds
+// before a crash may be handed out again: the hub gets a message at least once.
 //
 // It leaves to uplink when to send and what to do with refusals.
-//
-// The file is a bbolt database with one bucket, "records"; FORMAT.md draws it.
 package buffer
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sync/errgroup"
 )
 
-// Config says where the buffer is and how large it may become.
+// Config says where the buffer is, how large it may become and what is in it.
 type Config struct {
-	// Path is the file. Its folder must exist.
-	Path string
-	// MaxBytes bounds the records; the file itself may be about twice as large.
+	// Dir is the folder. It is created; its parent must exist.
+	Dir string
+	// MaxBytes bounds the files of all streams together, those of free segments included.
 	MaxBytes int64
-	// CommitEvery is how long a commit waits for company; CommitMax ends the wait.
-	CommitEvery time.Duration
-	CommitMax   int
-	// Queue is how many records may wait for the commit; when it is full Append
-	// blocks, and with it the sub-device that sends.
-	Queue int
+	// SegmentBytes is the size of a segment; 0 is a 64th of MaxBytes within 256 KiB to 1 MiB, at most so much that each stream can have two.
+	// A record that is larger gets a segment of its own.
+	SegmentBytes int64
+	// AckedRetain is how long segments are kept that the hub has all of, as long as nobody needs their room.
+	AckedRetain time.Duration
+	// Legacy is the bbolt file of an agent before segments; what it holds goes into the first stream, once.
+	Legacy string
+	// Streams are those that take records; none is one with the defaults, named DefaultStream. One that is in the folder and not here is there until all of it is
+	// settled, with the lowest priority.
+	Streams []StreamConfig
 }
 
-// DefaultConfig returns the values for all fields but Path.
-func DefaultConfig() Config {
-	return Config{MaxBytes: 64 << 20, CommitEvery: 5 * time.Millisecond, CommitMax: 512, Queue: 1024}
-}
+// MinSegments is into how many segments the smallest quota is divided at the least.
+const MinSegments = 4
+
+// DefaultStream is the stream of a Config that names none.
+const DefaultStream = "messages"
+
+// DefaultConfig returns the values for all fields but Dir.
+func DefaultConfig() Config { return Config{MaxBytes: 64 << 20, AckedRetain: time.Hour} }
 
 // Errors of Open.
 var (
-	// ErrInUse: another process has the file open; stop it or choose another folder.
-	ErrInUse = errors.New("buffer: the file is in use by another process")
-	// ErrNewerFormat: the file was written by a newer agent; use that one.
-	ErrNewerFormat = errors.New("buffer: the file has a newer format than this agent knows")
+	// ErrInUse: another process has the folder open; stop it or choose another folder.
+	ErrInUse = errors.New("buffer: the folder is in use by another process")
+	// ErrNewerFormat: the files were written by a newer agent; use that one.
+	ErrNewerFormat = errors.New("buffer: the files have a newer format than this agent knows")
 )
 
 // Errors of Append.
@@ -60,227 +72,181 @@ var (
 	ErrClosed = errors.New("buffer: closed")
 	// ErrTooLarge: the record can't fit, whatever is dropped for it.
 	ErrTooLarge = errors.New("buffer: the record is larger than the buffer")
-	// ErrUnavailable: the disk refused (full, failing). Nothing was stored; try later.
+	// ErrUnavailable: the disk refused (full, failing, read-only). Nothing was stored; try later.
 	ErrUnavailable = errors.New("buffer: can't write")
+	// ErrFull: the budget is used up, and the stream drops nothing for new records. Try later.
+	ErrFull = errors.New("buffer: full")
 )
 
-// Stats describe the buffer.
-type Stats struct {
-	Records  int64 // held now
-	Bytes    int64 // held now
-	Appended int64 // made durable since Open
-	Removed  int64 // removed since Open
-	Dropped  int64 // dropped for space since Open
-	Commits  int64 // commits since Open
-	Failed   int64 // records refused because the disk failed, since Open
-}
-
-// Buffer is an open file. Append works while Run runs.
+// Buffer is an open folder. Its streams take records while Run runs.
 type Buffer struct {
-	cfg Config
-	log *slog.Logger
-	db  *bbolt.DB
+	cfg  Config
+	log  *slog.Logger
+	disk disk
+	lock io.Closer
+	now  func() time.Time // wall clock; the age of records is measured with the monotonic one where that is possible
 
-	queue   chan entry
-	closing chan struct{}
-	senders sync.RWMutex // held for reading while a sender may put into queue
-
-	// mu guards the fields below.
+	// mu guards the fields below and what streams say it guards.
 	mu      sync.Mutex
-	gone    map[uint64]struct{} // removed, but not yet in the file
-	changed chan struct{}       // closed and replaced when records were added
-
-	records, bytes, appended, removed, dropped, commits, failed atomic.Int64
-
-	droppedLogged time.Time // when the last drop was logged; Run's goroutine only
-	droppedSince  int64
+	streams []*Stream // those with the lowest priority first
+	used    int64     // bytes of all segments
+	limit   int64     // of used; what MaxBytes has more is room for thinning
+	closed  bool
 }
 
-type entry struct {
-	rec  Record
-	done func(error)
-}
+// Open opens or creates the folder and brings it in order after a crash.
+func Open(cfg Config, log *slog.Logger) (*Buffer, error) { return openOn(osDisk{}, cfg, log, time.Now) }
 
-// Open opens or creates the file. A file that is damaged beyond reading is set
-// aside under a new name, reported in the log, and replaced by an empty one.
-func Open(cfg Config, log *slog.Logger) (*Buffer, error) {
-	def := DefaultConfig()
-	if cfg.Path == "" {
-		return nil, errors.New("buffer: the path is missing")
+func openOn(d disk, cfg Config, log *slog.Logger, now func() time.Time) (*Buffer, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
 	}
-	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = def.MaxBytes
+	if err := d.MkdirAll(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("buffer: folder: %w", err)
 	}
-	if cfg.CommitEvery == 0 {
-		cfg.CommitEvery = def.CommitEvery
-	}
-	if cfg.CommitMax == 0 {
-		cfg.CommitMax = def.CommitMax
-	}
-	if cfg.Queue == 0 {
-		cfg.Queue = def.Queue
-	}
-	db, held, err := openFile(cfg.Path, log)
+	lock, err := d.Lock(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	b := &Buffer{
-		cfg: cfg, log: log, db: db,
-		queue:   make(chan entry, cfg.Queue),
-		closing: make(chan struct{}),
-		gone:    make(map[uint64]struct{}),
-		changed: make(chan struct{}),
+	b := &Buffer{cfg: cfg, log: log, disk: d, lock: lock, now: now, limit: cfg.MaxBytes}
+	if slices.ContainsFunc(cfg.Streams, func(s StreamConfig) bool { return s.WhenFull == ThinOut }) {
+		b.limit -= cfg.SegmentBytes
 	}
-	b.records.Store(held.records)
-	b.bytes.Store(held.bytes)
+	for _, sc := range cfg.Streams {
+		s, err := openStream(b, sc)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("buffer: stream %s: %w", sc.Name, err), b.Close())
+		}
+		b.streams = append(b.streams, s)
+	}
+	first := b.streams[0]
+	if err := b.openRetired(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	slices.SortStableFunc(b.streams, func(x, y *Stream) int { return x.cfg.Priority - y.cfg.Priority })
+	if err := drainLegacy(cfg.Legacy, first); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
 	return b, nil
 }
 
-// Append takes a record; Seq is ignored and given by the buffer. done runs once,
-// on the committer's goroutine, and must not block: with nil when the record is
-// durable, else with ErrClosed, ErrTooLarge or ErrUnavailable. Records of one
-// caller keep their order. Topic and Payload must not change until done.
-func (b *Buffer) Append(r Record, done func(error)) {
-	if err := r.check(); err != nil {
-		done(err)
-		return
+// openRetired opens the streams of earlier configurations that still have something, and removes the others.
+func (b *Buffer) openRetired() error {
+	names, err := b.disk.Dirs(b.cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("buffer: folder: %w", err)
 	}
-	if r.size() > b.cfg.MaxBytes {
-		done(fmt.Errorf("%w: %d bytes", ErrTooLarge, r.size()))
-		return
-	}
-	b.senders.RLock()
-	defer b.senders.RUnlock()
-	select {
-	case <-b.closing:
-		done(ErrClosed)
-		return
-	default:
-	}
-	select {
-	case b.queue <- entry{r, done}:
-	case <-b.closing:
-		done(ErrClosed)
-	}
-}
-
-// Read returns up to limit records with a sequence number above after, oldest
-// first, without removing them.
-func (b *Buffer) Read(after uint64, limit int) ([]Record, error) {
-	var recs []Record
-	err := b.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketRecords).Cursor()
-		for k, v := c.Seek(key(after + 1)); k != nil && len(recs) < limit; k, v = c.Next() {
-			seq := sequence(k)
-			if b.isGone(seq) {
-				continue
-			}
-			r, err := decode(seq, v)
-			if err != nil {
-				// One bad record must not hide those behind it.
-				b.log.Error("a buffered record is damaged and skipped", "seq", seq, "err", err)
-				b.Remove(seq)
-				continue
-			}
-			recs = append(recs, r)
+	for _, name := range names {
+		if !ValidName(name) || b.Stream(name) != nil {
+			continue
 		}
-		return nil
-	})
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return nil, ErrClosed
+		sc := StreamConfig{Name: name}
+		if err := sc.fill(); err != nil {
+			return err
+		}
+		s, err := openStream(b, sc)
+		if err != nil {
+			return fmt.Errorf("buffer: stream %s: %w", name, err)
+		}
+		if len(s.gaps) > 0 || slices.ContainsFunc(s.segs, func(g *segment) bool { return g.live > 0 }) {
+			b.log.Info("a stream is not in the configuration any more; what waits in it is sent", "stream", name)
+			b.streams = append(b.streams, s)
+			continue
+		}
+		s.removeAll()
 	}
-	return recs, err
+	return nil
 }
 
-// Remove forgets records, at once for Read and within a second in the file.
-func (b *Buffer) Remove(seqs ...uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, s := range seqs {
-		b.gone[s] = struct{}{}
+// removeAll ends a stream that nobody needs any more. What the disk does not give up is tried again at the next start.
+func (s *Stream) removeAll() {
+	_ = s.closeLocked() // nobody else knows s
+	s.b.used -= s.used
+	names, _ := s.b.disk.Names(s.path(""))
+	for _, n := range names {
+		if n != cursorName {
+			_ = s.b.disk.Remove(s.path(n))
+		}
+	}
+	_ = s.b.disk.SyncDir(s.path(""))
+	_ = s.b.disk.Remove(s.path(cursorName)) // the last: without it segments would be sent again
+	if err := s.b.disk.Remove(s.path("")); err != nil {
+		s.log.Warn("a stream that is not needed any more can't be removed", "err", err)
 	}
 }
 
-// Changed returns a channel that is closed when records are added after the
-// call. Take it before Read, so that nothing slips between.
-func (b *Buffer) Changed() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.changed
-}
-
-// Stats returns the counters.
-func (b *Buffer) Stats() Stats {
-	return Stats{
-		Records: b.records.Load(), Bytes: b.bytes.Load(), Appended: b.appended.Load(), Removed: b.removed.Load(),
-		Dropped: b.dropped.Load(), Commits: b.commits.Load(), Failed: b.failed.Load(),
+func (c *Config) fill() error {
+	def := DefaultConfig()
+	if c.Dir == "" {
+		return errors.New("buffer: the folder is missing")
 	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = def.MaxBytes
+	}
+	if c.SegmentBytes == 0 {
+		c.SegmentBytes = min(max(c.MaxBytes/64, 256<<10), 1<<20)
+	}
+	if len(c.Streams) == 0 {
+		c.Streams = []StreamConfig{{Name: DefaultStream}}
+	}
+	c.SegmentBytes = min(c.SegmentBytes, c.MaxBytes/int64(2+2*len(c.Streams)))
+	c.Streams = slices.Clone(c.Streams)
+	for _, s := range c.Streams {
+		if s.MaxBytes > 0 {
+			c.SegmentBytes = min(c.SegmentBytes, s.MaxBytes/MinSegments)
+		}
+	}
+	c.SegmentBytes = max(c.SegmentBytes, segmentHeader+recordHeader)
+	seen := make(map[string]bool)
+	for i := range c.Streams {
+		s := &c.Streams[i]
+		if err := s.fill(); err != nil {
+			return err
+		}
+		if seen[s.Name] {
+			return fmt.Errorf("buffer: stream %s is there twice", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	return nil
 }
 
-// Close closes the file; call it after Run has ended.
-func (b *Buffer) Close() error { return b.db.Close() }
-
-func (b *Buffer) isGone(seq uint64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, ok := b.gone[seq]
-	return ok
+// Stream returns the stream of that name, nil when the Config has none.
+func (b *Buffer) Stream(name string) *Stream {
+	for _, s := range b.streams {
+		if s.cfg.Name == name {
+			return s
+		}
+	}
+	return nil
 }
+
+// Streams are all there are, those with the lowest priority first.
+func (b *Buffer) Streams() []*Stream { return slices.Clone(b.streams) }
 
 // Run commits what Append hands over until ctx ends; then it commits the rest
 // and returns nil.
 func (b *Buffer) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case e := <-b.queue:
-			b.commit(b.gather(ctx, e))
-		case <-tick.C:
-			if b.anyGone() {
-				b.commit(nil)
-			}
-		case <-ctx.Done():
-			b.finish()
-			return nil
-		}
+	var g errgroup.Group
+	for _, s := range b.streams {
+		g.Go(func() error { s.run(ctx); return nil })
 	}
+	return g.Wait()
 }
 
-// gather collects what a commit takes along, beginning with e.
-func (b *Buffer) gather(ctx context.Context, e entry) []entry {
-	batch := append(make([]entry, 0, 32), e)
-	wait := time.NewTimer(b.cfg.CommitEvery)
-	defer wait.Stop()
-	for len(batch) < b.cfg.CommitMax {
-		select {
-		case e := <-b.queue:
-			batch = append(batch, e)
-		case <-wait.C:
-			return batch
-		case <-ctx.Done():
-			return batch
-		}
-	}
-	return batch
-}
-
-// finish refuses new records and commits those already taken.
-func (b *Buffer) finish() {
-	close(b.closing)
-	b.senders.Lock() // every sender is out; the queue can't grow any more
-	defer b.senders.Unlock()
-	var batch []entry
-	for len(b.queue) > 0 {
-		batch = append(batch, <-b.queue)
-	}
-	if len(batch) > 0 || b.anyGone() {
-		b.commit(batch)
-	}
-}
-
-func (b *Buffer) anyGone() bool {
+// Close writes the cursors and closes the files; call it after Run has ended.
+func (b *Buffer) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.gone) > 0
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	var errs []error
+	for _, s := range b.streams {
+		errs = append(errs, s.closeLocked())
+	}
+	return errors.Join(append(errs, b.lock.Close())...)
 }
+
+func (b *Buffer) path(stream, file string) string { return filepath.Join(b.cfg.Dir, stream, file) }

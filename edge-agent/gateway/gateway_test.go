@@ -28,13 +28,23 @@ type upstream struct {
 	mu     sync.Mutex
 	events []string
 	wanted []server.Subscription
+	qos    byte // of the last message
 }
 
 func (u *upstream) Forward(d ident.Device, name string, payload []byte, qos byte, done func(error)) {
+	u.mu.Lock()
+	u.qos = qos
+	u.mu.Unlock()
 	u.forwarded <- done
 }
-func (u *upstream) Attached(d ident.Device) { u.note("attached") }
-func (u *upstream) Detached(d ident.Device) { u.note("detached") }
+func (u *upstream) Local(name string, payload []byte, qos byte, done func(error)) {
+	u.note("local " + name)
+	done(nil)
+}
+func (u *upstream) Found(d ident.Device)                         { u.note("found " + d.SN) }
+func (u *upstream) Admitted(d ident.Device, _ credential.Secret) { u.note("admitted " + d.SN) }
+func (u *upstream) Attached(d ident.Device)                      { u.note("attached") }
+func (u *upstream) Detached(d ident.Device)                      { u.note("detached") }
 func (u *upstream) Wanted(d ident.Device, subs []server.Subscription) {
 	u.mu.Lock()
 	u.wanted = subs
@@ -50,7 +60,7 @@ func (u *upstream) note(s string) {
 // until polls a condition under the lock.
 func (u *upstream) until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		u.mu.Lock()
 		ok := cond()
@@ -109,7 +119,7 @@ func start(t *testing.T, engine server.Config) (*gateway.Gateway, *upstream, *li
 }
 
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -17,6 +17,13 @@ func (u *Uplink) deliver(_ context.Context, m link.Message) {
 		u.log.Warn("a message with an unknown topic came down", "topic", m.Topic, "err", err)
 		return
 	}
+	if t.Kind == topic.AgentDown && t.Device == u.link.Device() {
+		u.hear(m.Payload)
+		return
+	}
+	if t.Kind == topic.NTPResponse && t.Device == u.link.Device() && u.clock.answer(m.Payload) {
+		return
+	}
 	if t.Kind == topic.Broadcast {
 		u.broadcast(t.Device.Product, m)
 		return
@@ -57,7 +64,7 @@ func (u *Uplink) listenNotices() error {
 	} {
 		name := topic.System(u.link.Device(), k)
 		err := u.link.Subscribe(context.Background(), name, 1, func(_ context.Context, m link.Message) {
-			u.notice(m, enabled)
+			u.notice(k, m, enabled)
 		})
 		if err != nil {
 			return err
@@ -66,17 +73,17 @@ func (u *Uplink) listenNotices() error {
 	return nil
 }
 
-func (u *Uplink) notice(m link.Message, enabled bool) {
-	ds, err := devicesOf(m.Payload)
+func (u *Uplink) notice(k topic.Kind, m link.Message, enabled bool) {
+	subs, err := subdevsOf(m.Payload)
 	if err != nil {
 		u.log.Warn("a notice about sub-devices can't be decoded", "topic", m.Topic, "err", err)
 		return
 	}
-	for _, d := range ds {
-		u.mu.Lock()
-		u.revoked[d] = !enabled
-		u.mu.Unlock()
-		u.down.SetEnabled(d, enabled)
+	u.mu.Lock()
+	for _, s := range subs {
+		u.revoked[s.Device()] = !enabled
 	}
+	u.mu.Unlock()
+	u.down.Notice(k, subs)
 	u.wake()
 }

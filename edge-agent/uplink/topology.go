@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -34,24 +35,28 @@ func (e *refusedError) Error() string {
 type topology struct {
 	link    *link.Link
 	timeout time.Duration
-	secrets map[ident.Device]credential.Secret
 	log     *slog.Logger
 
 	// mu guards the fields below.
 	mu      sync.Mutex
+	secrets map[ident.Device]credential.Secret
 	last    int64
 	waiting map[message.RequestID]chan message.SubdevReply
 }
 
 func newTopology(l *link.Link, cfg Config, log *slog.Logger) *topology {
-	return &topology{
-		link: l, timeout: cfg.ReplyTimeout, secrets: cfg.Secrets, log: log,
+	t := &topology{
+		link: l, timeout: cfg.ReplyTimeout, secrets: maps.Clone(cfg.Secrets), log: log,
 		last: time.Now().UnixMilli() % 1e12, waiting: make(map[message.RequestID]chan message.SubdevReply),
 	}
+	if t.secrets == nil {
+		t.secrets = make(map[ident.Device]credential.Secret)
+	}
+	return t
 }
 
 func (t *topology) listen() error {
-	for _, k := range []topic.Kind{topic.TopoAddReply, topic.SubdevLoginReply, topic.SubdevLogoutReply} {
+	for _, k := range []topic.Kind{topic.TopoAddReply, topic.SubdevLoginReply, topic.SubdevLogoutReply, topic.SubdevRegisterReply} {
 		if err := t.link.Subscribe(context.Background(), topic.System(t.link.Device(), k), 1, t.reply); err != nil {
 			return err
 		}
@@ -85,9 +90,15 @@ func (t *topology) login(ctx context.Context, ds ...ident.Device) error {
 }
 
 func (t *topology) request(ctx context.Context, k topic.Kind, ds []ident.Device) error {
-	id, body, err := t.body(ds, true)
+	_, err := t.ask(ctx, k, t.subdevs(ds, true))
+	return err
+}
+
+// ask makes a request and returns the hub's answer, or a *refusedError.
+func (t *topology) ask(ctx context.Context, k topic.Kind, params []message.Subdev) (r message.SubdevReply, err error) {
+	id, body, err := t.encode(params)
 	if err != nil {
-		return err
+		return r, err
 	}
 	ch := make(chan message.SubdevReply, 1)
 	t.mu.Lock()
@@ -100,60 +111,63 @@ func (t *topology) request(ctx context.Context, k topic.Kind, ds []ident.Device)
 	}()
 	m := link.Message{Topic: topic.System(t.link.Device(), k), Payload: body, QoS: 1}
 	if _, err := t.link.Send(ctx, m); err != nil {
-		return fmt.Errorf("%s: %w", k, err)
+		return r, fmt.Errorf("%s: %w", k, err)
 	}
 	timer := time.NewTimer(t.timeout)
 	defer timer.Stop()
 	select {
 	case r := <-ch:
 		if !r.RetCode.OK() {
-			return &refusedError{r.RetCode, r.Message}
+			return r, &refusedError{r.RetCode, r.Message}
 		}
-		return nil
+		return r, nil
 	case <-timer.C:
-		return fmt.Errorf("%s: %w", k, errNoReply)
+		return r, fmt.Errorf("%s: %w", k, errNoReply)
 	case <-ctx.Done():
-		return ctx.Err()
+		return r, ctx.Err()
 	}
 }
 
 // logoutBody is what the buffer holds for a sub-device that has left.
 func (t *topology) logoutBody(d ident.Device) ([]byte, error) {
-	_, body, err := t.body([]ident.Device{d}, false)
+	_, body, err := t.encode(t.subdevs([]ident.Device{d}, false))
 	return body, err
 }
 
-// body makes a request, with proof of the secrets that are known if it is wanted.
-func (t *topology) body(ds []ident.Device, proof bool) (id message.RequestID, body []byte, err error) {
+// encode makes a request.
+func (t *topology) encode(params []message.Subdev) (id message.RequestID, body []byte, err error) {
 	t.mu.Lock()
 	t.last++
 	id = message.RequestID(strconv.FormatInt(t.last, 10))
 	t.mu.Unlock()
-	req := message.SubdevRequest{RequestID: id}
+	body, err = codec.Marshal(codec.JSON, message.SubdevRequest{RequestID: id, Params: params})
+	return id, body, err
+}
+
+// subdevs names devices, with proof of the secrets that are known if it is wanted.
+func (t *topology) subdevs(ds []ident.Device, proof bool) (list []message.Subdev) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, d := range ds {
 		sub := message.NewSubdev(d)
 		if secret, ok := t.secrets[d]; ok && proof {
 			sub.Sign = credential.SignSubdev(secret, d)
 		}
-		req.Params = append(req.Params, sub)
+		list = append(list, sub)
 	}
-	body, err = codec.Marshal(codec.JSON, req)
-	return id, body, err
+	return list
 }
 
-// devicesOf reads the Params of a topology message.
-func devicesOf(payload []byte) ([]ident.Device, error) {
+// subdevsOf reads the Params of a topology message.
+func subdevsOf(payload []byte) ([]message.Subdev, error) {
 	var req message.SubdevRequest
 	if err := codec.Unmarshal(payload, &req); err != nil {
 		return nil, err
 	}
-	var ds []ident.Device
 	for _, p := range req.Params {
-		d := p.Device()
-		if err := d.Check(); err != nil {
+		if err := p.Device().Check(); err != nil {
 			return nil, err
 		}
-		ds = append(ds, d)
 	}
-	return ds, nil
+	return req.Params, nil
 }

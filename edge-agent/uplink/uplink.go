@@ -3,7 +3,8 @@
 // and brings down what is for them.
 //
 // It promises: a record leaves the buffer only when the hub has acknowledged it;
-// records of one sub-device go up in the order in which they were accepted; a
+// records of one sub-device go up in the order in which they were accepted (with a hub that speaks the agent channel what waited for a
+// connection and what came since are two lanes, each in its order); a
 // sub-device is logged in at the hub before its first message goes up, and
 // logged out after its last one when it has left. Records of a sub-device that
 // the hub refuses stay in the buffer, do not hold up others, and are tried again
@@ -18,12 +19,15 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hawser-iot/hawser/device-sdk/link"
 	"github.com/hawser-iot/hawser/edge-agent/buffer"
+	"github.com/hawser-iot/hawser/protocol/agentmsg"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
@@ -40,12 +44,37 @@ type Config struct {
 	ReplyTimeout time.Duration
 	// RetryRefused is after how long a refused sub-device is tried again.
 	RetryRefused time.Duration
+	// RetryBusy is after how long records are brought again for which the hub had no room.
+	RetryBusy time.Duration
+
+	// Version is what the hub is told of the program; nil: nothing.
+	Version func() string
+	// About fills in what else a hello tells; nil: nothing.
+	About func(h *agentmsg.Hello)
+	// Asked takes what the hub asks for over the agent channel beside messages: *agentmsg.Config, and *agentmsg.Diagnose with Bundle. It must not
+	// block; nil: nothing is taken.
+	Asked func(m agentmsg.Message)
+	// Plain has the hub treated as one that does not speak the agent channel.
+	Plain bool
+	// Newest has what waited for a connection sent from its end, when the hub speaks the channel.
+	Newest bool
+	// Keep keeps what the channel must know again after a restart; nil: it is forgotten, and messages may come twice when a hub is restored.
+	Keep Keeper
+	// Streams are those beside the first one.
+	Streams []Stream
+	// Now is the wall clock for the times of messages; nil: time.Now.
+	Now func() time.Time
+	// NewsEvery is how often the hub is told how much waits.
+	NewsEvery time.Duration
 }
 
 // Downlink is where messages for sub-devices go.
 type Downlink interface {
 	Deliver(d ident.Device, name string, payload []byte, qos byte) error
-	SetEnabled(d ident.Device, enabled bool)
+	// Notice tells what the hub says of sub-devices on a topic of that kind.
+	Notice(k topic.Kind, subs []message.Subdev)
+	// Carries tells whether a sub-device of the configuration is still to be put behind this gateway.
+	Carries(d ident.Device) bool
 }
 
 // Uplink is the way up. Make it with New, give it its Downlink with Serve, then
@@ -54,10 +83,19 @@ type Uplink struct {
 	cfg  Config
 	log  *slog.Logger
 	link *link.Link
-	buf  *buffer.Buffer
+	buf  *buffer.Stream // the first of streams: all that goes nowhere else
 	topo *topology
 
 	down Downlink
+
+	keep    Keeper
+	streams []*stream
+	channel atomic.Pointer[channel]
+	muted   time.Time // until then the hub is not greeted; of the connection's goroutine, as is hush
+	hush    int       // greetings in a row that the connection ended over
+	clock   clock
+
+	batches, batched atomic.Int64 // batches sent, and records in them
 
 	// mu guards the fields below.
 	mu       sync.Mutex
@@ -65,28 +103,46 @@ type Uplink struct {
 	wanted   map[ident.Device][]server.Subscription
 	revoked  map[ident.Device]bool // the hub disabled or removed them on this connection
 	poke     chan struct{}         // holds one token: something above changed
+	again    time.Time             // when what the hub had no room for is brought again; zero: there is none
 }
 
-// New returns an Uplink over buf, which must run while the Uplink does.
-func New(cfg Config, buf *buffer.Buffer, log *slog.Logger) (*Uplink, error) {
+// New returns an Uplink over buf and Config.Streams, whose Buffer must run while the Uplink does.
+func New(cfg Config, buf *buffer.Stream, log *slog.Logger) (*Uplink, error) {
 	if cfg.ReplyTimeout == 0 {
 		cfg.ReplyTimeout = 10 * time.Second
 	}
 	if cfg.RetryRefused == 0 {
 		cfg.RetryRefused = time.Minute
 	}
-	l, err := link.New(cfg.Link, log)
-	if err != nil {
-		return nil, err
+	if cfg.RetryBusy == 0 {
+		cfg.RetryBusy = 5 * time.Second
+	}
+	if cfg.NewsEvery == 0 {
+		cfg.NewsEvery = 5 * time.Minute
+	}
+	if cfg.Keep == nil {
+		cfg.Keep = &memory{m: make(map[string][]byte)}
 	}
 	u := &Uplink{
-		cfg: cfg, log: log, link: l, buf: buf,
+		cfg: cfg, log: log, buf: buf, keep: cfg.Keep,
 		attached: make(map[ident.Device]bool),
 		wanted:   make(map[ident.Device][]server.Subscription),
 		revoked:  make(map[ident.Device]bool),
 		poke:     make(chan struct{}, 1),
 	}
+	u.addStream(Stream{Buffer: buf})
+	for _, s := range cfg.Streams {
+		u.addStream(s)
+	}
+	u.clock.begin(cfg.Now)
+	cfg.Link.TLS.Now = u.judge
+	l, err := link.New(cfg.Link, log)
+	if err != nil {
+		return nil, err
+	}
+	u.link = l
 	u.topo = newTopology(l, cfg, log)
+	u.recall()
 	return u, nil
 }
 
@@ -107,15 +163,29 @@ func (u *Uplink) Run(ctx context.Context) error {
 	return u.link.Run(ctx)
 }
 
+// OnUp has f called after every login at the hub, with a ctx that ends with the connection. Call it before Run.
+func (u *Uplink) OnUp(f func(ctx context.Context)) { u.link.OnUp(f) }
+
 // Connected reports whether the hub has accepted the gateway.
 func (u *Uplink) Connected() bool { return u.link.Connected() }
 
-// Forward puts a sub-device's message into the buffer.
-func (u *Uplink) Forward(_ ident.Device, name string, payload []byte, qos byte, done func(error)) {
-	u.buf.Append(buffer.Record{Topic: name, Payload: payload, QoS: qos, Time: time.Now()}, func(err error) {
+// Forward puts a sub-device's message into the buffer, into the stream of its topic.
+func (u *Uplink) Forward(d ident.Device, name string, payload []byte, qos byte, done func(error)) {
+	u.ForwardTo("", d, name, payload, qos, done)
+}
+
+// ForwardTo is Forward into a stream of that name. "", or one that there is not, is the topic's own.
+func (u *Uplink) ForwardTo(into string, _ ident.Device, name string, payload []byte, qos byte, done func(error)) {
+	to := u.streamOf(name)
+	for _, s := range u.streams {
+		if s.name == into {
+			to = s.Buffer
+		}
+	}
+	to.Append(buffer.Record{Topic: name, Payload: payload, QoS: qos, Time: u.clock.now()}, func(err error) {
 		// What waiting heals must not be refused for good: not acknowledged, the
 		// sub-device keeps the message.
-		if errors.Is(err, buffer.ErrUnavailable) || errors.Is(err, buffer.ErrClosed) {
+		if errors.Is(err, buffer.ErrUnavailable) || errors.Is(err, buffer.ErrClosed) || errors.Is(err, buffer.ErrFull) {
 			err = fmt.Errorf("%w: %w", server.ErrUnavailable, err)
 		}
 		done(err)
@@ -141,11 +211,18 @@ func (u *Uplink) Detached(d ident.Device) {
 		return
 	}
 	name := topic.System(u.link.Device(), topic.SubdevLogout)
-	u.buf.Append(buffer.Record{Topic: name, Payload: body, QoS: 1, Time: time.Now()}, func(err error) {
+	u.buf.Append(buffer.Record{Topic: name, Payload: body, QoS: 1, Time: u.clock.now()}, func(err error) {
 		if err != nil && !errors.Is(err, buffer.ErrClosed) {
 			u.log.Warn("a logout could not be queued", "product", d.Product, "device", d.SN, "err", err)
 		}
 	})
+}
+
+// Admitted notes the secret of a sub-device that the hub has put behind the gateway.
+func (u *Uplink) Admitted(d ident.Device, secret credential.Secret) {
+	u.topo.mu.Lock()
+	defer u.topo.mu.Unlock()
+	u.topo.secrets[d] = secret
 }
 
 // Wanted notes the sub-device's filters; the hub is asked for them.
@@ -169,6 +246,12 @@ func (u *Uplink) wake() {
 
 // up runs once for each connection, until it ends.
 func (u *Uplink) up(ctx context.Context) {
+	for _, s := range u.streams {
+		s.Buffer.SetOnline(true)
+		defer s.Buffer.SetOnline(false)
+	}
+	u.setClock(ctx)
+	u.keepTime()
 	c := newCarrier(u)
 	if err := c.run(ctx); err != nil && ctx.Err() == nil {
 		u.log.Error("the way up stopped", "err", err)

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type nowhere struct{}
 
 func (nowhere) Deliver(ident.Device, string, []byte, byte) error { return server.ErrOffline }
-func (nowhere) SetEnabled(ident.Device, bool)                    {}
+func (nowhere) Notice(topic.Kind, []message.Subdev)              {}
+func (nowhere) Carries(ident.Device) bool                        { return true }
 
 // rig is an uplink between a buffer and a test hub.
 type rig struct {
@@ -39,7 +40,7 @@ type rig struct {
 	gw   ident.Device
 	sub  ident.Device
 	late ident.Device // configured, but unknown to the hub at first
-	buf  *buffer.Buffer
+	buf  *buffer.Stream
 	up   *uplink.Uplink
 }
 
@@ -50,10 +51,13 @@ func newRig(t *testing.T) *rig {
 	r.gw = r.hub.AddDevice(devicetest.Device{Kind: devicetest.Gateway})
 	r.sub = r.hub.AddDevice(devicetest.Device{Kind: devicetest.Subdevice})
 	r.late = ident.Device{Product: r.sub.Product, SN: "late"}
-	var err error
-	if r.buf, err = buffer.Open(buffer.Config{Path: filepath.Join(t.TempDir(), "b")}, log); err != nil {
+	buf, err := buffer.Open(buffer.Config{
+		Dir: filepath.Join(t.TempDir(), "b"), Streams: []buffer.StreamConfig{{Name: "messages", CommitEvery: 5 * time.Millisecond}},
+	}, log)
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.buf = buf.Stream("messages")
 	r.up, err = uplink.New(uplink.Config{
 		Link: link.Config{
 			Server: r.hub.URL(), Device: r.gw, Secret: r.hub.Secret(r.gw), KeepTrying: true, Persistent: true,
@@ -71,7 +75,7 @@ func newRig(t *testing.T) *rig {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = r.buf.Run(ctx) })
+	wg.Go(func() { _ = buf.Run(ctx) })
 	wg.Go(func() {
 		if err := r.up.Run(ctx); err != nil {
 			t.Error(err)
@@ -80,7 +84,7 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
-		r.buf.Close()
+		buf.Close()
 	})
 	return r
 }
@@ -96,7 +100,7 @@ func (r *rig) forward(t *testing.T, d ident.Device, payload string) {
 
 func (r *rig) wait(t *testing.T, payload string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := r.hub.WaitMessage(ctx, func(m devicetest.Message) bool { return string(m.Payload) == payload })
 	if err != nil {
@@ -107,7 +111,7 @@ func (r *rig) wait(t *testing.T, payload string) {
 // empty waits until the buffer is.
 func (r *rig) empty(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		recs, err := r.buf.Read(0, 1)
 		if err != nil {
@@ -126,7 +130,7 @@ func (r *rig) empty(t *testing.T) {
 // TestProof: the gateway signs for the sub-devices whose secret it knows, where the hub may ask for it.
 func TestProof(t *testing.T) {
 	r := newRig(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	secret := r.hub.Secret(r.sub)
 	for _, kind := range []topic.Kind{topic.TopoAdd, topic.SubdevLogin} {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,7 +23,9 @@ import (
 	"github.com/hawser-iot/hawser/edge-agent/buffer"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/port"
 )
 
 // TestMain is also the agent itself, when a test starts this program again.
@@ -83,12 +84,9 @@ func newSite(t *testing.T, subs int, extra string) *site {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	addr, err := port.Free()
+	must(t, err)
+	return addr
 }
 
 // run starts the agent in this process; stop ends it and is called by the test's
@@ -145,7 +143,7 @@ func (s *site) device(t *testing.T, id ident.Device, setup func(*device.Device))
 
 func deadline(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -154,6 +152,20 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// send sends to a device's custom topic as soon as its subscription, which goes by the agent, has reached the hub.
+func (s *site) send(ctx context.Context, t *testing.T, id ident.Device, path, payload string) {
+	t.Helper()
+	for {
+		err := s.hub.Publish(id, path, []byte(payload))
+		if !errors.Is(err, server.ErrNotSubscribed) {
+			must(t, err)
+			return
+		}
+		must(t, ctx.Err())
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -197,7 +209,7 @@ func TestSubdeviceTalksThroughTheAgent(t *testing.T) {
 	if err != nil || r.RetCode != message.CodeOK || string(r.Output) != `{"times":3}` {
 		t.Errorf("command answered %d %s, %v", r.RetCode, r.Output, err)
 	}
-	must(t, s.hub.Publish(id, "set", []byte("down")))
+	s.send(ctx, t, id, "set", "down")
 	if got := <-sets; got != "down" {
 		t.Errorf("set brought %q", got)
 	}
@@ -226,7 +238,7 @@ func TestBroadcastAndUnsubscribeThroughTheAgent(t *testing.T) {
 	if m := <-got; m.Path != "news" || string(m.Payload) != "all" {
 		t.Errorf("got %+v", m)
 	}
-	must(t, s.hub.Publish(id, "set", []byte("one")))
+	s.send(ctx, t, id, "set", "one")
 	if m := <-got; string(m.Payload) != "one" {
 		t.Errorf("got %+v", m)
 	}
@@ -375,4 +387,28 @@ func TestWhatIsInUseIsSaid(t *testing.T) {
 	a, err := agent.New(cfg, slog.New(slog.DiscardHandler))
 	must(t, err)
 	must(t, a.Close())
+}
+
+func TestOwnMessagesAreHandedOver(t *testing.T) {
+	ctx := deadline(t)
+	s := newSite(t, 0, "")
+	s.run(t)
+	cfg, err := agent.Load(s.file)
+	must(t, err)
+	for name, payload := range map[string]string{"upload": "hello", topic.Name(s.gw, "upload"): strings.Repeat("x", 200<<10)} {
+		must(t, agent.Publish(ctx, cfg, name, []byte(payload)))
+		m, err := s.hub.WaitMessage(ctx, func(m devicetest.Message) bool { return string(m.Payload) == payload })
+		must(t, err)
+		if m.From != s.gw || m.Name != topic.Name(s.gw, "upload") {
+			t.Errorf("%s came from %s on %s", name, m.From, m.Name)
+		}
+	}
+	for _, name := range []string{"", "a b", "/x", topic.System(s.gw, topic.SubdevLogin), topic.System(s.gw, topic.Broadcast), topic.Name(ident.Device{Product: s.gw.Product, SN: "other"}, "upload")} {
+		if err := agent.Publish(ctx, cfg, name, nil); err == nil || !strings.Contains(err.Error(), "not a topic") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if err := agent.Publish(ctx, cfg, "upload", make([]byte, agent.MaxPublish+1)); err == nil {
+		t.Error("a message that is too long was taken")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		{"typo", minimal + "hubb: x\n", "hubb"},
 		{"nested typo", minimal + "buffer: {maxbytes: 1MiB}\n", "maxbytes"},
 		{"two documents", minimal + "---\nhub: x\n", "more than one"},
-		{"not yaml", "\t:", "yaml"},
+		{"not yaml", "\t:", "a tab"},
 		{"scheme", replace("tcp://", "http://"), "hub"},
 		{"product", replace("abcdefghij012345", "P"), "product"},
 		{"no device", replace("device: gateway-1\n", ""), "device: missing"},
@@ -60,6 +61,20 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		{"size", minimal + "buffer: {max_bytes: lots}\n", "not a size"},
 		{"small", minimal + "buffer: {max_bytes: 1}\n", "buffer.max_bytes"},
 		{"huge", minimal + "buffer: {max_bytes: 99999999999GiB}\n", "not a size"},
+		{"when full", minimal + "buffer: {when_full: panic}\n", "buffer.when_full"},
+		{"durability", minimal + "buffer: {durability: hope}\n", "buffer.durability"},
+		{"ttl", minimal + "buffer: {ttl: -1h}\n", "buffer.ttl"},
+		{"priority", minimal + "buffer: {priority: 256}\n", "buffer.priority: 256"},
+		{"stream without name", minimal + "buffer: {streams: [{priority: 1}]}\n", "buffer.streams[0].name"},
+		{"stream's name", minimal + "buffer: {streams: [{name: A}]}\n", "buffer.streams[0].name: \"A\""},
+		{"stream twice", minimal + "buffer: {streams: [{name: a}, {name: a}]}\n", "buffer.streams[1].name: a is there twice"},
+		{"the first stream again", minimal + "buffer: {streams: [{name: messages}]}\n", "buffer.streams[0].name: messages"},
+		{"stream's durability", minimal + "buffer: {streams: [{name: a, durability: hope}]}\n", "buffer.streams[0].durability"},
+		{"stream's eviction", minimal + "buffer: {streams: [{name: a, when_full: panic}]}\n", "buffer.streams[0].when_full"},
+		{"stream's ttl", minimal + "buffer: {streams: [{name: a, ttl: -1s}]}\n", "buffer.streams[0].ttl"},
+		{"stream's quota", minimal + "buffer: {max_bytes: 1MiB, streams: [{name: a, max_bytes: 2MiB}]}\n", "buffer.streams[0].max_bytes"},
+		{"stream's topics", minimal + "buffer: {streams: [{name: a, topics: ['/x/#/y']}]}\n", "buffer.streams[0].topics[0]"},
+		{"stream's typo", minimal + "buffer: {streams: [{name: a, topic: x}]}\n", "topic"},
 		{"listen", minimal + "listen: here\n", "listen"},
 		{"level", minimal + "log: {level: loud}\n", "log.level"},
 		{"format", minimal + "log: {format: xml}\n", "log.format"},
@@ -70,6 +85,48 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		{"itself", minimal + "subdevices: [{product: abcdefghij012345, device: gateway-1, secret: x}]\n", "twice"},
 	} {
 		if _, err := agent.Parse([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want it to mention %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+const firmware = `firmware:
+  allow_unsigned: true
+  boot: {kind: uboot, path: /dev/mmcblk0, offsets: [0x100000, 0x110000], size: 8KiB, restart: [reboot]}
+  modules:
+    - {name: default, class: example.com/thermo-2, version: "1.0", paths: {A: /dev/a, B: /dev/b}}
+`
+
+func TestParseFirmware(t *testing.T) {
+	cfg, err := agent.Parse([]byte(minimal + firmware))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := cfg.Firmware
+	if f.Boot.Tries != 3 || f.Boot.Booted != "rauc.slot" || time.Duration(f.Trial) != 10*time.Minute || len(f.Boot.Slots) != 2 || f.Boot.Size != 8192 {
+		t.Errorf("firmware = %+v", f)
+	}
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"root", "allow_unsigned: true", "allow_unsigned: false", "firmware.root: missing"},
+		{"root file", "allow_unsigned: true", "root: /does/not/exist", "firmware.root"},
+		{"typo", "allow_unsigned", "allow_unsinged", "allow_unsinged"},
+		{"nested typo", "restart:", "reset:", "reset"},
+		{"kind", "boot: {kind: uboot, path: /dev/mmcblk0, offsets: [0x100000, 0x110000], size: 8KiB", "boot: {kind: lilo", "lilo"},
+		{"path", "path: /dev/mmcblk0, ", "", "path: missing"},
+		{"copies", "[0x100000, 0x110000]", "[0, 4096]", "overlap"},
+		{"size", "size: 8KiB", "size: 9MiB", "environment"},
+		{"tries", "kind: uboot", "kind: uboot, tries: 99", "tries"},
+		{"slots", "kind: uboot", "kind: uboot, slots: [A, A]", "twice"},
+		{"kind's keys", "kind: uboot", "kind: grub", "of kind uboot"},
+		{"class", "example.com/thermo-2", "thermo-2", "VENDOR/CLASS"},
+		{"version", `"1.0"`, `"1 0"`, "version"},
+		{"paths", ", B: /dev/b", "", "slot B"},
+		{"trial", "boot:", "trial: 1ms\n  boot:", "firmware.trial"},
+		{"watchdog", "boot:", "watchdog: {every: 1ms}\n  boot:", "firmware.watchdog.every"},
+		{"health", "boot:", "checks: {health: [[]]}\n  boot:", "firmware.checks.health[0]"},
+	} {
+		text := minimal + strings.Replace(firmware, tt.old, tt.new, 1)
+		if _, err := agent.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want it to mention %q", tt.name, err, tt.want)
 		}
 	}
@@ -104,7 +161,7 @@ func TestExampleIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	def := agent.DefaultConfig()
-	if len(cfg.Subdevices) != 2 || cfg.Buffer != def.Buffer || cfg.Listen != def.Listen || cfg.KeepAlive != def.KeepAlive || cfg.Data != def.Data {
+	if len(cfg.Subdevices) != 2 || !reflect.DeepEqual(cfg.Buffer, def.Buffer) || cfg.Listen != def.Listen || cfg.KeepAlive != def.KeepAlive || cfg.Data != def.Data {
 		t.Errorf("the example differs from the defaults: %+v", cfg)
 	}
 }

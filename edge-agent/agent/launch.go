@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/hawser-iot/hawser/edge-agent/slot"
+)
+
+// How a launched agent knows its slot, and by what it was launched.
+const (
+	envSlot     = "HAWSER_AGENT_SLOT"
+	envLauncher = "HAWSER_AGENT_LAUNCHER"
+)
+
+// ProgramName is of the agent's program in the folder of each slot.
+const ProgramName = "hawser-agent"
+
+// launchedSlot is the slot whose program this one is.
+func launchedSlot() (string, error) {
+	if s := os.Getenv(envSlot); s != "" {
+		return s, nil
+	}
+	return "", fmt.Errorf("%w: the agent was not started by `hawser-agent launch`", slot.ErrNotBooted)
+}
+
+// Launch replaces this program by that of the slot that is to be started in dir, with args. It is what a boot loader is to a device: it counts a start
+// that is on trial before it makes it. It returns only when there is nothing to start; started again, it has counted.
+func Launch(ctx context.Context, dir string, slots []string, args []string) error {
+	l, err := slot.NewLinks(slot.LinksConfig{Dir: dir, Slots: slots})
+	if err != nil {
+		return err
+	}
+	name, err := l.Start(ctx)
+	if err != nil {
+		return err
+	}
+	self := os.Getenv(envLauncher)
+	if self == "" {
+		if self, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	program := filepath.Join(dir, name, ProgramName)
+	env := append(without(os.Environ(), envSlot, envLauncher), envSlot+"="+name, envLauncher+"="+self)
+	if err := syscall.Exec(program, append([]string{program}, args...), env); err != nil {
+		return fmt.Errorf("start %s: %w", program, err)
+	}
+	return nil
+}
+
+// Relaunch replaces this program by itself, or by its launcher so that this starts the slot that is current now. dir, slots and args are Launch's.
+func Relaunch(cfg Config, args []string) error {
+	launcher := os.Getenv(envLauncher)
+	env := without(os.Environ(), envSlot, envLauncher)
+	if cfg.Firmware == nil || cfg.Firmware.Boot.Kind != "agent" {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		return syscall.Exec(self, append([]string{self}, args...), env)
+	}
+	if launcher == "" {
+		return ErrRestart // whoever has started it for the launcher does so again
+	}
+	b := cfg.Firmware.Boot
+	again := append([]string{launcher, "launch", "--dir", b.Path, "--slots", strings.Join(b.Slots, ","), "--"}, args...)
+	return syscall.Exec(launcher, again, env)
+}
+
+// without is env without the named variables.
+func without(env []string, names ...string) (out []string) {
+	for _, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		drop := false
+		for _, n := range names {
+			drop = drop || n == name
+		}
+		if !drop {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// restartBy is how what is in the slots is started anew.
+func restartBy(kind string, command []string) func(ctx context.Context) error {
+	if len(command) == 0 && kind != "agent" {
+		command = []string{"reboot"}
+	}
+	return func(ctx context.Context) error {
+		if kind == "agent" {
+			return nil // the program ends, and is launched again
+		}
+		// A device that goes down ends the command too: that is no failure.
+		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, out)
+		}
+		return nil
+	}
+}
+
+// ErrRestart is returned by Run when the program is to be started anew by Relaunch.
+var ErrRestart = errors.New("agent: the program is to be started anew")

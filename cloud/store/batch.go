@@ -138,17 +138,24 @@ func (e *unitError) Unwrap() error { return e.err }
 // frame builds the outbox rows of the units that are still alive. In a shard the records are in the order in which the
 // units were submitted; so a device's are, too.
 func (b *batch) frame() bool {
-	any := false
-	b.out = [Shards][]byte{}
+	var sizes [Shards]int
+	b.out = [Shards][]byte{} // consumers keep them
+	for i, u := range b.units {
+		if len(u.Out) > 0 && b.results[i] == nil {
+			sizes[shardOf(u.Device)] += recordsSize(u.Out)
+		}
+	}
 	for i, u := range b.units {
 		if len(u.Out) == 0 || b.results[i] != nil {
 			continue
 		}
-		any = true
 		s := shardOf(u.Device)
+		if b.out[s] == nil {
+			b.out[s] = make([]byte, 0, 1+sizes[s])
+		}
 		for _, rec := range u.Out {
 			b.out[s] = appendRecord(b.out[s], rec)
 		}
 	}
-	return any
+	return sizes != [Shards]int{}
 }

@@ -64,16 +64,26 @@ func (c *committer) gather() bool {
 	return len(c.pending) > 0
 }
 
-// window waits for company until CommitEvery after the commit before, unless the batch is full. A lone unit, with a lone
-// unit before it, does not wait; and no batch waits longer than a fifth of the window for the next unit, because senders
-// that wait for their acknowledgements send nothing before it.
+// patience is how many windows a batch of patient units may last.
+const patience = 5
+
+// window waits for company until CommitEvery after the commit before, patience times as long while all units are patient, unless
+// the batch is full. A lone unit, with a lone unit before it, does not wait; and no batch waits longer than a fifth of the window for
+// the next unit, because senders that wait for their acknowledgements send nothing before it.
 func (c *committer) window() {
 	if !c.crowd && len(c.pending) == 1 {
 		return
 	}
-	end := c.last.Add(c.cfg.CommitEvery)
+	end := c.last.Add(patience * c.cfg.CommitEvery)
 	gap := c.cfg.CommitEvery / 5
+	patient := 0 // so many from the beginning of pending are
 	for len(c.pending) < c.cfg.CommitMax {
+		for patient < len(c.pending) && c.pending[patient].Patient {
+			patient++
+		}
+		if patient < len(c.pending) {
+			end = c.last.Add(c.cfg.CommitEvery)
+		}
 		wait := min(time.Until(end), gap)
 		if wait <= 0 {
 			return

@@ -128,7 +128,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 5*time.Second, "commits again", func() bool {
+	harness.Eventually(t, time.Minute, "commits again", func() bool {
 		err := db.Do(t.Context(), numbered(1, stored+1, nil))
 		return err == nil
 	})

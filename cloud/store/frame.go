@@ -16,10 +16,18 @@ const frameVersion = 1
 // appendRecord appends rec to the blob dst; an empty dst becomes a blob first.
 func appendRecord(dst, rec []byte) []byte {
 	if len(dst) == 0 {
-		dst = append(make([]byte, 0, 64+len(rec)), frameVersion)
+		dst = append(dst, frameVersion)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(rec)))
 	return append(dst, rec...)
+}
+
+// recordsSize is room for records in a blob, at most a few bytes more than they take.
+func recordsSize(records [][]byte) (n int) {
+	for _, rec := range records {
+		n += binary.MaxVarintLen32 + len(rec)
+	}
+	return n
 }
 
 // parseFrame returns the records of a blob; they share its memory.

@@ -144,15 +144,11 @@ func (db *DB) stored(b []byte) any {
 
 // eachSealed hands over the values of a column that are not empty, some rows at a time, in the order of their keys.
 func (db *DB) eachSealed(ctx context.Context, c Column, f func([]sealedRow) error) error {
-	q, args := `SELECT `+c.Key+`, `+c.Column+` FROM `+c.Table+` WHERE length(`+c.Column+`) > 0`, []any(nil)
-	if c.Only != "" {
-		q, args = q+` AND `+c.Key+` = ?`, append(args, c.Only)
-	}
 	var after any
 	for {
-		q, args := q, args
+		q, args := `SELECT `+c.Key+`, `+c.Column+` FROM `+c.Table+` WHERE length(`+c.Column+`) > 0`, []any(nil)
 		if after != nil {
-			q, args = q+` AND `+c.Key+` > ?`, append(args[:len(args):len(args)], after)
+			q, args = q+` AND `+c.Key+` > ?`, []any{after}
 		}
 		rows, err := db.sealedRows(ctx, q+` ORDER BY `+c.Key+fmt.Sprintf(` LIMIT %d`, resealRows), args)
 		if err != nil {

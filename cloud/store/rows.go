@@ -122,9 +122,9 @@ func (tx *Tx) QueryRow(ctx context.Context, q string, args ...any) *Row {
 // Update runs fn in one transaction and commits it when fn returns nil. On SQLite these transactions and the group commits
 // take turns, so fn must be short and must not submit units or call Update; on PostgreSQL they run beside each other and fn
 // may be run again when the server reports a serialization failure or deadlock. Errors that are the store's fault are
-// ErrUnavailable; the others are fn's or the driver's own (see IsUnique).
+// ErrUnavailable; the others are fn's or the driver's own (see IsUnique). What goes along with ctx is a part of it: see Along.
 func (db *DB) Update(ctx context.Context, fn func(tx *Tx) error) error {
-	err := db.engine.update(ctx, fn)
+	err := riderOf(ctx).update(ctx, db.engine, fn)
 	if err != nil && classify(err).transient() {
 		return unavailable(err)
 	}

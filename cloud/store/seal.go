@@ -12,25 +12,29 @@ import (
 // Column is one whose values are sealed under the keyring.
 type Column struct {
 	Table, Key, Column string // Key is the column that names the row
-	Only               string // the one row that counts, of tables that hold other things too; "" takes all
 }
 
 // The columns that hold secrets. Whoever adds one adds it to Sealed as well, so that a change of keys reaches it.
 var (
-	ProductSecret = Column{Table: "product", Key: "sn", Column: "secret"}
-	DeviceSecret  = Column{Table: "device", Key: "id", Column: "secret"}
-	ActionConfig  = Column{Table: "rule_action", Key: "id", Column: "config"} // headers and connection strings hold passwords
-	TokenKey      = Column{Table: "setting", Key: "key", Column: "value", Only: "ingress.token_key"}
-	TOTPSecret    = Column{Table: "account_totp", Key: "account", Column: "secret"}
-	AuthorityKey  = Column{Table: "authority", Key: "id", Column: "key"}
-	JobInput      = Column{Table: "job_input", Key: "id", Column: "data"}     // imports bring secrets
-	JobResult     = Column{Table: "job_result", Key: "id", Column: "data"}    // … and make some
-	StoredAnswer  = Column{Table: "idempotency", Key: "id", Column: "answer"} // a new device or key is shown with its secret
+	ProductSecret   = Column{Table: "product", Key: "sn", Column: "secret"}
+	DeviceSecret    = Column{Table: "device", Key: "id", Column: "secret"}
+	ActionConfig    = Column{Table: "rule_action", Key: "id", Column: "config"} // headers and connection strings hold passwords
+	ConnectorConfig = Column{Table: "connector", Key: "id", Column: "config"}   // the same of the targets of rules
+	// AlarmChannelConfig holds passwords, and URLs with tokens.
+	AlarmChannelConfig = Column{Table: "alarm_channel", Key: "id", Column: "config"}
+	TOTPSecret         = Column{Table: "account_totp", Key: "account", Column: "secret"}
+	PairSecret         = Column{Table: "api_key_pair", Key: "id", Column: "secret"}
+	AuthorityKey       = Column{Table: "authority", Key: "id", Column: "key"}
+	DirectorKey        = Column{Table: "director_key", Key: "id", Column: "secret"}
+	JobInput           = Column{Table: "job_input", Key: "id", Column: "data"}        // imports bring secrets
+	JobResult          = Column{Table: "job_result", Key: "id", Column: "data"}       // … and make some
+	AgentConfig        = Column{Table: "agent_config", Key: "id", Column: "document"} // secrets of sub-devices
+	StoredAnswer       = Column{Table: "idempotency", Key: "id", Column: "answer"}    // a new device or key is shown with its secret
 )
 
 // Sealed lists all columns that hold secrets.
 func Sealed() []Column {
-	return []Column{ProductSecret, DeviceSecret, ActionConfig, TokenKey, AuthorityKey, JobInput, JobResult, StoredAnswer, TOTPSecret}
+	return []Column{ProductSecret, DeviceSecret, ActionConfig, ConnectorConfig, AlarmChannelConfig, PairSecret, AuthorityKey, DirectorKey, JobInput, JobResult, StoredAnswer, TOTPSecret, AgentConfig}
 }
 
 // context names the place of a value: in another row or column it does not open.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strings"
 )
 
 const (
@@ -354,13 +355,24 @@ func (w *sqliteWriter) stmt(stmt *Stmt, step int) (*writeStmt, error) {
 		if step > 0 {
 			text = stmt.rows(1 << step)
 		}
-		s, err := w.conn.prepare(text)
+		s, err := w.conn.prepare(orFail(text))
 		if err != nil {
 			return nil, fmt.Errorf("prepare %q: %w", stmt.sql, err)
 		}
 		steps[step] = s
 	}
 	return steps[step], nil
+}
+
+// orFail lets a statement that fails leave what it did before, which saves SQLite a copy of each page that it touches: whatever fails is
+// rolled back here anyway, with the transaction or to the unit's savepoint.
+func orFail(sql string) string {
+	for _, verb := range []string{"INSERT", "UPDATE"} {
+		if rest, ok := strings.CutPrefix(sql, verb+" "); ok {
+			return verb + " OR FAIL " + rest
+		}
+	}
+	return sql
 }
 
 // outbox inserts one row for each shard that has records.

@@ -32,6 +32,8 @@ type Unit struct {
 	Ops []Op
 	// Out are the records for the outbox, stored in the same transaction, in the shard of Device.
 	Out [][]byte
+	// Patient says that nobody waits for the outcome: as long as only such units come, a commit takes more of them.
+	Patient bool
 	// Done is called once with the outcome, on the committer's goroutine (or inside Submit after Close). It must not
 	// block, nor call Submit, Do or Update.
 	Done func(error)
@@ -46,14 +48,14 @@ func (db *DB) Submit(u *Unit) {
 }
 
 // Do submits u and waits for its outcome; u.Done is used by Do. When ctx ends first, Do returns its error while the unit
-// may still be committed.
+// may still be committed. What goes along with ctx is a part of u: see Along.
 func (db *DB) Do(ctx context.Context, u *Unit) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
 	u.Done = func(err error) { done <- err }
-	db.Submit(u)
+	db.SubmitFor(ctx, u)
 	select {
 	case err := <-done:
 		return err

@@ -9,8 +9,10 @@
 //	{{clustered}}      after a table's closing bracket: WITHOUT ROWID, or nothing
 //	{{bytewise}}       after TEXT, or a text: compared byte by byte. SQLite does so anyway; COLLATE "C"
 //	{{serial}}         the type of a single-column integer key that the engine counts up
-//	{{count_triggers}}, {{count_triggers_drop}}
+//	{{count_triggers}}, {{count_triggers_drop}}, {{count_update}}, {{count_update_before}}
 //	                   what keeps device_count: see triggers.go
+//	{{ota_triggers}}, {{ota_triggers_drop}}
+//	                   what keeps ota_count and ota_event: see otatriggers.go
 //	{{outbox_key}}, {{outbox_primary}}
 //	                   the outbox's primary key: see 0002_outbox.sql
 //	{{only_postgres}}  at the beginning of a line that is for PostgreSQL alone
@@ -49,6 +51,10 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{serial}}", "INTEGER PRIMARY KEY",
 		"{{count_triggers}}", countTriggersSQLite,
 		"{{count_triggers_drop}}", countTriggersSQLiteDrop,
+		"{{count_update}}", countUpdateSQLite,
+		"{{ota_triggers}}", otaTriggersSQLite,
+		"{{ota_triggers_drop}}", otaTriggersSQLiteDrop,
+		"{{count_update_before}}", countUpdateSQLiteBefore,
 		"{{outbox_key}}", "seq INTEGER PRIMARY KEY, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", "",
 		"{{only_postgres}}", "--",
@@ -61,6 +67,10 @@ var tokens = map[Dialect]*strings.Replacer{
 		"{{serial}}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 		"{{count_triggers}}", countTriggersPostgres,
 		"{{count_triggers_drop}}", countTriggersPostgresDrop,
+		"{{count_update}}", "",
+		"{{ota_triggers}}", otaTriggersPostgres,
+		"{{ota_triggers_drop}}", otaTriggersPostgresDrop,
+		"{{count_update_before}}", "",
 		"{{outbox_key}}", "seq BIGINT NOT NULL, shard SMALLINT NOT NULL",
 		"{{outbox_primary}}", ", PRIMARY KEY (shard, seq)",
 		"{{only_postgres}}", "",

@@ -31,6 +31,25 @@ DROP TRIGGER device_count_insert;
 DROP TRIGGER device_count_update;
 DROP TRIGGER device_count_delete;`
 
+	// What 0020_connection.sql puts in the place of device_count_update: two updates of a row each, where the list after IN was a table
+	// that SQLite made and dropped for each change.
+	countUpdateSQLite = `
+DROP TRIGGER device_count_update;
+-- +goose StatementBegin
+CREATE TRIGGER device_count_update AFTER UPDATE OF state ON device WHEN old.state <> new.state BEGIN
+    UPDATE device_count SET n = n - 1 WHERE product = new.product AND state = old.state;
+    UPDATE device_count SET n = n + 1 WHERE product = new.product AND state = new.state;
+END;
+-- +goose StatementEnd`
+	countUpdateSQLiteBefore = `
+DROP TRIGGER device_count_update;
+-- +goose StatementBegin
+CREATE TRIGGER device_count_update AFTER UPDATE OF state ON device WHEN old.state <> new.state BEGIN
+    UPDATE device_count SET n = n + CASE state WHEN new.state THEN 1 ELSE -1 END
+        WHERE product = new.product AND state IN (old.state, new.state);
+END;
+-- +goose StatementEnd`
+
 	countTriggersPostgres = `
 -- +goose StatementBegin
 CREATE FUNCTION device_count_insert() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

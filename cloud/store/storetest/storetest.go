@@ -8,7 +8,6 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/store"
-	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
 // Each runs test on an empty store of each engine, as subtests named sqlite and postgres.
@@ -21,13 +20,13 @@ func Each(t *testing.T, test func(t *testing.T, db *store.DB)) {
 // SQLite returns an empty store on SQLite; it is closed with the test.
 func SQLite(t testing.TB) *store.DB {
 	t.Helper()
-	return Open(t, store.Config{Dir: t.TempDir()})
+	return Open(t, store.Config{Dir: emptyFolder(t)})
 }
 
 // Postgres returns an empty store on PostgreSQL; it is closed with the test.
 func Postgres(t testing.TB) *store.DB {
 	t.Helper()
-	return Open(t, store.Config{DSN: harness.Postgres(t)})
+	return Open(t, store.Config{DSN: emptyDatabase(t)})
 }
 
 // Keyring is what the stores of tests are sealed with, unless their Config has another.

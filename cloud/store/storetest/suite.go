@@ -90,7 +90,7 @@ func together(t *testing.T, db *store.DB, units ...*store.Unit) []error {
 	<-held
 	go func() {
 		// The committer stands in the Done above; release it once the units are queued or the queue is full.
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for db.Queued() < len(units) && time.Now().Before(deadline) {
 			<-time.After(time.Millisecond)
 		}

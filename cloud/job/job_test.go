@@ -122,7 +122,7 @@ func create(t *testing.T, j *job.Jobs, n job.NewJob) *job.Job {
 func ended(t *testing.T, j *job.Jobs, id string) *job.Job {
 	t.Helper()
 	var one *job.Job
-	harness.Eventually(t, 20*time.Second, "job ends", func() bool {
+	harness.Eventually(t, time.Minute, "job ends", func() bool {
 		var err error
 		if one, err = j.Get(t.Context(), id); err != nil {
 			t.Fatal(err)

@@ -61,7 +61,7 @@ func (j *Jobs) reclaim(ctx context.Context) error {
 		_, err := tx.Exec(ctx, `UPDATE job SET lease = 0 WHERE state = ? AND node = ?`, int64(Running), j.cfg.Node)
 		return err
 	})
-	if err != nil && !store.IsTemporary(err) {
+	if err != nil && ctx.Err() == nil && !store.IsTemporary(err) {
 		return fmt.Errorf("job: take up own jobs: %w", err)
 	}
 	return nil // a store that is away delays them by one lease

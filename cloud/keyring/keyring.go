@@ -57,6 +57,8 @@ type key struct {
 	bytes [keySize]byte
 	aead  cipher.AEAD
 	raw   [idSize]byte
+	// derived are the secrets that were derived, by purpose: there are few, and links are checked with one for each range of a download.
+	derived sync.Map
 }
 
 // set is what a ring holds at a time; it is replaced whole.
@@ -203,10 +205,14 @@ func (k *Keyring) Derive(purpose string) [][32]byte {
 }
 
 func (k *key) derive(purpose string) [32]byte {
+	if b, ok := k.derived.Load(purpose); ok {
+		return b.([32]byte)
+	}
 	b, err := hkdf.Key(sha256.New, k.bytes[:], nil, "hawser derived\n"+purpose, 32)
 	if err != nil {
 		panic(err) // only for lengths that HKDF cannot give
 	}
+	k.derived.Store(purpose, [32]byte(b))
 	return [32]byte(b)
 }
 

@@ -1,0 +1,5 @@
+//go:build !race
+
+package messagelog
+
+const raceDetector = false

@@ -13,7 +13,10 @@ import (
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
-var _ uplink.Handler = (*Shadows)(nil)
+var (
+	_ uplink.Handler = (*Shadows)(nil)
+	_ uplink.Excuser = (*Shadows)(nil)
+)
 
 // Handle takes a device's message on shadow/upstream or shadow/get.
 func (s *Shadows) Handle(ctx context.Context, m *uplink.Message) error {
@@ -22,7 +25,7 @@ func (s *Shadows) Handle(ctx context.Context, m *uplink.Message) error {
 		return fmt.Errorf("shadow: %w", err)
 	}
 	if err != nil || !p.Shadow {
-		return s.refuseDisabled(m)
+		return s.refuseDisabled(ctx, m)
 	}
 	// A turn is given back by After. Nothing may fail between the last return
 	// of an error and the return of nil, or the turn would never end.
@@ -59,7 +62,8 @@ func (s *Shadows) update(d *shadowdoc.Document, m *uplink.Message, o shadowdoc.O
 		root = codec.Value{}
 	}
 	out := shadowdoc.Device(d, root, m.At, o)
-	if err := m.Reply(topic.ShadowDownstream, "", out.AppendReply(nil, m.Limit(topic.ShadowDownstream))); err != nil {
+	m.Note(out.Code, "")
+	if err := m.Reply(topic.ShadowDownstream, "", out.AppendReply(make([]byte, 0, replyRoom), m.Limit(topic.ShadowDownstream))); err != nil {
 		return err
 	}
 	id, next := m.DeviceID, out.Next
@@ -67,14 +71,17 @@ func (s *Shadows) update(d *shadowdoc.Document, m *uplink.Message, o shadowdoc.O
 		s.turns.give(id)
 		return nil
 	}
-	m.Stage(write(id, next, m.At))
-	m.Emit(topic.ShadowDocument, next.AppendDocument(nil))
+	m.Stage(s.ops(id, d, next, m.At, By{Actor: ActorDevice})...)
+	m.Emit(topic.ShadowDocument, next.AppendDocument(make([]byte, 0, next.Room())))
 	m.After(func(err error) {
 		s.ended(id, next, err)
 		s.turns.give(id)
 	})
 	return nil
 }
+
+// replyRoom holds a reply without Delta.
+const replyRoom = 112
 
 // ended keeps what was committed, and forgets what may be out of date.
 func (s *Shadows) ended(deviceID int64, next *shadowdoc.Document, err error) {
@@ -91,11 +98,29 @@ func options(p *registry.Product) shadowdoc.Options {
 	return shadowdoc.Options{Merge: merge != nil && *merge}
 }
 
-// refuseDisabled answers with RetCode 100027. There is no document then whose version could be told.
-func (s *Shadows) refuseDisabled(m *uplink.Message) error {
-	kind := topic.ShadowDownstream
-	if m.Topic.Kind == topic.ShadowGet {
-		kind = topic.ShadowGetReply
+// refuseDisabled answers with RetCode 100027 and the version of what is kept from before.
+func (s *Shadows) refuseDisabled(ctx context.Context, m *uplink.Message) error {
+	d, err := s.load(ctx, m.DeviceID)
+	if err != nil {
+		return err
 	}
-	return m.Reply(kind, "", shadowdoc.New().AppendReply(nil, message.CodeShadowDisabled, m.At))
+	m.Note(message.CodeShadowDisabled, "")
+	return m.Reply(answerTo(m), "", d.AppendReply(nil, message.CodeShadowDisabled, m.At))
+}
+
+// Excuse implements uplink.Excuser: the hub itself failed, RetCode 130. The version is the last one that is known here.
+func (s *Shadows) Excuse(m *uplink.Message, code message.Code) error {
+	d, ok := s.docs.Get(m.DeviceID)
+	if !ok {
+		d = shadowdoc.New()
+	}
+	return m.Reply(answerTo(m), "", d.AppendReply(nil, code, m.At))
+}
+
+// answerTo is where a request is answered.
+func answerTo(m *uplink.Message) topic.Kind {
+	if m.Topic.Kind == topic.ShadowGet {
+		return topic.ShadowGetReply
+	}
+	return topic.ShadowDownstream
 }

@@ -6,6 +6,7 @@
 // answered exactly once, after its change is committed; that no change is lost
 // when the device and applications write at the same moment, on whichever node;
 // and that rules see the whole document after every change in the same commit.
+// The last changes are remembered with who made them (history.go).
 // A steady stream of updates does not read the store: the documents used last
 // are held in memory, as they are committed.
 //
@@ -36,8 +37,12 @@ var (
 	ErrDisabled = errors.New("shadow: shadows are switched off for the product")
 	// ErrRevision is returned when the shadow has changed since the caller read it: read it again.
 	ErrRevision = errors.New("shadow: the shadow has another revision")
+	// ErrVersion is ErrRevision for the version that devices see.
+	ErrVersion = errors.New("shadow: the shadow has another version")
 	// ErrTooLarge is returned for a change that would make the document too large or too deep.
 	ErrTooLarge = fmt.Errorf("shadow: the document would have more than %d bytes or %d levels", shadowdoc.DefaultMaxSize, shadowdoc.DefaultMaxDepth)
+	// ErrTooLargeForDevice is returned for a desired key that no message to the device can hold.
+	ErrTooLargeForDevice = errors.New("shadow: the desired value is too large for the device")
 	// ErrBusy is returned when others changed the shadow each time that a change was tried.
 	ErrBusy = errors.New("shadow: the shadow is changing all the time: try again")
 )
@@ -64,10 +69,14 @@ type Deps struct {
 	Store    *store.DB
 	Registry *registry.Registry
 	Sender   Sender
-	// Rules see the document after an application's change; nil: no rules. (After a device's, uplink asks them.)
-	Rules uplink.Matcher
-	IDs   *message.IDs // numbers applications' changes; needed when Rules are given
-	Log   *slog.Logger
+	// Rules and applications that listen see the document after an application's change; nil: there are none. (After a device's, uplink asks
+	// them.)
+	Rules    uplink.Matcher
+	Audience uplink.Audience
+	IDs      *message.IDs // numbers applications' changes; needed when one of the two is given
+	// History bounds what is remembered of changes.
+	History HistoryConfig
+	Log     *slog.Logger
 }
 
 // Shadows is safe for concurrent use.
@@ -100,10 +109,6 @@ var upsert = store.NewStmt(`INSERT INTO shadow (device, revision, version, doc, 
 	ON CONFLICT (device) DO UPDATE SET revision = excluded.revision, version = excluded.version, doc = excluded.doc,
 		updated_at = excluded.updated_at
 	WHERE shadow.revision = excluded.revision - 1`)
-
-func write(deviceID int64, d *shadowdoc.Document, at time.Time) store.Op {
-	return upsert.Guard(deviceID, d.Revision, int64(d.Version), d.Encode(), at.UnixMilli())
-}
 
 // load returns the committed document of a device; a new one when there is none.
 func (s *Shadows) load(ctx context.Context, deviceID int64) (*shadowdoc.Document, error) {

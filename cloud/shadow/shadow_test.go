@@ -41,6 +41,9 @@ func (l *line) Send(m server.Message) error {
 func (l *line) Identity() string { return "" }
 func (l *line) Data() any        { return nil }
 
+// Subscribed: it listens to all answers.
+func (l *line) Subscribed(string) (byte, bool) { return 1, true }
+
 func (l *line) take() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +107,7 @@ func newRig(t testing.TB, db *store.DB) *rig {
 		t.Fatal(err)
 	}
 	ids := message.NewIDs(1, 0, time.Now)
-	r.shadows = New(Deps{Store: db, Registry: reg, Sender: &r.told, Rules: &r.rules, IDs: ids, Log: log})
+	r.shadows = New(Deps{Store: db, Registry: reg, Sender: &r.told, Rules: &r.rules, IDs: ids, History: DefaultHistoryConfig(), Log: log})
 	r.path = r.pathOf(r.shadows, ids)
 	return r
 }
@@ -150,7 +153,7 @@ func TestConversation(t *testing.T) {
 		for _, bad := range []string{`{"Method":"upgrade","Version":1}`, `not json`, `[]`, `{"Method":"update","State":{"Desired":{"a":1}},"Version":1}`} {
 			r.want(up, bad, `{"Method":"reply","Payload":{"RetCode":230},"Version":1,"Timestamp":T}`)
 		}
-		doc, err := r.shadows.Desire(ctx, dev, []byte(`{"b":2,"c":3}`), nil)
+		doc, err := r.shadows.Desire(ctx, dev, Wish{Desired: []byte(`{"b":2,"c":3}`)})
 		if err != nil || doc.Version != 2 || doc.Revision != 2 {
 			t.Fatalf("Desire = %+v, %v", doc, err)
 		}
@@ -158,10 +161,10 @@ func TestConversation(t *testing.T) {
 			t.Errorf("told\n got %s\nwant %s", got, want)
 		}
 		stale := int64(1)
-		if _, err := r.shadows.Desire(ctx, dev, []byte(`{"b":9}`), &stale); !errors.Is(err, ErrRevision) {
+		if _, err := r.shadows.Desire(ctx, dev, Wish{Desired: []byte(`{"b":9}`), IfRevision: &stale}); !errors.Is(err, ErrRevision) {
 			t.Errorf("If-Match of an old revision: %v, want ErrRevision", err)
 		}
-		if doc, err = r.shadows.Desire(ctx, dev, []byte(`{"c":null}`), &doc.Revision); err != nil || doc.Version != 3 {
+		if doc, err = r.shadows.Desire(ctx, dev, Wish{Desired: []byte(`{"c":null}`), IfRevision: &doc.Revision}); err != nil || doc.Version != 3 {
 			t.Errorf("If-Match: %v, %v", doc, err)
 		}
 		r.want(up, `{"Method":"update","State":{"Desired":null},"Version":3}`, `{"Method":"reply","Payload":{"RetCode":0},"Version":4,"Timestamp":T}`)
@@ -172,7 +175,7 @@ func TestConversation(t *testing.T) {
 		if got := r.rules.take(); len(got) != 4 || !strings.HasPrefix(got[1], `{"State":{"Reported":{"a":1},"Desired":{"b":2,"c":3}}`) {
 			t.Errorf("rules saw %d documents: %s", len(got), got)
 		}
-		if err := r.shadows.Delete(ctx, dev); err != nil {
+		if err := r.shadows.Delete(ctx, dev, nil, By{}); err != nil {
 			t.Errorf("Delete: %v", err)
 		}
 		if doc, err = r.shadows.Get(ctx, dev); err != nil || doc.Version != 0 || doc.Revision != 5 {
@@ -189,7 +192,7 @@ func TestSwitchedOff(t *testing.T) {
 	}
 	r.want(topic.ShadowUpstream, `{"Method":"update","State":{"Reported":{"a":1}}}`, `{"Method":"reply","Payload":{"RetCode":100027},"Version":0,"Timestamp":T}`)
 	r.want(topic.ShadowGet, ``, `{"Method":"reply","Payload":{"RetCode":100027},"Version":0,"Timestamp":T}`)
-	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, []byte(`{"a":1}`), nil); !errors.Is(err, ErrDisabled) {
+	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, Wish{Desired: []byte(`{"a":1}`)}); !errors.Is(err, ErrDisabled) {
 		t.Errorf("Desire: %v, want ErrDisabled", err)
 	}
 	if _, err := r.shadows.Get(t.Context(), r.device.Identity); !errors.Is(err, ErrDisabled) {
@@ -230,7 +233,7 @@ func TestProductMerges(t *testing.T) {
 	update(`"Merge":false,"State":{"Reported":{"a":{"z":9}}}`)
 	reported(`{"z":9}`)
 	for _, wish := range []string{`{"b":{"x":1,"y":2}}`, `{"b":{"y":null,"z":3}}`} {
-		if _, err := r.shadows.Desire(ctx, dev, []byte(wish), nil); err != nil {
+		if _, err := r.shadows.Desire(ctx, dev, Wish{Desired: []byte(wish)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -256,15 +259,15 @@ func (r *rig) version() int32 {
 func TestDesireInvalid(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))
 	for _, body := range []string{``, `{`, `[]`, `7`} {
-		_, err := r.shadows.Desire(t.Context(), r.device.Identity, []byte(body), nil)
+		_, err := r.shadows.Desire(t.Context(), r.device.Identity, Wish{Desired: []byte(body)})
 		if _, ok := errors.AsType[*ErrInvalid](err); !ok {
 			t.Errorf("Desire(%q): %v, want *ErrInvalid", body, err)
 		}
 	}
-	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, []byte(`{"a":"`+strings.Repeat("x", 40_000)+`"}`), nil); !errors.Is(err, ErrTooLarge) {
+	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, Wish{Desired: []byte(`{"a":"` + strings.Repeat("x", 40_000) + `"}`)}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a huge value: %v, want ErrTooLarge", err)
 	}
-	if _, err := r.shadows.Desire(t.Context(), ident.Device{Product: r.product.SN, SN: "nobody"}, []byte(`{}`), nil); !errors.Is(err, registry.ErrDeviceNotFound) {
+	if _, err := r.shadows.Desire(t.Context(), ident.Device{Product: r.product.SN, SN: "nobody"}, Wish{Desired: []byte(`{}`)}); !errors.Is(err, registry.ErrDeviceNotFound) {
 		t.Errorf("nobody: %v", err)
 	}
 }
@@ -298,7 +301,7 @@ func TestCrowd(t *testing.T) {
 				for i := range wishes {
 					<-pace.C
 					for {
-						_, err := s.Desire(ctx, r.device.Identity, fmt.Appendf(nil, `{"w%d_%d":%d}`, node, i, i), nil)
+						_, err := s.Desire(ctx, r.device.Identity, Wish{Desired: fmt.Appendf(nil, `{"w%d_%d":%d}`, node, i, i)})
 						if err == nil {
 							break
 						}
@@ -348,7 +351,7 @@ func TestCrowd(t *testing.T) {
 func TestSmallBuffer(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))
 	body := `{"a":"` + strings.Repeat("x", 1200) + `","b":"` + strings.Repeat("y", 1200) + `","c":1}`
-	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, []byte(body), nil); err != nil {
+	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, Wish{Desired: []byte(body)}); err != nil {
 		t.Fatal(err)
 	}
 	told := r.told.take()
@@ -361,7 +364,7 @@ func TestSmallBuffer(t *testing.T) {
 		}
 	}
 	r.told.buffer = 8192
-	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, []byte(`{"c":2}`), nil); err != nil {
+	if _, err := r.shadows.Desire(t.Context(), r.device.Identity, Wish{Desired: []byte(`{"c":2}`)}); err != nil {
 		t.Fatal(err)
 	}
 	if told = r.told.take(); len(told) != 1 {

@@ -10,7 +10,7 @@ import (
 // turn is as short as a group commit.
 type turns struct {
 	mu   sync.Mutex
-	open map[int64]chan struct{} // guarded by mu: closed when the turn is over
+	open map[int64]chan struct{} // guarded by mu: closed when the turn is over; nil while nobody waits for that
 }
 
 // take waits until no change of the device is on its way and begins one.
@@ -22,9 +22,13 @@ func (t *turns) take(ctx context.Context, deviceID int64) error {
 			if t.open == nil {
 				t.open = make(map[int64]chan struct{})
 			}
-			t.open[deviceID] = make(chan struct{})
+			t.open[deviceID] = nil
 			t.mu.Unlock()
 			return nil
+		}
+		if before == nil {
+			before = make(chan struct{})
+			t.open[deviceID] = before
 		}
 		t.mu.Unlock()
 		select {
@@ -39,6 +43,8 @@ func (t *turns) take(ctx context.Context, deviceID int64) error {
 func (t *turns) give(deviceID int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	close(t.open[deviceID])
+	if waited := t.open[deviceID]; waited != nil {
+		close(waited)
+	}
 	delete(t.open, deviceID)
 }

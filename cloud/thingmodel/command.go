@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/registry"
@@ -17,31 +18,25 @@ import (
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
-// The states of a command in the command log.
-const (
-	StatusSent    = "sent"    // on its way, no answer yet
-	StatusDone    = "done"    // the device answered; Code is its RetCode
-	StatusFailed  = "failed"  // it did not reach the device
-	StatusTimeout = "timeout" // the device did not answer in time
-	StatusBad     = "bad"     // the device's answer does not fit the definition
-)
-
-// maxTimeout bounds how long a caller may wait.
-const maxTimeout = 10 * time.Minute
+// MaxTimeout bounds how long a caller may wait.
+const MaxTimeout = 10 * time.Minute
 
 // Command calls.
 type Command struct {
 	Identifier string
 	Input      []byte        // a JSON object; nil is {}
 	Async      bool          // do not wait for the answer
-	Timeout    time.Duration // 0 is DefaultTimeout
+	Timeout    time.Duration // how long the device has to answer; 0 is DefaultTimeout
+	Queue      time.Duration // how long the command may wait for a device that is not there; 0: it may not
+	By         string        // who calls, for the record
 }
 
 // Result is what came of a command.
 type Result struct {
 	RequestID string
-	Code      message.Code    // the device's RetCode; CodeOK for an asynchronous call that went out
-	Output    json.RawMessage // the device's answer, nil for an asynchronous call
+	Status    string          // StatusSucceeded or StatusFailed by the device's answer, StatusSent without one yet, StatusQueued
+	Code      message.Code    // the device's RetCode; CodeOK for a call without an answer yet
+	Output    json.RawMessage // the device's answer, nil without one
 }
 
 // CodeOf is the RetCode that stands for an error of this package.
@@ -54,7 +49,7 @@ func CodeOf(err error) message.Code {
 		return message.CodeBadCommandReply
 	case errors.As(err, &v):
 		return v.Code
-	case errors.Is(err, ErrOffline), errors.Is(err, ErrNotSubscribed):
+	case errors.Is(err, ErrOffline), errors.Is(err, ErrNotSubscribed), errors.Is(err, ErrQueueFull):
 		return message.CodeNotOnline
 	case errors.Is(err, ErrTimeout):
 		return message.CodeCommandTimeout
@@ -64,44 +59,52 @@ func CodeOf(err error) message.Code {
 	return message.CodeInternal
 }
 
-var (
-	logCommand = store.NewStmt(`INSERT INTO command_log (id, device, request_id, identifier, input, output, code, status, created_at, done_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-	endCommand = store.NewStmt(`UPDATE command_log SET output = ?, code = ?, status = ?, done_at = ?
-		WHERE device = ? AND request_id = ? AND status <> 'done'`)
-)
-
 // Command calls a command of a device. A synchronous call returns with the device's answer, ErrTimeout, or what kept it
-// from the device; an asynchronous one when the command went out. The command log has both.
+// from the device; an asynchronous one when the command went out. With Queue a command for a device that is not there, or
+// behind others that wait for it, waits. The record has all of them.
 func (t *Things) Command(ctx context.Context, dev ident.Device, c Command) (Result, error) {
 	d, model, err := t.target(ctx, dev)
 	if err != nil {
 		return Result{}, err
 	}
-	timeout, err := checkTimeout(c.Timeout)
+	r, err := t.newRecord(d, model, &c)
 	if err != nil {
 		return Result{}, err
 	}
-	input, err := checkInput(model, c)
-	if err != nil {
-		return Result{}, err
-	}
-	call := outgoing{device: d, id: t.Caller.NextRequestID(), topic: topic.System(dev, topic.Command), timeout: timeout}
-	call.payload = commandPayload(call.id, c.Identifier, input)
-	err = t.Store.Do(ctx, &store.Unit{Device: d.ID, Ops: []store.Op{logCommand.Op(int64(t.IDs.Next()), d.ID, call.id, c.Identifier,
-		string(input), "", int64(0), StatusSent, t.now().UnixMilli(), int64(0))}})
-	if err != nil {
-		return Result{}, fmt.Errorf("thingmodel: log command: %w", err)
-	}
-	if c.Async {
-		err := t.Caller.Send(ctx, dev, call.topic, call.payload, t.now().Add(timeout))
-		if err != nil {
-			t.failed(ctx, &call, err)
+	ctx = message.WithID(ctx, message.ID(r.ID))
+	if c.Queue > 0 && t.waiting.has(d.ID) {
+		if err := t.insertQueued(ctx, r); err != nil {
+			return Result{}, err
 		}
-		return Result{RequestID: call.id}, err
+		return Result{RequestID: r.RequestID, Status: StatusQueued}, nil
 	}
-	return t.command(ctx, &call, c.Identifier, model)
+	r.send(t.now())
+	if err := t.Store.Do(ctx, &store.Unit{Device: d.ID, Ops: []store.Op{r.insert()}}); err != nil {
+		return Result{}, fmt.Errorf("thingmodel: record command: %w", err)
+	}
+	call := outgoing{device: d, id: r.RequestID, topic: topic.System(dev, topic.Command), timeout: r.Timeout,
+		payload: commandPayload(r.RequestID, r.Identifier, r.Input)}
+	res := Result{RequestID: r.RequestID, Status: StatusSent}
+	if c.Async {
+		err = t.Caller.Send(ctx, dev, call.topic, call.payload, t.now().Add(call.timeout))
+	} else {
+		res, err = t.command(ctx, &call, c.Identifier, model)
+	}
+	if err != nil && c.Queue > 0 && away(err) {
+		// The note outlives the caller, who may have gone away.
+		if err := t.requeue(context.WithoutCancel(ctx), r); err != nil {
+			return res, err
+		}
+		return Result{RequestID: r.RequestID, Status: StatusQueued}, nil
+	}
+	if err != nil {
+		t.failed(ctx, r, err)
+	}
+	return res, err
 }
+
+// away tells whether the device is not there to take a command now.
+func away(err error) bool { return errors.Is(err, ErrOffline) || errors.Is(err, ErrNotSubscribed) }
 
 // outgoing is a request to a device.
 type outgoing struct {
@@ -113,22 +116,22 @@ type outgoing struct {
 }
 
 func (t *Things) command(ctx context.Context, c *outgoing, identifier string, model *thing.Model) (Result, error) {
-	r := Result{RequestID: c.id}
+	r := Result{RequestID: c.id, Status: StatusFailed}
 	answer, err := t.call(ctx, c)
 	if err != nil {
-		t.failed(ctx, c, err)
 		return r, err
 	}
 	defer answer.Release()
-	code, ok := answer.Root().Get("RetCode").Int()
+	code, ok := retCode(answer.Root())
 	output := answer.Root().Get("Output")
 	if !ok {
 		return r, ErrBadReply
 	}
-	if r.Code = message.Code(code); r.Code == message.CodeOK {
+	if r.Code = code; r.Code == message.CodeOK {
 		if err := model.CheckOutput(identifier, output); err != nil {
 			return r, fmt.Errorf("%w: %w", ErrBadReply, err)
 		}
+		r.Status = StatusSucceeded
 	}
 	if output.Kind() == codec.Object {
 		r.Output = output.AppendJSON(nil)
@@ -151,17 +154,17 @@ func (t *Things) call(ctx context.Context, c *outgoing) (*codec.Doc, error) {
 	return doc, nil
 }
 
-// failed notes in the command log why there is no answer. An answer that comes late still replaces it.
-func (t *Things) failed(ctx context.Context, c *outgoing, why error) {
-	status := StatusFailed
-	if errors.Is(why, ErrTimeout) {
-		status = StatusTimeout
+// failed notes in a record why there is no answer. One that comes late still replaces it. A caller who went away while the
+// device had time changes nothing.
+func (t *Things) failed(ctx context.Context, r *Record, why error) {
+	if errors.Is(why, context.Canceled) || errors.Is(why, ErrBadReply) { // the answer itself is in the record
+		return
 	}
 	// The note outlives the caller, who may have gone away.
-	err := t.Store.Do(context.WithoutCancel(ctx), &store.Unit{Device: c.device.ID,
-		Ops: []store.Op{endCommand.Op("", int64(CodeOf(why)), status, t.now().UnixMilli(), c.device.ID, c.id)}})
+	err := t.Store.Do(context.WithoutCancel(ctx), &store.Unit{Device: r.device, Ops: []store.Op{failRecord.Op(int64(CodeOf(why)),
+		plainText(why), t.now().UnixMilli(), flag(errors.Is(why, ErrTimeout)), r.ID)}})
 	if err != nil {
-		t.Log.Warn("command log not written", "product", c.device.Identity.Product, "device", c.device.Identity.SN, "request_id", c.id, "err", err)
+		t.Log.Warn("command record not written", "product", r.dev.Product, "device", r.dev.SN, "request_id", r.RequestID, "err", err)
 	}
 }
 
@@ -182,8 +185,8 @@ func checkTimeout(d time.Duration) (time.Duration, error) {
 	switch {
 	case d == 0:
 		return DefaultTimeout, nil
-	case d < 0 || d > maxTimeout:
-		return 0, &ErrInvalid{"timeout", "must be between 0 and " + maxTimeout.String()}
+	case d < 0 || d > MaxTimeout:
+		return 0, &ErrInvalid{"timeout", "must be between 0 and " + MaxTimeout.String()}
 	}
 	return d, nil
 }
@@ -214,7 +217,7 @@ func commandPayload(requestID, identifier string, input []byte) []byte {
 	return append(b, '}')
 }
 
-// commandReply takes {"RequestID":"7","RetCode":0,"Identifier":"down","Output":{"now":20}}: into the log, then to the
+// commandReply takes {"RequestID":"7","RetCode":0,"Identifier":"down","Output":{"now":20}}: into the record, then to the
 // caller who waits. Rules see the message itself.
 func (t *Things) commandReply(ctx context.Context, m *uplink.Message) error {
 	root, err := m.Root()
@@ -225,7 +228,7 @@ func (t *Things) commandReply(ctx context.Context, m *uplink.Message) error {
 	if id == "" {
 		return uplink.Refuse(message.CodeMissing, "the topic lacks the RequestID")
 	}
-	status, code, err := t.judge(ctx, m.Device.Product, root)
+	status, code, text, err := t.judge(ctx, m.Device.Product, root)
 	if err != nil {
 		return err
 	}
@@ -233,34 +236,39 @@ func (t *Things) commandReply(ctx context.Context, m *uplink.Message) error {
 	if o := root.Get("Output"); o.Kind() == codec.Object {
 		output = string(o.AppendJSON(nil))
 	}
-	m.Stage(endCommand.Op(output, int64(code), status, m.At.UnixMilli(), m.DeviceID, id))
+	m.Stage(endRecord.Op(output, int64(code), text, status, m.At.UnixMilli(), m.DeviceID, strings.Clone(id)))
 	t.answerAfter(m, id, root)
 	return nil
 }
 
-// judge says what the log has of an answer.
-func (t *Things) judge(ctx context.Context, productSN string, root codec.Value) (status string, code message.Code, err error) {
-	told, ok := root.Get("RetCode").Int()
+// judge says what the record has of an answer.
+func (t *Things) judge(ctx context.Context, productSN string, root codec.Value) (status string, code message.Code, text string, err error) {
+	told, ok := retCode(root)
 	if !ok {
-		return StatusBad, message.CodeBadCommandReply, nil
+		return StatusFailed, message.CodeBadCommandReply, "the answer has no RetCode", nil
+	}
+	text, _ = root.Get("Message").Str()
+	text = strings.Clone(text)
+	if told != message.CodeOK {
+		return StatusFailed, told, text, nil
 	}
 	identifier, named := root.Get("Identifier").Str()
-	if message.Code(told) != message.CodeOK || !named {
-		return StatusDone, message.Code(told), nil
+	if !named {
+		return StatusSucceeded, message.CodeOK, text, nil
 	}
 	_, model, err := t.model(ctx, productSN)
 	if err != nil {
-		return "", 0, refusal(err)
+		return "", 0, "", refusal(err)
 	}
-	if model.CheckOutput(identifier, root.Get("Output")) != nil {
-		return StatusBad, message.CodeBadCommandReply, nil
+	if err := model.CheckOutput(identifier, root.Get("Output")); err != nil {
+		return StatusFailed, message.CodeBadCommandReply, err.Error(), nil
 	}
-	return StatusDone, message.CodeOK, nil
+	return StatusSucceeded, message.CodeOK, text, nil
 }
 
 // answerAfter wakes the caller who waits for the answer, once it is committed.
 func (t *Things) answerAfter(m *uplink.Message, requestID string, root codec.Value) {
-	dev, payload := m.Device, root.AppendJSON(nil)
+	dev, requestID, payload := m.Device, strings.Clone(requestID), root.AppendJSON(nil)
 	m.After(func(err error) {
 		if err == nil {
 			t.Caller.Answer(dev, requestID, payload)
@@ -280,61 +288,4 @@ func (t *Things) setReply(m *uplink.Message) error {
 	}
 	t.answerAfter(m, id, root)
 	return nil
-}
-
-// Logged is a row of the command log.
-type Logged struct {
-	ID            int64
-	RequestID     string
-	Identifier    string
-	Input, Output json.RawMessage // nil when there is none
-	Code          message.Code
-	Status        string
-	Created, Done time.Time // Done is zero while there is no answer
-}
-
-// Commands returns up to limit commands of a device, the newest first, older than the row before (0: from the newest).
-func (t *Things) Commands(ctx context.Context, dev ident.Device, before int64, limit int) ([]Logged, error) {
-	d, err := t.Registry.Device(ctx, dev)
-	if err != nil {
-		return nil, err
-	}
-	if before <= 0 {
-		before = 1<<63 - 1
-	}
-	rows, err := t.Store.Query(ctx, `SELECT id, request_id, identifier, input, output, code, status, created_at, done_at FROM command_log
-		WHERE device = ? AND id < ? ORDER BY id DESC LIMIT ?`, d.ID, before, min(max(limit, 1), 1000))
-	if err != nil {
-		return nil, fmt.Errorf("thingmodel: read command log: %w", err)
-	}
-	defer func() { _ = rows.Close() }() // Err below tells
-	var list []Logged
-	for rows.Next() {
-		var (
-			l             Logged
-			input, output string
-			code          int64
-			created, done int64
-		)
-		if err := rows.Scan(&l.ID, &l.RequestID, &l.Identifier, &input, &output, &code, &l.Status, &created, &done); err != nil {
-			return nil, fmt.Errorf("thingmodel: read command log: %w", err)
-		}
-		l.Input, l.Output, l.Code = raw(input), raw(output), message.Code(code)
-		l.Created = time.UnixMilli(created).UTC()
-		if done != 0 {
-			l.Done = time.UnixMilli(done).UTC()
-		}
-		list = append(list, l)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("thingmodel: read command log: %w", err)
-	}
-	return list, nil
-}
-
-func raw(s string) json.RawMessage {
-	if s == "" {
-		return nil
-	}
-	return json.RawMessage(s)
 }

@@ -177,11 +177,11 @@ func (t *Things) SetProperty(ctx context.Context, dev ident.Device, s Setting) (
 		return r, err
 	}
 	defer answer.Release()
-	code, ok := answer.Root().Get("RetCode").Int()
+	code, ok := retCode(answer.Root())
 	if !ok {
 		return r, ErrBadReply
 	}
-	r.Code = message.Code(code)
+	r.Code = code
 	r.Message, _ = answer.Root().Get("Message").Str()
 	r.Message = strings.Clone(r.Message)
 	return r, nil

@@ -93,8 +93,9 @@ func (l *latest) with(changes []change, model *thing.Model) *latest {
 	for _, c := range changes {
 		n.updated = max(n.updated, c.time)
 	}
-	n.entries = make([]entry, 0, len(l.entries)+len(changes))
-	n.stored = make([]byte, 0, len(l.stored)+64*len(changes)+48)
+	n.entries = make([]entry, 0, l.countWith(changes))
+	// What changes takes about the room that it took, and what is new more than that. The cache keeps what is made here.
+	n.stored = make([]byte, 0, len(l.stored)+8*len(changes)+96*(cap(n.entries)-len(l.entries))+48)
 	n.stored = append(n.stored, latestVersion)
 	n.stored = append(n.stored, `{"LatestUpdateTime":`...)
 	n.stored = strconv.AppendInt(n.stored, n.updated, 10)
@@ -114,6 +115,20 @@ func (l *latest) with(changes []change, model *thing.Model) *latest {
 		}
 	}
 	n.stored = append(n.stored, '}', '}')
+	return n
+}
+
+// countWith counts the entries after changes.
+func (l *latest) countWith(changes []change) int {
+	n, i := len(l.entries), 0
+	for _, c := range changes {
+		for i < len(l.entries) && l.entries[i].id < c.id {
+			i++
+		}
+		if i == len(l.entries) || l.entries[i].id != c.id {
+			n++
+		}
+	}
 	return n
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/thingmodel/series"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/message"
@@ -20,7 +22,7 @@ func (t *Things) propertyPost(ctx context.Context, m *uplink.Message) error {
 	if err != nil {
 		return err
 	}
-	_, model, err := t.model(ctx, m.Device.Product)
+	product, model, err := t.model(ctx, m.Device.Product)
 	if err != nil {
 		return refusal(err)
 	}
@@ -33,7 +35,20 @@ func (t *Things) propertyPost(ctx context.Context, m *uplink.Message) error {
 	if err := m.Reply(topic.PropertyPostReply, "", success(m)); err != nil {
 		return err
 	}
-	return t.take(ctx, m, changes, model)
+	return t.take(ctx, m, changes, model, t.report(m.DeviceID, product, changes, model))
+}
+
+// report is what the history gets when the message is stored; nil for a product without one.
+func (t *Things) report(device int64, product *registry.Product, changes []change, model *thing.Model) *series.Report {
+	if t.Series == nil || product.Settings.HistoryDays != nil && *product.Settings.HistoryDays == 0 {
+		return nil
+	}
+	r := t.Series.Begin(device)
+	for i := range changes {
+		c := &changes[i]
+		r.Add(c.id, c.time, model.AppendProperty(r.Room(), c.id, c.value))
+	}
+	return r
 }
 
 // posted reads and checks what a device posted: ascending, each identifier once.
@@ -105,8 +120,8 @@ func (t *Things) timeOf(v codec.Value, now time.Time) (int64, error) {
 	return told, nil
 }
 
-// take stages the new latest values and what rules see of them.
-func (t *Things) take(ctx context.Context, m *uplink.Message, changes []change, model *thing.Model) error {
+// take stages the new latest values and what rules see of them. report has all values, also those that are older than the latest.
+func (t *Things) take(ctx context.Context, m *uplink.Message, changes []change, model *thing.Model, report *series.Report) error {
 	id := m.DeviceID
 	lock := &t.computing[uint64(id)%stripes]
 	lock.Lock()
@@ -120,6 +135,9 @@ func (t *Things) take(ctx context.Context, m *uplink.Message, changes []change, 
 		t.metrics.stale.Add(float64(n))
 	}
 	if len(news) == 0 {
+		if report != nil {
+			m.After(report.End)
+		}
 		return nil
 	}
 	next := old.with(news, model)
@@ -128,6 +146,7 @@ func (t *Things) take(ctx context.Context, m *uplink.Message, changes []change, 
 	m.Emit(topic.PropertyDocument, next.document())
 	c := next.chain
 	m.After(func(err error) {
+		report.End(err)
 		if err != nil {
 			t.broken(id, c)
 		}
@@ -192,8 +211,7 @@ func (t *Things) restore(ctx context.Context, m *uplink.Message) error {
 	return fits(m, topic.PropertyRestoreReply, append(b, l.document()[1:]...))
 }
 
-// eventPost takes {"RequestID":"6","Identifier":"alarm","Output":{"code":3},"Time":ms}. Events are for rules and logs:
-// nothing of them is kept here.
+// eventPost takes {"RequestID":"6","Identifier":"alarm","Output":{"code":3},"Time":ms}. Rules see the message itself.
 func (t *Things) eventPost(ctx context.Context, m *uplink.Message) error {
 	root, err := m.Root()
 	if err != nil {
@@ -207,12 +225,15 @@ func (t *Things) eventPost(ctx context.Context, m *uplink.Message) error {
 	if !ok || id == "" {
 		return uplink.Refuse(message.CodeMissing, "Identifier is missing")
 	}
-	if _, err := t.timeOf(root.Get("Time"), m.At); err != nil {
+	at, err := t.timeOf(root.Get("Time"), m.At)
+	if err != nil {
 		return err
 	}
-	if err := model.CheckEvent(id, root.Get("Output")); err != nil {
+	output := root.Get("Output")
+	if err := model.CheckEvent(id, output); err != nil {
 		return refusal(err)
 	}
+	m.Stage(eventOp(m.ID, m.DeviceID, id, model.EventType(id), output, at, m.At.UnixMilli()))
 	return m.Reply(topic.EventPostReply, "", success(m))
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/lru"
+	"github.com/hawser-iot/hawser/cloud/thingmodel/series"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
@@ -44,6 +45,12 @@ var (
 	ErrBadReply = errors.New("thingmodel: the device's answer does not fit its definition")
 	// ErrNotSubscribed: the device is there but does not listen to commands or property/set.
 	ErrNotSubscribed = errors.New("thingmodel: the device is not subscribed to the topic")
+	// ErrQueueFull: as many commands as may wait for the device.
+	ErrQueueFull = errors.New("thingmodel: too many commands wait for the device")
+	// ErrNoRecord: there is no such command, or its record is no longer kept.
+	ErrNoRecord = errors.New("thingmodel: no such command")
+	// ErrNotQueued: the command does not wait, so it cannot be cancelled.
+	ErrNotQueued = errors.New("thingmodel: the command does not wait for its device any longer")
 	// ErrTooLargeForDevice: the message would not fit the device's receive buffer.
 	ErrTooLargeForDevice = errors.New("thingmodel: the message is too large for the device")
 )
@@ -62,6 +69,8 @@ type Caller interface {
 	Call(ctx context.Context, dev ident.Device, topicName string, payload []byte, requestID string) ([]byte, error)
 	// Send sends a request whose answer nobody waits for, QoS 1 and never queued; it is void after expiry.
 	Send(ctx context.Context, dev ident.Device, topicName string, payload []byte, expiry time.Time) error
+	// Listens tells whether the device is connected to this node and subscribed to its commands. It does not block.
+	Listens(dev ident.Device) bool
 	// Answer hands a device's answer to the Call that waits for it. It copies the payload and does not block.
 	Answer(dev ident.Device, requestID string, payload []byte) bool
 }
@@ -81,7 +90,8 @@ type Deps struct {
 	Store    *store.DB
 	Registry *registry.Registry
 	Caller   Caller
-	IDs      *message.IDs // numbers the rows of the command log
+	IDs      *message.IDs   // numbers the records of commands
+	Series   *series.Series // nil: no history of properties is kept
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer // nil: not exported
 }
@@ -95,11 +105,15 @@ type Things struct {
 	latest *lru.Cache[int64, *latest] // by device id, with what is on its way to the store
 	// computing is held from taking a device's latest values to replacing them in the cache, by device id mod stripes.
 	computing [stripes]sync.Mutex
+	// flushing is held while a device's queued commands are sent, by device id mod stripes.
+	flushing [stripes]sync.Mutex
+	waiting  waiting
+	heard    chan int64 // devices that listen and for which something waits
 }
 
 // New returns the Things of d.Store.
 func New(d Deps) *Things {
-	t := &Things{Deps: d, now: time.Now, metrics: newMetrics(d.Metrics), latest: lru.New[int64, *latest](cachedDevices)}
+	t := &Things{Deps: d, now: time.Now, metrics: newMetrics(d.Metrics), latest: lru.New[int64, *latest](cachedDevices), heard: make(chan int64, heardMost)}
 	d.Registry.Watch(func(c registry.Change) {
 		if c.Kind == registry.DeviceDeleted {
 			t.latest.Remove(c.DeviceID)
@@ -122,9 +136,9 @@ func (t *Things) Handle(ctx context.Context, m *uplink.Message) error {
 	case topic.CommandReply:
 		return t.commandReply(ctx, m)
 	case topic.PropertyRestore:
-		return t.restore(ctx, m)
+		return refuse(m, topic.PropertyRestoreReply, "Property", t.restore(ctx, m))
 	case topic.DesiredGet:
-		return t.desiredGet(ctx, m)
+		return refuse(m, topic.DesiredGetReply, "Desired", t.desiredGet(ctx, m))
 	case topic.DesiredDelete:
 		return t.desiredDelete(ctx, m)
 	case topic.TemplateGet:

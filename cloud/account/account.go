@@ -1,7 +1,7 @@
 // Package account keeps who may manage the hub: projects, users and their memberships, API keys, sessions, and the audit
 // log of what they did.
 //
-// A caller shows a token. A key (hwk_…) or a session (hws_…) has 256 random bits, so that the SHA-256 that is stored needs
+// A caller shows a token, or signs with a key pair (pair.go). A key (hwk_…) or a session (hws_…) has 256 random bits, so that the SHA-256 that is stored needs
 // no slower hash; passwords are stored as argon2id. Authenticate answers from memory, and what makes a token worthless
 // (deletion, expiry, a user who is disabled or loses a role) is heard on every node at once through Watch and Apply. Should a
 // node miss such a change it reads the store again after Config.Recheck.
@@ -23,6 +23,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/lru"
+	"github.com/hawser-iot/hawser/cloud/throttle"
 )
 
 // Errors that callers branch on.
@@ -44,7 +45,7 @@ var (
 	// ErrExists is returned for a project id, a login or a membership that is taken.
 	ErrExists = errors.New("account: it exists already")
 	// ErrNotEmpty is returned by DeleteProject.
-	ErrNotEmpty = errors.New("account: the project still has products, rules or API keys: delete them first")
+	ErrNotEmpty = errors.New("account: the project still has products, rules, connectors, alarm rules, alarm channels or API keys: delete them first")
 	// ErrQuota is the kind of every *QuotaError.
 	ErrQuota = errors.New("account: the project's quota is used up")
 )
@@ -63,12 +64,15 @@ type Config struct {
 	AuditRows   int64         // … and the oldest above so many; 0 keeps them
 	Hash        HashConfig
 	Throttle    ThrottleConfig
+	// Signed says what wrong signatures cost: a later answer.
+	Signed throttle.Config
 }
 
 // DefaultConfig ends sessions after 12 idle hours or 7 days, and keeps a year or a million entries of audit log.
 func DefaultConfig() Config {
 	return Config{SessionIdle: 12 * time.Hour, SessionLife: 7 * 24 * time.Hour, Recheck: 30 * time.Second,
-		AuditAge: 365 * 24 * time.Hour, AuditRows: 1_000_000, Hash: DefaultHashConfig(), Throttle: DefaultThrottleConfig()}
+		AuditAge: 365 * 24 * time.Hour, AuditRows: 1_000_000, Hash: DefaultHashConfig(), Throttle: DefaultThrottleConfig(),
+		Signed: throttle.Config{Free: 5, First: 100 * time.Millisecond, Max: 5 * time.Second, Forget: 10 * time.Minute, Pairs: 10_000}}
 }
 
 // How many of each are kept in memory.
@@ -90,7 +94,8 @@ type Accounts struct {
 	users    *lru.Cache[string, *userRecord]
 	projects *lru.Cache[string, *projectRecord]
 	hasher   *hasher
-	throttle *throttle
+	gate     *gate
+	signed   *signed
 	auditIDs auditIDs
 
 	mu       sync.Mutex // guards the fields below
@@ -103,7 +108,7 @@ func New(db *store.DB, cfg Config) *Accounts {
 	return &Accounts{db: db, cfg: cfg, now: time.Now,
 		keys: lru.New[string, *keyRecord](cachedKeys), sessions: lru.New[string, *sessionRecord](cachedSessions),
 		users: lru.New[string, *userRecord](cachedUsers), projects: lru.New[string, *projectRecord](cachedProjects),
-		hasher: newHasher(cfg.Hash), throttle: newThrottle(cfg.Throttle), open: map[*follower]struct{}{}}
+		hasher: newHasher(cfg.Hash), gate: newGate(cfg.Throttle), signed: newSigned(cfg.Signed), open: map[*follower]struct{}{}}
 }
 
 // Authenticate returns who shows the token, or ErrBadKey.

@@ -2,10 +2,12 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -21,32 +23,68 @@ type Entry struct {
 	ActorName string
 	Operation string // the operation's id in the API's document
 	Object    string // the path of what was changed
-	Result    int    // status of the answer
+	Result    int    // status of the answer; 0 when the hub ended between the change and its answer
 	Code      string // of the problem, if it is one
 	Address   string
 	Request   string // id of the request
 	Diff      string // JSON, see Diff; "" when nothing is known to have changed
+	// Pending is what went along with the change, if anything did, for Record to replace.
+	Pending *Pending
 }
+
+// answerTime is how long a change may wait for its answer.
+const answerTime = 2 * time.Minute
 
 // maxDiff bounds one entry; what is longer is told to have been.
 const maxDiff = 32 << 10
 
-var auditInsert = store.NewStmt(`INSERT INTO audit (id, at, project, actor_kind, actor, actor_name, operation, object, result, code, address, request, diff) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+const auditValues = `INSERT INTO audit (` + auditColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-// Record stores an entry; when it returns nil the entry is on the disk. It shares commits with the messages of the
-// devices, so that many changes cost few of them.
+var (
+	// auditInsert leaves alone what is there already: the same entry, when a transaction is tried again, or another's with that id.
+	auditInsert = store.NewStmt(auditValues + ` ON CONFLICT (id) DO NOTHING`)
+	auditEnd    = store.NewStmt(`DELETE FROM audit WHERE id = ? AND result = 0 AND request = ? AND operation = ?`)
+)
+
+// Pending is an entry that goes along with the change that it tells of.
+type Pending struct {
+	id   atomic.Int64 // 0 until a transaction has asked for the entry
+	rode func() bool
+}
+
+// Stored tells whether a change has taken the entry along, so that the log has it.
+func (p *Pending) Stored() bool { return p.rode() }
+
+// Accompany returns a context whose change stores an entry in its own transaction: there is no change without the entry, and no
+// entry without the change. What is known of it at that moment comes from entry (nil: none); Record puts what came of it in its
+// place. Should the hub end before that, the entry stays as it is, with Result 0.
+func (a *Accounts) Accompany(ctx context.Context, entry func() *Entry) (context.Context, *Pending) {
+	p := &Pending{}
+	ctx, p.rode = store.Along(ctx, func() []store.Op {
+		e := entry()
+		if e == nil {
+			return nil
+		}
+		now := a.now()
+		p.id.CompareAndSwap(0, a.auditIDs.next(now))
+		return []store.Op{auditInsert.Op(e.values(p.id.Load(), now)...)}
+	})
+	return ctx, p
+}
+
+// Record stores an entry, in the place of e.Pending if that is there; when it returns nil it is on the disk. It shares commits
+// with the messages of the devices, so that many changes cost few of them.
 func (a *Accounts) Record(ctx context.Context, e Entry) (err error) {
-	e.At = a.now()
-	if len(e.Diff) > maxDiff {
-		e.Diff = fmt.Sprintf(`[{"path":"","note":"the change is %d bytes long and was left out"}]`, len(e.Diff))
-	}
 	for range 5 { // an id that is taken is drawn again
-		id := a.auditIDs.next(e.At)
-		u := &store.Unit{Ops: []store.Op{auditInsert.Op(id, e.At.UnixMilli(), e.Project, string(e.Kind), e.Actor, e.ActorName,
-			e.Operation, e.Object, int64(e.Result), e.Code, e.Address, e.Request, e.Diff)}}
+		now := a.now()
+		u := &store.Unit{Ops: []store.Op{auditInsert.Guard(e.values(a.auditIDs.next(now), now)...)}}
+		if e.Pending != nil {
+			// Its id is of an earlier time, when who follows the log may have been past it.
+			u.Ops = append(u.Ops, auditEnd.Op(e.Pending.id.Load(), e.Request, e.Operation))
+		}
 		// Without the request's end: a caller who hangs up does not keep a change out of the log.
 		err = a.db.Do(context.WithoutCancel(ctx), u)
-		if !store.IsUnique(err) {
+		if !errors.Is(err, store.ErrConflict) {
 			break
 		}
 	}
@@ -54,6 +92,15 @@ func (a *Accounts) Record(ctx context.Context, e Entry) (err error) {
 		return fmt.Errorf("account: write the audit log: %w", err)
 	}
 	return nil
+}
+
+// values are the row of an entry, in the order of auditColumns.
+func (e *Entry) values(id int64, at time.Time) []any {
+	diff := e.Diff
+	if len(diff) > maxDiff {
+		diff = fmt.Sprintf(`[{"path":"","note":"the change is %d bytes long and was left out"}]`, len(diff))
+	}
+	return []any{id, at.UnixMilli(), e.Project, string(e.Kind), e.Actor, e.ActorName, e.Operation, e.Object, int64(e.Result), e.Code, e.Address, e.Request, diff}
 }
 
 // auditIDs draws ids: the time in milliseconds and 20 bits below it, random so that nodes need not agree on a counter, and
@@ -111,7 +158,8 @@ func (a *Accounts) Audit(ctx context.Context, f AuditFilter) ([]*Entry, error) {
 		q.add("id > ?", f.After)
 	}
 	order := " ORDER BY id DESC LIMIT ?"
-	if f.Oldest {
+	if f.Oldest { // who follows gets a change when it has been answered, or when it no longer will be
+		q.add("(result <> 0 OR id < ?)", a.now().Add(-answerTime).UnixMilli()<<20)
 		order = " ORDER BY id LIMIT ?"
 	}
 	list, err := collect(ctx, a.db, scanEntry, `SELECT `+auditColumns+` FROM audit`+q.String()+order, append(q.args, f.Limit)...)

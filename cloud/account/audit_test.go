@@ -1,11 +1,13 @@
 package account
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 )
 
@@ -77,6 +79,93 @@ func TestAudit(t *testing.T) {
 		rest, err := b.Audit(ctx, AuditFilter{Limit: 4, Before: page[3].ID})
 		if err != nil || len(rest) != 2 || rest[1].Object != "/v1/rules/0" || rest[0].Actor != "u_2" || rest[0].Code != "forbidden" || !rest[1].At.Equal(start) {
 			t.Errorf("the second page is %+v, %v", rest, err)
+		}
+	})
+}
+
+// A change and its entry are one transaction, whichever way the change goes into the store.
+func TestAccompany(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		entry := Entry{Project: DefaultProject, Actor: "u_1", Operation: "createThing", Object: "/v1/things", Request: "r1", Diff: Asked([]byte(`{"name":"x","password":"p"}`))}
+		list := func(f AuditFilter) []*Entry {
+			t.Helper()
+			f.Limit = 10
+			list, err := b.Audit(t.Context(), f)
+			b.must(err)
+			return list
+		}
+		insert := store.NewStmt(`INSERT INTO project (id, name, created_at, updated_at) VALUES (?, ?, ?, 1)`)
+		ways := map[string]func(ctx context.Context, id string, fail error) error{
+			"Update": func(ctx context.Context, id string, fail error) error {
+				return b.db.Update(ctx, func(tx *store.Tx) error {
+					if _, err := tx.Exec(ctx, insert.String(), id, id, int64(1)); err != nil {
+						return err
+					}
+					return fail
+				})
+			},
+			"Do": func(ctx context.Context, id string, fail error) error {
+				u := &store.Unit{Ops: []store.Op{insert.Op(id, id, int64(1))}}
+				if fail != nil {
+					u.Ops = append(u.Ops, store.NewStmt(`DELETE FROM project WHERE id = ?`).Guard("nobody"))
+				}
+				return b.db.Do(ctx, u)
+			},
+		}
+		for way, change := range ways {
+			id := strings.ToLower("p-" + way)
+			there := func() (n int) {
+				b.must(b.db.QueryRow(t.Context(), `SELECT COUNT(*) FROM project WHERE id = ?`, id).Scan(&n))
+				return n
+			}
+			ctx, pending := b.Accompany(t.Context(), func() *Entry { return &entry })
+			if err := change(ctx, id, ErrNotFound); err == nil || there() != 0 || len(list(AuditFilter{})) != 0 || pending.Stored() {
+				t.Errorf("%s: a change that was not made (%v) is there %d times, with entries %v", way, err, there(), list(AuditFilter{}))
+			}
+			b.must(change(ctx, id, nil))
+			got := list(AuditFilter{})
+			if !pending.Stored() || there() != 1 || len(got) != 1 || got[0].Result != 0 || got[0].Request != "r1" || !strings.Contains(got[0].Diff, `"after":{"name":"x","password":"**redacted**"}`) {
+				t.Fatalf("%s: beside a change there is %+v", way, got)
+			}
+			b.must(b.db.Update(ctx, func(tx *store.Tx) error { // another one of the same request
+				_, err := tx.Exec(ctx, `UPDATE project SET name = 'other' WHERE id = ?`, id)
+				return err
+			}))
+			if n := len(list(AuditFilter{Oldest: true})); n != 0 {
+				t.Errorf("%s: who follows the log gets %d entries of what has not been answered", way, n)
+			}
+			done := entry
+			done.Result, done.Object, done.Diff, done.Pending = 201, "/v1/things/7", "", pending
+			b.must(b.Record(t.Context(), done))
+			if got := list(AuditFilter{}); len(got) != 1 || got[0].Result != 201 || got[0].Object != "/v1/things/7" || len(list(AuditFilter{Oldest: true})) != 1 {
+				t.Errorf("%s: afterwards there is %+v", way, got)
+			}
+			b.must(b.db.Update(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), `DELETE FROM audit`)
+				return err
+			}))
+		}
+
+		// The hub ends between the change and its answer.
+		ctx, _ := b.Accompany(t.Context(), func() *Entry { return &entry })
+		b.must(ways["Update"](ctx, "last", nil))
+		b.clock = b.clock.Add(answerTime + time.Second)
+		if got := list(AuditFilter{Oldest: true}); len(got) != 1 || got[0].Result != 0 {
+			t.Errorf("what was never answered: %+v", got)
+		}
+
+		// Somebody for whom there is no entry, and one that another node's has the id of.
+		ctx, pending := b.Accompany(t.Context(), func() *Entry { return nil })
+		b.must(ways["Do"](ctx, "quiet", nil))
+		if pending.Stored() || len(list(AuditFilter{})) != 1 {
+			t.Error("a quiet change has an entry")
+		}
+		foreign := list(AuditFilter{})[0]
+		pending.id.Store(foreign.ID)
+		other := Entry{Operation: "other", Request: "r2", Result: 200, Pending: pending}
+		b.must(b.Record(t.Context(), other))
+		if got := list(AuditFilter{}); len(got) != 2 || got[1].ID != foreign.ID {
+			t.Errorf("another request's entry: %+v", got)
 		}
 	})
 }

@@ -18,6 +18,7 @@ type step struct {
 	Path   string `json:"path"`
 	Before any    `json:"before,omitempty"`
 	After  any    `json:"after,omitempty"`
+	Note   string `json:"note,omitempty"`
 }
 
 // Diff is what differs between two JSON documents, as a JSON array of {"path","before","after"}, with secrets masked.
@@ -28,6 +29,20 @@ func Diff(before, after []byte) string {
 	if len(steps) == 0 {
 		return ""
 	}
+	return encode(steps)
+}
+
+// Asked is what a request asked for, for the entry that goes along with its change: a JSON document with secrets masked. "" when it is
+// none.
+func Asked(body []byte) string {
+	v := decode(body)
+	if v == nil {
+		return ""
+	}
+	return encode([]step{{After: mask("", v), Note: "asked for; the hub ended before it had answered"}})
+}
+
+func encode(steps []step) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -61,13 +76,13 @@ func walk(path, name string, before, after any, steps *[]step) {
 		}
 		return
 	}
-	*steps = append(*steps, step{path, mask(name, before), mask(name, after)})
+	*steps = append(*steps, step{Path: path, Before: mask(name, before), After: mask(name, after)})
 }
 
 // secretWords mark a member whose value is a secret; openWords those that only sound like one.
 var (
-	secretWords = []string{"secret", "password", "token", "recovery", "credential", "authorization", "cookie", "passphrase", "privatekey", "otpauth", "dsn", "apikey"}
-	secretNames = []string{"key", "code", "session", "url", "headers"}
+	secretWords = []string{"secret", "password", "token", "recovery", "credential", "authorization", "cookie", "passphrase", "privatekey", "otpauth", "dsn", "apikey", "clientkey"}
+	secretNames = []string{"key", "code", "session", "url", "uri", "headers"}
 	openNames   = []string{"haspassword", "resetsecret"}
 )
 

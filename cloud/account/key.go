@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/credential"
 )
 
 const (
@@ -33,21 +34,28 @@ type Key struct {
 	Role        Role
 	Permissions Permission
 	Products    []string // only these products; nil is all of the project
-	CreatedBy   string   // id of the user or key
-	Created     time.Time
-	LastUsed    time.Time // within a minute; zero: never
-	Expires     time.Time // zero: never
+	// ProductRoles are roles on single products, instead of one for all of them.
+	ProductRoles map[string]Role
+	// Pair is a key that signs requests and is not shown itself, see AuthenticatePair.
+	Pair      bool
+	CreatedBy string // id of the user or key
+	Created   time.Time
+	LastUsed  time.Time // within a minute; zero: never
+	Expires   time.Time // zero: never
 }
 
 // grant is what the key has.
 func (k *Key) grant() Grant {
 	g := Grant{Project: k.Project, Permissions: k.Permissions}
-	if len(k.Products) == 0 {
+	if len(k.Products)+len(k.ProductRoles) == 0 {
 		return g
 	}
-	g.Products = make(map[string]Permission, len(k.Products))
+	g.Products = make(map[string]Permission, len(k.Products)+len(k.ProductRoles))
 	for _, sn := range k.Products {
 		g.Products[sn] = k.Permissions
+	}
+	for sn, role := range k.ProductRoles {
+		g.Products[sn] = role.Permissions()
 	}
 	return g
 }
@@ -56,6 +64,7 @@ func (k *Key) grant() Grant {
 type keyRecord struct {
 	key      Key
 	hash     [sha256.Size]byte
+	private  credential.Secret // of a pair
 	identity *Identity
 	read     time.Time
 }
@@ -67,10 +76,13 @@ type NewKey struct {
 	Role        Role   // or Permissions
 	Permissions Permission
 	Products    []string
-	Expires     time.Time // zero: never
+	// ProductRoles are instead of all these.
+	ProductRoles map[string]Role
+	Expires      time.Time // zero: never
+	Pair         bool
 }
 
-// CreateKey makes a key and returns its text, which cannot be had again. It never has more than by, nor lives longer.
+// CreateKey makes a key and returns its text, which cannot be had again; of a pair that is the private key. It never has more than by, nor lives longer.
 func (a *Accounts) CreateKey(ctx context.Context, by *Caller, p *Principal, n NewKey) (text string, key *Key, err error) {
 	switch {
 	case n.Project != "":
@@ -91,13 +103,13 @@ func (a *Accounts) CreateKey(ctx context.Context, by *Caller, p *Principal, n Ne
 		return "", nil, fmt.Errorf("%w: a key that ends at %s cannot make one that lasts longer", ErrExceeds, by.Identity.Expires.Format(time.RFC3339))
 	}
 	err = a.update(ctx, "create key", func(tx *store.Tx) error {
-		if err := a.checkKeyProducts(ctx, tx, rec.key.Project, rec.key.Products); err != nil {
+		if err := a.checkKeyProducts(ctx, tx, &rec.key); err != nil {
 			return err
 		}
 		if err := a.Reserve(ctx, tx, n.Project, QuotaKeys, 1); err != nil {
 			return err
 		}
-		return insertKey(ctx, tx, rec)
+		return a.insertKey(ctx, tx, rec)
 	})
 	if err != nil {
 		return "", nil, err
@@ -109,6 +121,8 @@ func (n *NewKey) validate(now time.Time) error {
 	switch {
 	case n.Name == "" || len(n.Name) > maxName:
 		return &ErrInvalid{"name", fmt.Sprintf("must have 1 to %d bytes", maxName)}
+	case len(n.ProductRoles) > 0:
+		return n.validateProductRoles(now)
 	case n.Role == "" && n.Permissions == 0:
 		return &ErrInvalid{"role", "give a role or permissions"}
 	case n.Role != "" && n.Permissions != 0:
@@ -119,10 +133,32 @@ func (n *NewKey) validate(now time.Time) error {
 		return &ErrInvalid{"products", "a key for the hub as a whole cannot be limited to products: give it a project"}
 	case len(n.Products) > maxProducts:
 		return &ErrInvalid{"products", fmt.Sprintf("at most %d", maxProducts)}
-	case !n.Expires.IsZero() && !n.Expires.After(now):
+	}
+	return n.validateEnd(now)
+}
+
+func (n *NewKey) validateEnd(now time.Time) error {
+	if !n.Expires.IsZero() && !n.Expires.After(now) {
 		return &ErrInvalid{"expiresAt", "is in the past"}
 	}
 	return nil
+}
+
+func (n *NewKey) validateProductRoles(now time.Time) error {
+	switch {
+	case n.Role != "" || n.Permissions != 0 || len(n.Products) > 0:
+		return &ErrInvalid{"productRoles", "give them, or a role, permissions and products, not both"}
+	case n.Project == HubProject:
+		return &ErrInvalid{"productRoles", "a key for the hub as a whole cannot be limited to products: give it a project"}
+	case len(n.ProductRoles) > maxProducts:
+		return &ErrInvalid{"productRoles", fmt.Sprintf("at most %d", maxProducts)}
+	}
+	for _, role := range n.ProductRoles {
+		if !role.Valid() {
+			return errRole("productRoles")
+		}
+	}
+	return n.validateEnd(now)
 }
 
 func errRole(field string) error {
@@ -130,36 +166,42 @@ func errRole(field string) error {
 }
 
 // checkKeyProducts holds that the project exists and the products are its own: those of others are not told from none.
-func (a *Accounts) checkKeyProducts(ctx context.Context, tx *store.Tx, project string, products []string) error {
-	if project == HubProject {
+func (a *Accounts) checkKeyProducts(ctx context.Context, tx *store.Tx, k *Key) error {
+	if k.Project == HubProject {
 		return nil
 	}
-	if err := projectExists(ctx, tx, project); err != nil {
+	if err := projectExists(ctx, tx, k.Project); err != nil {
 		return err
 	}
-	for _, sn := range products {
-		if err := a.productIn(ctx, tx, project, sn); err != nil {
+	for sn := range k.grant().Products {
+		if err := a.productIn(ctx, tx, k.Project, sn); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// drawKey draws a key: hwk_<id>_<43 characters of base64url>.
+// drawKey draws a key: hwk_<id>_<43 characters of base64url>, or the private key of a pair, the 43 characters alone.
 func (a *Accounts) drawKey(n NewKey) (text string, rec *keyRecord) {
-	id := strings.ToLower(rand.Text()[:keyIDLen])
-	text = keyPrefix + id + "_" + drawSecret()
+	id, secret := strings.ToLower(rand.Text()[:keyIDLen]), drawSecret()
+	if text = keyPrefix + id + "_" + secret; n.Pair {
+		text = secret
+	}
 	perms := n.Permissions
 	if n.Role != "" {
 		perms = n.Role.Permissions()
 	}
 	products := slices.Clone(n.Products)
 	slices.Sort(products)
-	return text, &keyRecord{
-		key: Key{ID: id, Name: n.Name, Project: n.Project, Role: n.Role, Permissions: perms, Products: slices.Compact(products),
-			Created: fromMillis(a.now().UnixMilli()), Expires: n.Expires},
+	rec = &keyRecord{
+		key: Key{ID: id, Name: n.Name, Project: n.Project, Role: n.Role, Permissions: perms, Products: slices.Compact(products), ProductRoles: n.ProductRoles,
+			Created: fromMillis(a.now().UnixMilli()), Expires: n.Expires, Pair: n.Pair},
 		hash: sha256.Sum256([]byte(text)),
 	}
+	if n.Pair {
+		rec.private = credential.Secret(secret)
+	}
+	return text, rec
 }
 
 func drawSecret() string {
@@ -168,17 +210,44 @@ func drawSecret() string {
 	return base64.RawURLEncoding.EncodeToString(secret[:])
 }
 
-const keyColumns = `id, name, hash, project, role, permissions, products, created_by, created_at, last_used_at, expires_at`
+const keyColumns = `id, name, hash, project, role, permissions, products, created_by, created_at, last_used_at, expires_at, pair`
 
-func insertKey(ctx context.Context, tx *store.Tx, rec *keyRecord) error {
+func (a *Accounts) insertKey(ctx context.Context, tx *store.Tx, rec *keyRecord) error {
 	k := &rec.key
 	names := ""
 	if k.Role == "" {
 		names = k.Permissions.String()
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO api_key (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`,
-		k.ID, k.Name, rec.hash[:], k.Project, string(k.Role), names, join(k.Products), k.CreatedBy, k.Created.UnixMilli(), millis(k.Expires))
+	_, err := tx.Exec(ctx, `INSERT INTO api_key (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)`,
+		k.ID, k.Name, rec.hash[:], k.Project, string(k.Role), names, k.productText(), k.CreatedBy, k.Created.UnixMilli(), millis(k.Expires), flag(k.Pair))
+	if err != nil || !k.Pair {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO api_key_pair (id, secret) VALUES (?, ?)`, k.ID, a.db.Seal(store.PairSecret, k.ID, []byte(rec.private.Reveal())))
 	return err
+}
+
+// productText is how the products are stored: by name, with a role of its own behind = if the key has one.
+func (k *Key) productText() string {
+	list := slices.Clone(k.Products)
+	for sn, role := range k.ProductRoles {
+		list = append(list, sn+"="+string(role))
+	}
+	return join(list)
+}
+
+func (k *Key) readProducts(text string) {
+	for _, one := range split(text) {
+		sn, role, ok := strings.Cut(one, "=")
+		if !ok {
+			k.Products = append(k.Products, sn)
+			continue
+		}
+		if k.ProductRoles == nil {
+			k.ProductRoles = map[string]Role{}
+		}
+		k.ProductRoles[sn] = Role(role)
+	}
 }
 
 func scanKey(row scanner) (*keyRecord, error) {
@@ -187,13 +256,15 @@ func scanKey(row scanner) (*keyRecord, error) {
 		hash                   []byte
 		role, perms, products  string
 		created, used, expires int64
+		pair                   int64
 	)
 	k := &rec.key
-	if err := row.Scan(&k.ID, &k.Name, &hash, &k.Project, &role, &perms, &products, &k.CreatedBy, &created, &used, &expires); err != nil {
+	if err := row.Scan(&k.ID, &k.Name, &hash, &k.Project, &role, &perms, &products, &k.CreatedBy, &created, &used, &expires, &pair); err != nil {
 		return nil, err
 	}
 	copy(rec.hash[:], hash)
-	k.Role, k.Products = Role(role), split(products)
+	k.Role, k.Pair = Role(role), pair != 0
+	k.readProducts(products)
 	k.Permissions = k.Role.Permissions()
 	for _, name := range split(perms) { // one that this version does not know gives nothing
 		p, _ := ParsePermission(name)
@@ -215,7 +286,7 @@ func (a *Accounts) Bootstrap(ctx context.Context) (ownerKey string, created bool
 		if !created {
 			return nil
 		}
-		return insertKey(ctx, tx, rec)
+		return a.insertKey(ctx, tx, rec)
 	})
 	if err != nil || !created {
 		return "", false, err
@@ -235,7 +306,7 @@ func (a *Accounts) verifyKey(ctx context.Context, text string) (*Caller, error) 
 		return nil, err
 	}
 	hash := sha256.Sum256([]byte(text))
-	if rec == nil {
+	if rec == nil || rec.key.Pair {
 		// Takes as long as a wrong secret would.
 		subtle.ConstantTimeCompare(hash[:], make([]byte, len(hash)))
 		return nil, ErrBadKey
@@ -272,6 +343,15 @@ func (a *Accounts) lookupKey(ctx context.Context, id string, now time.Time) (*ke
 	}
 	if err != nil {
 		return nil, fmt.Errorf("account: read key %s: %w", id, err)
+	}
+	if rec.key.Pair {
+		rec.private, err = a.readPrivate(ctx, id)
+		if errors.Is(err, store.ErrNoRows) { // deleted this very moment
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("account: read key %s: %w", id, err)
+		}
 	}
 	rec.read = now
 	rec.identity = newIdentity(KindKey, rec.key.ID, rec.key.Name, []Grant{rec.key.grant()})
@@ -347,13 +427,12 @@ func (a *Accounts) DeleteKey(ctx context.Context, p *Principal, id string) error
 		case !p.covers(rec.key.grant()):
 			return ErrExceeds
 		}
-		if rec.key.Project == HubProject && rec.key.Role == RoleOwner {
+		if rec.key.Project == HubProject && rec.key.Role == RoleOwner && !rec.key.Pair {
 			if err := otherOwnerKey(ctx, tx, id); err != nil {
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM api_key WHERE id = ?`, id)
-		return err
+		return execAll(ctx, tx, []any{id}, `DELETE FROM api_key_pair WHERE id = ?`, `DELETE FROM api_key WHERE id = ?`)
 	})
 	if err != nil {
 		return err
@@ -365,7 +444,7 @@ func (a *Accounts) DeleteKey(ctx context.Context, p *Principal, id string) error
 // otherOwnerKey holds that there is an owner key of the hub beside id.
 func otherOwnerKey(ctx context.Context, tx *store.Tx, id string) error {
 	var others int64
-	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM api_key WHERE role = ? AND project = ? AND expires_at = 0 AND id <> ?`,
+	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM api_key WHERE role = ? AND project = ? AND expires_at = 0 AND pair = 0 AND id <> ?`,
 		string(RoleOwner), HubProject, id).Scan(&others)
 	if err == nil && others == 0 {
 		return ErrLastOwner

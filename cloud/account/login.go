@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/throttle"
 )
 
 // Errors of a login.
@@ -37,8 +38,8 @@ type Credentials struct {
 // Login makes a session for who shows the right credentials. An unknown user costs as much as a wrong password. Wrong ones
 // are counted for each name and address.
 func (a *Accounts) Login(ctx context.Context, c Credentials, from Origin) (token string, s *Session, err error) {
-	who := pair{cut(normalLogin(c.Login), maxName), host(from.Address)}
-	leave, err := a.throttle.enter(who, a.now())
+	who := throttle.Pair{Name: cut(normalLogin(c.Login), maxName), Host: throttle.Host(from.Address)}
+	leave, err := a.gate.enter(who, a.now())
 	if err != nil {
 		return "", nil, err
 	}
@@ -48,33 +49,48 @@ func (a *Accounts) Login(ctx context.Context, c Credentials, from Origin) (token
 		return "", nil, a.wrong(who, err)
 	}
 	// Who knows the password may guess at codes from everywhere: these are counted for the user alone.
-	codes := pair{"", u.ID}
+	codes := throttle.Pair{Host: u.ID}
 	if u.TOTP {
-		leave, err := a.throttle.enter(codes, a.now())
+		leave, err := a.gate.enter(codes, a.now())
 		if err != nil {
 			return "", nil, err
 		}
 		defer leave()
 	}
+	if token, s, err = a.enter(ctx, u, c, from); err != nil {
+		return "", nil, a.wrong(who, a.wrong(codes, err))
+	}
+	a.gate.Right(who)
+	a.gate.Right(codes)
+	return token, s, nil
+}
+
+// enter makes a session for a user whose password was right a moment ago. It must still be theirs: to compare it takes long, and a session that came
+// of the password before would outlive its change.
+func (a *Accounts) enter(ctx context.Context, u *storedUser, c Credentials, from Origin) (token string, s *Session, err error) {
 	err = a.update(ctx, "log in", func(tx *store.Tx) error {
-		if err := a.checkSecond(ctx, tx, &u.User, c); err != nil {
+		// The row is held from here on: a change either is seen, or ends this session too.
+		err := execOne(ctx, tx, ErrWrongLogin, `UPDATE account SET last_login_at = last_login_at WHERE id = ? AND password = ? AND disabled = 0`, u.ID, u.password)
+		if err != nil {
+			return err
+		}
+		now, err := readUser(ctx, tx, u.ID)
+		if err != nil {
+			return err
+		}
+		if err := a.checkSecond(ctx, tx, &now.User, c); err != nil {
 			return err
 		}
 		token, s, err = a.newSession(ctx, tx, u.ID, MethodPassword, from)
 		return err
 	})
-	if err != nil {
-		return "", nil, a.wrong(who, a.wrong(codes, err))
-	}
-	a.throttle.right(who)
-	a.throttle.right(codes)
-	return token, s, nil
+	return token, s, err
 }
 
 // wrong counts what was a guess.
-func (a *Accounts) wrong(who pair, err error) error {
+func (a *Accounts) wrong(who throttle.Pair, err error) error {
 	if errors.Is(err, ErrWrongLogin) || errors.Is(err, ErrWrongTOTP) {
-		a.throttle.wrong(who, a.now())
+		a.gate.Wrong(who, a.now())
 	}
 	return err
 }
@@ -108,17 +124,19 @@ func (a *Accounts) rehash(ctx context.Context, u *storedUser, password string) {
 	if err != nil {
 		return
 	}
-	_ = a.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE account SET password = ? WHERE id = ? AND password = ?`, hash, u.ID, u.password)
-		return err
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		return execOne(ctx, tx, ErrWrongLogin, `UPDATE account SET password = ? WHERE id = ? AND password = ?`, hash, u.ID, u.password)
 	})
+	if err == nil {
+		u.password = hash
+	}
 }
 
 // confirm holds that a user who is logged in is the one who knows the password (and has the second factor): a session that
 // was left open must not be enough to take an account over. Guesses are counted as those of a login are.
 func (a *Accounts) confirm(ctx context.Context, user string, c Credentials, from Origin, fn func(tx *store.Tx, u *storedUser) error) error {
-	who := pair{user, host(from.Address)}
-	leave, err := a.throttle.enter(who, a.now())
+	who := throttle.Pair{Name: user, Host: throttle.Host(from.Address)}
+	leave, err := a.gate.enter(who, a.now())
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,11 @@ const (
 	JobWrite
 	HubRead
 	HubWrite
+	FirmwareRead
+	FirmwareWrite // firmwares, and tasks that bring them to devices
+	AlarmRead
+	AlarmHandle // acknowledge and clear alarms
+	AlarmWrite  // alarm rules and channels
 	permissionEnd
 )
 
@@ -46,7 +51,8 @@ const All = permissionEnd - 1
 // permissionNames are the names by bit.
 var permissionNames = [...]string{"product.read", "product.write", "device.read", "device.write", "device.secret", "device.control",
 	"group.read", "group.write", "rule.read", "rule.write", "key.read", "key.write", "user.read", "user.write", "project.read",
-	"project.write", "audit.read", "audit.write", "ca.read", "ca.write", "job.read", "job.write", "hub.read", "hub.write"}
+	"project.write", "audit.read", "audit.write", "ca.read", "ca.write", "job.read", "job.write", "hub.read", "hub.write", "firmware.read", "firmware.write",
+	"alarm.read", "alarm.handle", "alarm.write"}
 
 // Has tells whether p holds everything that need does.
 func (p Permission) Has(need Permission) bool { return p&need == need }
@@ -87,9 +93,9 @@ const (
 )
 
 const (
-	viewer   = ProductRead | DeviceRead | GroupRead | RuleRead | ProjectRead | CARead | JobRead | HubRead
-	engineer = viewer | DeviceWrite | DeviceControl | GroupWrite | JobWrite
-	operator = engineer | ProductWrite | RuleWrite | DeviceSecret
+	viewer   = ProductRead | DeviceRead | GroupRead | RuleRead | ProjectRead | CARead | JobRead | HubRead | FirmwareRead | AlarmRead
+	engineer = viewer | DeviceWrite | DeviceControl | GroupWrite | JobWrite | FirmwareWrite | AlarmHandle
+	operator = engineer | ProductWrite | RuleWrite | DeviceSecret | AlarmWrite
 	admin    = operator | KeyRead | KeyWrite | UserRead | UserWrite | AuditRead | CAWrite
 )
 

@@ -81,6 +81,7 @@ func (a *Accounts) Reserve(ctx context.Context, tx *store.Tx, project string, ki
 type Project struct {
 	ID, Name, Description string
 	Quota                 Quota
+	CampaignApproval      bool // campaigns start when somebody else than their author has approved them
 	Created, Updated      time.Time
 }
 
@@ -100,6 +101,7 @@ type NewProject struct {
 type ProjectUpdate struct {
 	Name, Description *string
 	Quota             *Quota
+	CampaignApproval  *bool
 }
 
 // projectID is what an id looks like: it stands in URLs and on the command line.
@@ -129,13 +131,13 @@ func validProject(name, description string, q Quota) error {
 	return nil
 }
 
-const projectColumns = `id, name, description, quota_devices, quota_products, quota_rules, quota_users, quota_keys, created_at, updated_at`
+const projectColumns = `id, name, description, quota_devices, quota_products, quota_rules, quota_users, quota_keys, campaign_approval, created_at, updated_at`
 
 func scanProject(row scanner) (*Project, error) {
 	var p Project
 	var created, updated int64
 	q := &p.Quota
-	err := row.Scan(&p.ID, &p.Name, &p.Description, &q.Devices, &q.Products, &q.Rules, &q.Users, &q.Keys, &created, &updated)
+	err := row.Scan(&p.ID, &p.Name, &p.Description, &q.Devices, &q.Products, &q.Rules, &q.Users, &q.Keys, &p.CampaignApproval, &created, &updated)
 	p.Created, p.Updated = fromMillis(created), fromMillis(updated)
 	return &p, err
 }
@@ -151,7 +153,7 @@ func (a *Accounts) CreateProject(ctx context.Context, n NewProject) (*Project, e
 	now := a.now().UnixMilli()
 	q := n.Quota
 	err := a.update(ctx, "create project "+n.ID, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO project (`+projectColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := tx.Exec(ctx, `INSERT INTO project (`+projectColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)`,
 			n.ID, n.Name, n.Description, q.Devices, q.Products, q.Rules, q.Users, q.Keys, now, now)
 		if store.IsUnique(err) {
 			return ErrExists
@@ -214,12 +216,14 @@ func (a *Accounts) UpdateProject(ctx context.Context, by *Principal, id string, 
 		set(&p.Name, u.Name)
 		set(&p.Description, u.Description)
 		set(&p.Quota, u.Quota)
+		set(&p.CampaignApproval, u.CampaignApproval)
 		if err := validProject(p.Name, p.Description, p.Quota); err != nil {
 			return err
 		}
 		q := p.Quota
-		_, err = tx.Exec(ctx, `UPDATE project SET name = ?, description = ?, quota_devices = ?, quota_products = ?, quota_rules = ?, quota_users = ?, quota_keys = ?, updated_at = ? WHERE id = ?`,
-			p.Name, p.Description, q.Devices, q.Products, q.Rules, q.Users, q.Keys, a.now().UnixMilli(), id)
+		_, err = tx.Exec(ctx, `UPDATE project SET name = ?, description = ?, quota_devices = ?, quota_products = ?, quota_rules = ?, quota_users = ?, quota_keys = ?,
+			campaign_approval = ?, updated_at = ? WHERE id = ?`,
+			p.Name, p.Description, q.Devices, q.Products, q.Rules, q.Users, q.Keys, p.CampaignApproval, a.now().UnixMilli(), id)
 		return err
 	})
 	if err != nil {
@@ -245,9 +249,11 @@ func (a *Accounts) DeleteProject(ctx context.Context, id string) error {
 		if err := execOne(ctx, tx, ErrProjectNotFound, `DELETE FROM project WHERE id = ?`, id); err != nil {
 			return err
 		}
-		for _, kind := range []QuotaKind{QuotaProducts, QuotaRules, QuotaKeys} {
+		for _, count := range []string{quotas[QuotaProducts].count, quotas[QuotaRules].count, quotas[QuotaKeys].count,
+			`SELECT COUNT(*) FROM connector WHERE project = ?`, `SELECT COUNT(*) FROM alarm_rule WHERE project = ?`,
+			`SELECT COUNT(*) FROM alarm_channel WHERE project = ?`} {
 			var n int64
-			if err := tx.QueryRow(ctx, quotas[kind].count, id).Scan(&n); err != nil {
+			if err := tx.QueryRow(ctx, count, id).Scan(&n); err != nil {
 				return err
 			}
 			if n > 0 {

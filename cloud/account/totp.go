@@ -15,6 +15,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/throttle"
 )
 
 // What a code of an authenticator is: six digits, new every half minute, taken half a minute early or late.
@@ -71,8 +72,8 @@ func (a *Accounts) ConfirmTOTP(ctx context.Context, c *Caller, code string, from
 	if c.Kind != KindUser {
 		return nil, ErrNotUser
 	}
-	who := pair{c.ID, host(from.Address)}
-	leave, err := a.throttle.enter(who, a.now())
+	who := throttle.Pair{Name: c.ID, Host: throttle.Host(from.Address)}
+	leave, err := a.gate.enter(who, a.now())
 	if err != nil {
 		return nil, err
 	}

@@ -248,10 +248,17 @@ func (up *UserUpdate) apply(u *storedUser, hash string) error {
 	return validSubject(u.Issuer, u.Subject)
 }
 
-// touch reads a user whom by may change: one who has nothing that by has not.
+// touch reads a user whom by may change: one who has nothing that by has not. The user is held until the end, so that what is written back is of now:
+// a password that was changed meanwhile must not come back.
 func (a *Accounts) touch(ctx context.Context, tx *store.Tx, by *Principal, id string) (*storedUser, error) {
 	u, err := readUser(ctx, tx, id)
 	if err != nil {
+		return nil, err
+	}
+	if err := execOne(ctx, tx, ErrUserNotFound, `UPDATE account SET updated_at = updated_at WHERE id = ?`, u.ID); err != nil {
+		return nil, err
+	}
+	if u, err = readUser(ctx, tx, u.ID); err != nil {
 		return nil, err
 	}
 	grants, err := readGrants(ctx, tx, u.ID)

@@ -5,19 +5,46 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/hawser-iot/hawser/cloud/throttle"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 )
 
-// App is what an API key may do over MQTT.
+// Rights are what an API key may do with devices over MQTT.
+type Rights struct {
+	Read  bool // hear what they say
+	Write bool // send to them
+}
+
+// App is an API key as MQTT knows it.
 type App struct {
 	KeyID    string
 	Project  string            // "" is all of them
-	Products []string          // ProductSNs; nil: all of the project
-	Read     bool              // hear what devices say
-	Write    bool              // send to devices
+	Rights   Rights            // on all of the project, unless Products limits it
+	Products map[string]Rights // by ProductSN; nil: all of the project
 	Text     credential.Secret // of the key, to ask again whether it holds
+}
+
+// On are the rights on a product of the App's project.
+func (a *App) On(product string) Rights {
+	if a.Products == nil {
+		return a.Rights
+	}
+	return a.Products[product]
+}
+
+// Hears tells whether the App may hear of any device at all.
+func (a *App) Hears() bool {
+	if a.Products == nil {
+		return a.Rights.Read
+	}
+	for _, on := range a.Products {
+		if on.Read {
+			return true
+		}
+	}
+	return false
 }
 
 // ErrKey is returned by Keys for a key that is not right, whatever is wrong with it.
@@ -33,13 +60,13 @@ type Keys interface {
 // somebody gives for its id may be a secret.
 func (s *Service) Application(ctx context.Context, l credential.Login, password []byte, remote string) (*App, error) {
 	app, refusal := s.app(ctx, l.APIKey, string(password))
-	pair := pair{"app|" + l.APIKey, host(remote)}
+	name := "app|" + l.APIKey
 	if refusal == nil {
 		s.metrics.logins.WithLabelValues(credential.ModeApp.String()).Inc()
-		s.throttle.forget(pair)
+		s.throttle.Right(throttle.Pair{Name: name, Host: throttle.Host(remote)})
 		return app, nil
 	}
-	s.refuse(ctx, ident.Device{}, pair, refusal)
+	s.refuse(ctx, ident.Device{}, name, remote, refusal)
 	return nil, refusal
 }
 

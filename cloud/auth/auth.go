@@ -23,6 +23,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/throttle"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
@@ -123,13 +124,14 @@ type Service struct {
 	cfg Config
 	Deps
 	metrics  *metrics
-	throttle *throttle
+	throttle *throttle.Throttle
+	delayed  chan struct{} // one for each delayed answer
 	now      func() time.Time
 }
 
 // New returns a Service.
 func New(cfg Config, d Deps) *Service {
-	return &Service{cfg: cfg, Deps: d, metrics: newMetrics(d.Metrics), throttle: newThrottle(cfg, time.Now), now: time.Now}
+	return &Service{cfg: cfg, Deps: d, metrics: newMetrics(d.Metrics), throttle: newThrottle(cfg), delayed: make(chan struct{}, cfg.Delayed), now: time.Now}
 }
 
 // Login judges an attempt of a device. It may block: to read the registry, and to delay the answer to wrong credentials. Errors are
@@ -139,13 +141,13 @@ func (s *Service) Login(ctx context.Context, a Attempt) (*Grant, error) {
 		a.Login.Mode = credential.ModeX509 // no password with a client certificate
 	}
 	g, refusal := s.judge(ctx, a)
-	pair := pair{a.Login.Device.ClientID(), host(a.Remote)}
+	name := a.Login.Device.ClientID()
 	if refusal == nil {
 		s.metrics.logins.WithLabelValues(a.Login.Mode.String()).Inc()
-		s.throttle.forget(pair)
+		s.throttle.Right(throttle.Pair{Name: name, Host: throttle.Host(a.Remote)})
 		return g, nil
 	}
-	s.refuse(ctx, a.Login.Device, pair, refusal)
+	s.refuse(ctx, a.Login.Device, name, a.Remote, refusal)
 	return nil, refusal
 }
 
@@ -168,13 +170,12 @@ func (s *Service) Certified(ctx context.Context, dev ident.Device, peer []*x509.
 
 func (s *Service) http(ctx context.Context, dev ident.Device, remote string, judge func() (*Grant, *Refusal)) (*Grant, error) {
 	g, refusal := judge()
-	pair := pair{dev.ClientID(), host(remote)}
 	if refusal == nil {
 		s.metrics.logins.WithLabelValues("http").Inc()
-		s.throttle.forget(pair)
+		s.throttle.Right(throttle.Pair{Name: dev.ClientID(), Host: throttle.Host(remote)})
 		return g, nil
 	}
-	s.refuse(ctx, dev, pair, refusal)
+	s.refuse(ctx, dev, dev.ClientID(), remote, refusal)
 	return nil, refusal
 }
 
@@ -193,15 +194,15 @@ func (s *Service) Refuse(dev ident.Device, remote string, code packet.ConnackCod
 	return r
 }
 
-// refuse logs and counts, and makes a guesser wait.
-func (s *Service) refuse(ctx context.Context, dev ident.Device, p pair, r *Refusal) {
+// refuse logs and counts, and makes a guesser at the secret of name wait.
+func (s *Service) refuse(ctx context.Context, dev ident.Device, name, remote string, r *Refusal) {
 	wait := time.Duration(0)
 	if r.guess() {
-		wait = s.throttle.wrong(p)
+		wait = s.throttle.Wrong(throttle.Pair{Name: name, Host: throttle.Host(remote)}, s.now())
 	}
-	s.note(dev, p.host, r, wait)
+	s.note(dev, host(remote), r, wait)
 	if wait > 0 {
-		s.throttle.delay(ctx, wait)
+		s.delay(ctx, wait)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/cloud/throttle"
 	"github.com/hawser-iot/hawser/protocol/credential"
 )
 
@@ -41,44 +42,23 @@ func TestThrottle(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 8 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		var r *Refusal
 		if err := login(ctx, "wrong", "10.0.0.1:1"); !errors.As(err, &r) || r.Reason != WrongSecret {
 			t.Errorf("wrong secret: %v", err)
 		}
 		cancel()
 	}
-	if got := s.throttle.wrong(pair{d.Identity.ClientID(), "10.0.0.1"}); got < 5*time.Second {
+	if got := s.throttle.Wrong(throttle.Pair{Name: d.Identity.ClientID(), Host: "10.0.0.1"}, time.Now()); got < 5*time.Second {
 		t.Errorf("the ninth wrong try waits %s", got)
 	}
-	if got := s.throttle.wrong(pair{d.Identity.ClientID(), "10.0.0.2"}); got != 0 {
+	if got := s.throttle.Wrong(throttle.Pair{Name: d.Identity.ClientID(), Host: "10.0.0.2"}, time.Now()); got != 0 {
 		t.Errorf("the first wrong try from elsewhere waits %s", got)
 	}
 	if err := login(t.Context(), d.Secret.Reveal(), "10.0.0.1:2"); err != nil {
 		t.Errorf("the right secret from the same address: %v", err)
 	}
-	if got := s.throttle.wrong(pair{d.Identity.ClientID(), "10.0.0.1"}); got != 0 {
+	if got := s.throttle.Wrong(throttle.Pair{Name: d.Identity.ClientID(), Host: "10.0.0.1"}, time.Now()); got != 0 {
 		t.Errorf("after a right one a wrong one waits %s", got)
-	}
-}
-
-func TestThrottleIsBounded(t *testing.T) {
-	now := time.Unix(1000, 0)
-	th := newThrottle(Config{FreeTries: 1, MaxDelay: time.Second, Forget: time.Minute, Pairs: 3, Delayed: 1}, func() time.Time { return now })
-	for _, host := range []string{"a", "b", "c", "d", "e"} {
-		th.wrong(pair{"", host})
-	}
-	if len(th.pairs) != 3 || th.order.Len() != 3 {
-		t.Errorf("%d pairs kept, want 3", len(th.pairs))
-	}
-	for range 20 {
-		th.wrong(pair{"", "e"})
-	}
-	if got := th.wrong(pair{"", "e"}); got != time.Second {
-		t.Errorf("waits %s, want no more than the bound", got)
-	}
-	now = now.Add(2 * time.Minute)
-	if got := th.wrong(pair{"", "e"}); got != 0 {
-		t.Errorf("after a quiet time waits %s", got)
 	}
 }

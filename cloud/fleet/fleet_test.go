@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type bench struct {
 	reg     *registry.Registry
 	jobs    *job.Jobs
 	product string
+	calls   *calls // nil: no command can be called
 	stop    func()
 }
 
@@ -52,7 +54,11 @@ func start(t testing.TB, db *store.DB) *bench {
 func (b *bench) run() {
 	cfg := job.DefaultConfig()
 	cfg.Node, cfg.Poll = "n0", 20*time.Millisecond
-	b.jobs = job.New(cfg, job.Deps{Store: b.db, Kinds: fleet.New(b.db, b.reg).Kinds(), Log: slog.New(slog.NewTextHandler(b.t.Output(), nil))})
+	kinds := fleet.New(b.db, b.reg, nil, nil).Kinds()
+	if b.calls != nil {
+		kinds = fleet.New(b.db, b.reg, b.calls, nil).Kinds()
+	}
+	b.jobs = job.New(cfg, job.Deps{Store: b.db, Kinds: kinds, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.jobs.Run(ctx) }()
@@ -399,4 +405,63 @@ func cpuTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// calls stands for the thing model: it takes all but every tenth device.
+type calls struct {
+	mu   sync.Mutex
+	made map[string]int
+}
+
+func (c *calls) Check(context.Context, string, fleet.Call) error { return nil }
+
+func (c *calls) Queue(_ context.Context, _ *store.Tx, d *registry.Device, call fleet.Call, job string) (string, error) {
+	if strings.HasSuffix(d.Identity.SN, "0") {
+		return "", fmt.Errorf("no: %w", &fleet.Refused{Code: "command_queue_full", Reason: "too many wait"})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made[d.Identity.SN]++
+	return call.Identifier + "-" + job, nil
+}
+
+func TestBatchOfCommands(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := start(t, db)
+		if one, _ := b.importFile("deviceSN\n"+lines(600), false); one.Succeeded != 600 {
+			t.Fatalf("import: %+v", one)
+		}
+		b.stop()
+		b.calls = &calls{made: map[string]int{}}
+		b.run()
+		call := func(c fleet.Call, dry bool) (*job.Job, [][]string) {
+			t.Helper()
+			spec, err := c.Spec()
+			if err != nil {
+				t.Fatal(err)
+			}
+			one := b.ended(b.create(job.NewJob{Kind: fleet.KindCommand, Spec: spec, DryRun: dry}).ID)
+			return one, b.result(one.ID)
+		}
+		if one, _ := call(fleet.Call{Identifier: "reboot", Queue: 60}, true); one.Succeeded != 600 || len(b.calls.made) != 0 {
+			t.Errorf("dry run: %+v, %d calls", one, len(b.calls.made))
+		}
+		one, rows := call(fleet.Call{Identifier: "reboot", Queue: 60}, false)
+		if one.Succeeded != 540 || one.Failed != 60 || one.Errors["command_queue_full"] != 60 || len(b.calls.made) != 540 || len(rows) != 600 {
+			t.Errorf("batch: %+v, %d calls", one, len(b.calls.made))
+		}
+		for _, row := range rows {
+			if full := strings.HasSuffix(row[2], "0"); full != (row[0] == "command_queue_full") || full != (row[4] == "too many wait") || !full && row[3] != "reboot-"+one.ID {
+				t.Fatalf("row %q", row)
+			}
+		}
+		if one, _ := call(fleet.Call{Identifier: "reboot", Queue: 60, Filter: "sn:d-000*"}, false); one.Total != 10 {
+			t.Errorf("with a filter: %+v", one)
+		}
+		for _, bad := range []fleet.Call{{Queue: 60}, {Identifier: "x", Queue: 59}, {Identifier: "x", Queue: 60, State: "odd"}, {Identifier: "x", Queue: 60, Filter: "("}} {
+			if _, err := bad.Spec(); err == nil {
+				t.Errorf("%+v is taken", bad)
+			}
+		}
+	})
 }

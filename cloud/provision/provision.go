@@ -1,5 +1,5 @@
 // Package provision lets devices come into being: dynamic registration, and what gateways do for their sub-devices
-// (register, topology, login, logout); device-protocol sections 2 and 8.
+// (register, topology, login, logout) and operators to them; device-protocol sections 2 and 8.
 //
 // Its handlers promise that a request is answered on its _reply topic, after what it asks for is committed; that a request with
 // several sub-devices is checked whole before anything is done; and that asking again for what is so already succeeds.
@@ -30,11 +30,14 @@ import (
 type Config struct {
 	MaxSubdevs int           // sub-devices logged in over one connection
 	MaxParams  int           // sub-devices in one request
+	MaxWaiting int           // sub-devices of a gateway that wait for an operator's consent
 	Wait       time.Duration // how long one request may work
 }
 
 // DefaultConfig has the protocol's limits.
-func DefaultConfig() Config { return Config{MaxSubdevs: 1000, MaxParams: 100, Wait: 10 * time.Second} }
+func DefaultConfig() Config {
+	return Config{MaxSubdevs: 1000, MaxParams: 1000, MaxWaiting: 1000, Wait: 10 * time.Second}
+}
 
 // Deps are what provision stands on.
 type Deps struct {
@@ -51,12 +54,20 @@ type Provision struct {
 	cfg Config
 	Deps
 	requests *prometheus.CounterVec
+	dropped  prometheus.Counter
+	changes  chan registry.Change // of sub-devices: dropped and counted when full
 }
 
-// New returns a Provision.
+// New returns a Provision. Run must be running for gateways to hear what operators do to their sub-devices.
 func New(cfg Config, deps Deps) *Provision {
-	return &Provision{cfg: cfg, Deps: deps, requests: promauto.With(deps.Metrics).NewCounterVec(prometheus.CounterOpts{
-		Name: "hawser_provision_requests_total", Help: "Requests of devices and gateways that were granted, by topic."}, []string{"kind"})}
+	f := promauto.With(deps.Metrics)
+	p := &Provision{cfg: cfg, Deps: deps, changes: make(chan registry.Change, changesMax),
+		requests: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "hawser_provision_requests_total", Help: "Requests of devices and gateways that were granted, by topic."}, []string{"kind"}),
+		dropped: f.NewCounter(prometheus.CounterOpts{
+			Name: "hawser_provision_notices_dropped_total", Help: "Changes of sub-devices that their gateways were not told of, because too many came at once."})}
+	deps.Registry.Watch(p.changed)
+	return p
 }
 
 // handlerFunc makes a method a Handler.
@@ -68,7 +79,7 @@ func (f handlerFunc) Handle(ctx context.Context, m *uplink.Message) error { retu
 // Handlers are the topics that provision answers, for uplink.Config.
 func (p *Provision) Handlers() map[topic.Kind]uplink.Handler {
 	return map[topic.Kind]uplink.Handler{
-		topic.Password:       handlerFunc(p.password),
+		topic.Password:       passwords{p},
 		topic.SubdevRegister: p.gateway(p.register),
 		topic.TopoAdd:        p.gateway(p.add),
 		topic.TopoDelete:     p.gateway(p.remove),
@@ -114,6 +125,20 @@ func (p *Provision) password(ctx context.Context, m *uplink.Message) error {
 	p.requests.WithLabelValues(m.Topic.Kind.String()).Inc()
 	m.Stage(store.Op{Stmt: markRegistered, Args: []any{dev.ID}, Want: -1})
 	return m.Reply(topic.PasswordReply, "", message.NewPasswordReply(message.RequestID(id), dev.Secret.Reveal()))
+}
+
+// passwords is the handler of dynamic registration, whose answers have a form of their own.
+type passwords struct{ *Provision }
+
+var _ uplink.Excuser = passwords{}
+
+// Handle implements uplink.Handler.
+func (p passwords) Handle(ctx context.Context, m *uplink.Message) error { return p.password(ctx, m) }
+
+// Excuse implements uplink.Excuser.
+func (p passwords) Excuse(m *uplink.Message, code message.Code) error {
+	id, _ := m.RequestID()
+	return m.Reply(topic.PasswordReply, "", message.RefusePassword(message.RequestID(id), code))
 }
 
 func (p *Provision) refusePassword(m *uplink.Message, id string, c message.Code) error {

@@ -89,7 +89,17 @@ type gateway struct {
 
 func newGateway(t *testing.T, persistent bool) gateway {
 	t.Helper()
-	g := gateway{Stack: brokertest.New(t, brokertest.Config{Store: storetest.SQLite(t)})}
+	return newGatewayOn(t, storetest.SQLite(t), persistent)
+}
+
+func newGatewayOn(t *testing.T, db *store.DB, persistent bool) gateway {
+	t.Helper()
+	return gatewayOf(t, brokertest.New(t, brokertest.Config{Store: db}), persistent)
+}
+
+func gatewayOf(t *testing.T, s *brokertest.Stack, persistent bool) gateway {
+	t.Helper()
+	g := gateway{Stack: s}
 	g.dev = g.Device(t, g.Product(t, registry.NewProduct{Kind: registry.KindGateway}), "gw-0001")
 	p := g.Product(t, registry.NewProduct{Kind: registry.KindSubdevice})
 	for _, sn := range []string{"sub-0001", "sub-0002"} {

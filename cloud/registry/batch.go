@@ -105,7 +105,7 @@ func (r *Registry) insertAll(ctx context.Context, product string, list []*Device
 	for i, d := range list {
 		// Created is what the id says, so that devices created in a span of time are those of a span of ids.
 		d.ID = first + int64(i)
-		d.Created = timeOfID(d.ID)
+		d.Created = MomentOf(timeOfID(d.ID))
 	}
 	return r.db.Update(ctx, func(tx *store.Tx) error {
 		var project string
@@ -144,7 +144,7 @@ func (r *Registry) insertQuery(list []*Device) (string, []any) {
 	args := make([]any, 0, 15*len(list))
 	for _, d := range list {
 		args = append(args, d.ID, d.Identity.Product, d.Identity.SN, r.sealSecret(d.ID, d.Secret), d.Name, d.Description, int64(d.State),
-			millis(d.Created), 0, 0, 0, 0, d.Project, d.Revision, d.Tags.encode())
+			int64(d.Created), 0, 0, 0, 0, d.Project, d.Revision, d.Tags.encode())
 	}
 	return `INSERT INTO device (` + deviceColumns + `) VALUES ` + row + strings.Repeat(", "+row, len(list)-1), args
 }

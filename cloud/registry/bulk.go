@@ -64,6 +64,8 @@ type BulkResult struct {
 	Secret credential.Secret
 	// Err is ErrDeviceNotFound for a device that has gone meanwhile.
 	Err error
+
+	gateway int64 // that had a sub-device which was deleted
 }
 
 // Bulk does b to each device of list in one transaction; a few hundred at most. also, if given, runs in the transaction,
@@ -93,7 +95,7 @@ func (r *Registry) Bulk(ctx context.Context, b Bulk, list []*Device, also func(c
 	}
 	for i, d := range list {
 		if results[i].Changed {
-			r.Apply(Change{Kind: actionChanges[b.Action], Product: d.Identity.Product, Device: d.Identity, DeviceID: d.ID})
+			r.Apply(Change{Kind: actionChanges[b.Action], Product: d.Identity.Product, Device: d.Identity, DeviceID: d.ID, Gateway: results[i].gateway})
 		}
 	}
 	return nil
@@ -103,7 +105,12 @@ func (r *Registry) Bulk(ctx context.Context, b Bulk, list []*Device, also func(c
 func (r *Registry) bulkAction(ctx context.Context, tx *store.Tx, b Bulk) (func(*Device) (BulkResult, error), error) {
 	switch b.Action {
 	case ActionDelete:
-		return func(d *Device) (BulkResult, error) { return gone(deleteDevice(ctx, tx, d.ID)) }, nil
+		return func(d *Device) (BulkResult, error) {
+			gateway, err := deleteDevice(ctx, tx, d.ID)
+			res, err := gone(err)
+			res.gateway = gateway
+			return res, err
+		}, nil
 	case ActionTag:
 		return func(d *Device) (BulkResult, error) { return r.bulkTag(ctx, tx, b, d) }, nil
 	case ActionJoin, ActionLeave:

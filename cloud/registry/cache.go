@@ -1,9 +1,9 @@
 package registry
 
 import (
-	"container/list"
 	"sync"
 
+	"github.com/hawser-iot/hawser/cloud/registry/roster"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
@@ -22,7 +22,7 @@ func (c changedDevice) is(d *Device) bool {
 
 // deviceCache holds the snapshots of the devices used last, by identity and by
 // id. It is asked at logins and by the API, not for every message, so one lock
-// does.
+// does. Every connected device has its place in it, which is therefore small.
 type deviceCache struct {
 	max int
 
@@ -31,19 +31,38 @@ type deviceCache struct {
 	// changed is a ring of the last changes, the g-th at g % changesKept, so
 	// that a read that began before a change of its device is not kept.
 	changed [changesKept]changedDevice
-	byID    map[int64]*list.Element
-	byIdent map[ident.Device]*list.Element
-	order   *list.List // of *Device, newest first
+	byID    map[int64]*place
+	byIdent roster.Roster[*place]
+	order   place // of the ring of all places: next is the one used last, prev the one unused for longest
+}
+
+// place is a device's in the cache.
+type place struct {
+	device     *Device
+	prev, next *place
+}
+
+// Of implements roster.Member.
+func (p *place) Of() ident.Device { return p.device.Identity }
+
+func (p *place) unlink() { p.prev.next, p.next.prev = p.next, p.prev }
+
+func (p *place) linkAfter(q *place) {
+	p.prev, p.next = q, q.next
+	q.next.prev, q.next = p, p
 }
 
 func newDeviceCache(limit int) *deviceCache {
-	return &deviceCache{max: limit, byID: make(map[int64]*list.Element), byIdent: make(map[ident.Device]*list.Element), order: list.New()}
+	c := &deviceCache{max: limit, byID: make(map[int64]*place)}
+	c.order.prev, c.order.next = &c.order, &c.order
+	return c
 }
 
 func (c *deviceCache) get(id ident.Device) (*Device, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.useLocked(c.byIdent[id])
+	p, _ := c.byIdent.Get(roster.Hash(id), id)
+	return c.useLocked(p)
 }
 
 func (c *deviceCache) getID(id int64) (*Device, bool) {
@@ -52,12 +71,13 @@ func (c *deviceCache) getID(id int64) (*Device, bool) {
 	return c.useLocked(c.byID[id])
 }
 
-func (c *deviceCache) useLocked(e *list.Element) (*Device, bool) {
-	if e == nil {
+func (c *deviceCache) useLocked(p *place) (*Device, bool) {
+	if p == nil {
 		return nil, false
 	}
-	c.order.MoveToFront(e)
-	return e.Value.(*Device), true
+	p.unlink()
+	p.linkAfter(&c.order)
+	return p.device, true
 }
 
 // ticket is taken before the store is read; fill keeps what was read unless
@@ -79,11 +99,13 @@ func (c *deviceCache) fill(ticket uint64, d *Device) {
 			return
 		}
 	}
-	if c.order.Len() >= c.max {
-		c.removeLocked(c.order.Back())
+	if len(c.byID) >= c.max {
+		c.removeLocked(c.order.prev)
 	}
-	e := c.order.PushFront(d)
-	c.byID[d.ID], c.byIdent[d.Identity] = e, e
+	p := &place{device: d}
+	p.linkAfter(&c.order)
+	c.byID[d.ID] = p
+	c.byIdent.Put(roster.Hash(d.Identity), p)
 }
 
 func (c *deviceCache) noteLocked(d changedDevice) {
@@ -95,13 +117,13 @@ func (c *deviceCache) touch(id int64, change func(*Device)) *Device {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.noteLocked(changedDevice{id: id})
-	e := c.byID[id]
-	if e == nil {
+	p := c.byID[id]
+	if p == nil {
 		return nil
 	}
-	d := *e.Value.(*Device)
+	d := *p.device
 	change(&d)
-	e.Value = &d
+	p.device = &d
 	return &d
 }
 
@@ -116,25 +138,26 @@ func (c *deviceCache) remove(id ident.Device) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.noteLocked(changedDevice{ident: id})
-	c.removeLocked(c.byIdent[id])
+	p, _ := c.byIdent.Get(roster.Hash(id), id)
+	c.removeLocked(p)
 }
 
 func (c *deviceCache) removeProduct(sn string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.noteLocked(changedDevice{ident: ident.Device{Product: sn}})
-	for id, e := range c.byIdent {
-		if id.Product == sn {
-			c.removeLocked(e)
+	for _, p := range c.byID {
+		if p.device.Identity.Product == sn {
+			c.removeLocked(p)
 		}
 	}
 }
 
-func (c *deviceCache) removeLocked(e *list.Element) {
-	if e == nil {
+func (c *deviceCache) removeLocked(p *place) {
+	if p == nil {
 		return
 	}
-	d := c.order.Remove(e).(*Device)
-	delete(c.byID, d.ID)
-	delete(c.byIdent, d.Identity)
+	p.unlink()
+	delete(c.byID, p.device.ID)
+	c.byIdent.Remove(roster.Hash(p.device.Identity), p)
 }

@@ -54,9 +54,17 @@ type Device struct {
 	Name, Description string
 	Tags              Tags // nil without any
 	State             State
-	// The zero time means never.
-	Created, Activated, OnlineAt, OfflineAt, LastSeen time.Time
+	// LastSeen is as it is stored, for lists and searches: see Seen.
+	Created, Activated, OnlineAt, OfflineAt, LastSeen Moment
+	// Over is the epoch of the device's newest session, while its row is known: it has ended and left nothing behind. 0: not known.
+	Over int64
 }
+
+// SeenEvery is how exact the stored LastSeen of a device is: sessions that begin or end within it do not move its place in an index.
+const SeenEvery = time.Minute
+
+// Seen is when the device was last known to be there, exactly.
+func (d *Device) Seen() Moment { return max(d.LastSeen, d.OnlineAt, d.OfflineAt) }
 
 // NewDevice is what CreateDevice needs.
 type NewDevice struct {
@@ -130,14 +138,13 @@ func (r *Registry) readDevice(ctx context.Context, where string, args ...any) (*
 
 func (r *Registry) scanDevice(row scanner) (*Device, error) {
 	var (
-		d                                           Device
-		sealed                                      []byte
-		tags                                        string
-		state                                       int64
-		created, activated, online, offline, lastAt int64
+		d      Device
+		sealed []byte
+		tags   string
+		state  int64
 	)
 	err := row.Scan(&d.ID, &d.Identity.Product, &d.Identity.SN, &sealed, &d.Name, &d.Description, &state,
-		&created, &activated, &online, &offline, &lastAt, &d.Project, &d.Revision, &tags)
+		(*int64)(&d.Created), (*int64)(&d.Activated), (*int64)(&d.OnlineAt), (*int64)(&d.OfflineAt), (*int64)(&d.LastSeen), &d.Project, &d.Revision, &tags)
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +153,13 @@ func (r *Registry) scanDevice(row scanner) (*Device, error) {
 		return nil, err
 	}
 	d.Secret, d.State = credential.Secret(secret), State(state)
-	d.Created, d.Activated, d.OnlineAt = fromMillis(created), fromMillis(activated), fromMillis(online)
-	d.OfflineAt, d.LastSeen = fromMillis(offline), fromMillis(lastAt)
 	d.Tags = decodeTags(tags)
+	if p, ok := r.products.Get(d.Identity.Product); ok { // its devices share their product's texts
+		d.Identity.Product = p.SN
+		if d.Project == p.Project {
+			d.Project = p.Project
+		}
+	}
 	return &d, nil
 }
 
@@ -335,27 +346,36 @@ func (r *Registry) changed(ctx context.Context, id ident.Device, kind ChangeKind
 
 // deviceTables hold rows of one device, by the column that names it.
 var deviceTables = [...][2]string{
-	{"queue", "device"}, {"session", "device"}, {"shadow", "device"}, {"latest", "device"}, {"desired", "device"},
-	{"command_log", "device"}, {"topology", "subdevice"}, {"topology", "gateway"}, {"device_group_member", "device"}, {"device_history", "device"},
-	{"retained", "device"},
+	{"module_version", "device"}, {"ota_deployment", "device"}, {"ota_target", "device"},
+	{"queue", "device"}, {"session", "device"}, {"shadow", "device"}, {"shadow_history", "device"}, {"latest", "device"}, {"desired", "device"},
+	{"command_log", "device"}, {"topology", "subdevice"}, {"topology", "gateway"}, {"topology_request", "subdevice"},
+	{"topology_request", "gateway"}, {"device_group_member", "device"}, {"device_connection", "device"},
+	{"retained", "device"}, {"event_record", "device"},
+	{"agent", "device"}, {"agent_stream", "device"}, {"agent_mark", "device"}, {"agent_gap", "device"},
+	{"agent_config", "device"}, {"agent_config_state", "device"}, {"agent_diagnosis", "device"},
 }
 
-// deleteDevice deletes the rows of a device.
-func deleteDevice(ctx context.Context, tx *store.Tx, id int64) error {
+// deleteDevice deletes the rows of a device, and returns the gateway that had it, 0 for none.
+func deleteDevice(ctx context.Context, tx *store.Tx, id int64) (gateway int64, err error) {
+	err = tx.QueryRow(ctx, `SELECT gateway FROM topology WHERE subdevice = ?`, id).Scan(&gateway)
+	if err != nil && !errors.Is(err, store.ErrNoRows) {
+		return 0, err
+	}
 	if err := deleteTerms(ctx, tx, id); err != nil {
-		return err
+		return 0, err
 	}
 	for _, t := range deviceTables {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+t[0]+` WHERE `+t[1]+` = ?`, id); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return execOne(ctx, tx, ErrDeviceNotFound, `DELETE FROM device WHERE id = ?`, id)
+	return gateway, execOne(ctx, tx, ErrDeviceNotFound, `DELETE FROM device WHERE id = ?`, id)
 }
 
 // DeleteDevice deletes a device and everything that is kept of it.
 func (r *Registry) DeleteDevice(ctx context.Context, id ident.Device, only ...IfRevision) error {
 	var d *Device
+	var gateway int64
 	err := r.db.Update(ctx, func(tx *store.Tx) (err error) {
 		if err := checkDevice(ctx, tx, id, only); err != nil {
 			return err
@@ -363,11 +383,12 @@ func (r *Registry) DeleteDevice(ctx context.Context, id ident.Device, only ...If
 		if d, err = r.lockDevice(ctx, tx, id); err != nil {
 			return err
 		}
-		return deleteDevice(ctx, tx, d.ID)
+		gateway, err = deleteDevice(ctx, tx, d.ID)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("registry: delete device %s: %w", id, err)
 	}
-	r.Apply(Change{Kind: DeviceDeleted, Product: id.Product, Device: id, DeviceID: d.ID})
+	r.Apply(Change{Kind: DeviceDeleted, Product: id.Product, Device: id, DeviceID: d.ID, Gateway: gateway})
 	return nil
 }

@@ -18,6 +18,8 @@ var (
 	ErrGroupByFilter = errors.New("registry: the group's members are what its filter takes: change the filter")
 	// ErrPublished is returned for a change of the thing model of a published product.
 	ErrPublished = errors.New("registry: the product is published, its thing model is frozen: unpublish it first")
+	// ErrVersionNotFound is returned for a version of a thing model that was not published, or is no longer kept.
+	ErrVersionNotFound = errors.New("registry: no such version of the thing model")
 	// ErrRevision is returned for a change under the condition of a revision that has passed.
 	ErrRevision = errors.New("registry: it has been changed in the meantime: read it again")
 	// ErrHasDevices is returned by DeleteProduct.

@@ -190,10 +190,7 @@ func (r *Registry) CountDevices(ctx context.Context, f Filter, byState bool) (Co
 		if err != nil {
 			return Count{}, fmt.Errorf("registry: count devices: %w", err)
 		}
-		for s := range n.States {
-			sum.States[s] += n.States[s]
-		}
-		sum.Total += n.Total
+		sum.add(n)
 	}
 	if !byState {
 		sum.States = Count{}.States

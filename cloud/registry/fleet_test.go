@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -77,9 +78,9 @@ func (f *fleet) setStates(t *testing.T, rnd *rand.Rand) {
 		for _, d := range f.devices {
 			d.State = State(rnd.IntN(4))
 			if rnd.IntN(4) > 0 {
-				d.LastSeen = fromMillis(f.now.Add(-time.Duration(rnd.IntN(20)) * 24 * time.Hour).UnixMilli())
+				d.LastSeen = MomentOf(f.now.Add(-time.Duration(rnd.IntN(20)) * 24 * time.Hour))
 			}
-			if _, err := tx.Exec(t.Context(), `UPDATE device SET state = ?, last_seen = ? WHERE id = ?`, int64(d.State), millis(d.LastSeen), d.ID); err != nil {
+			if _, err := tx.Exec(t.Context(), `UPDATE device SET state = ?, last_seen = ? WHERE id = ?`, int64(d.State), int64(d.LastSeen), d.ID); err != nil {
 				return err
 			}
 		}
@@ -149,12 +150,12 @@ func (f *fleet) holds(t *filter.Term, d *Device) bool {
 		v, ok := d.Tags[t.Tag]
 		return ok && is(v, t.Value)
 	case filter.Created:
-		return compare(t, d.Created, f.now)
+		return compare(t, d.Created.Time(), f.now)
 	case filter.LastSeen:
 		if t.Time.Never {
 			return d.LastSeen.IsZero()
 		}
-		return !d.LastSeen.IsZero() && compare(t, d.LastSeen, f.now)
+		return !d.LastSeen.IsZero() && compare(t, d.LastSeen.Time(), f.now)
 	}
 	if m, ok := f.members[t.Value]; ok {
 		return m[d.ID]
@@ -181,7 +182,7 @@ func (f *fleet) want(x filter.Expr, product string, sort string) []string {
 		case SortSN:
 			n = cmp.Compare(a.Identity.SN, b.Identity.SN)
 		case SortLastSeen:
-			n = a.LastSeen.Compare(b.LastSeen)
+			n = cmp.Compare(a.LastSeen, b.LastSeen)
 		}
 		if n == 0 {
 			n = cmp.Compare(a.ID, b.ID)
@@ -246,7 +247,7 @@ func (f *fleet) randomTerm(rnd *rand.Rand) string {
 	case 4:
 		return pick("tag.region:eu*", "tag.region:eu", "tag.region!=us", "tag.region:*", "tag.none:*", `tag.a.b:""`, `tag.a.b:"x=y"`, "tag.a.b:100*")
 	case 5:
-		return "created" + pick("<", "<=", ">", ">=") + d.Created.Format(time.RFC3339Nano)
+		return "created" + pick("<", "<=", ">", ">=") + d.Created.Time().Format(time.RFC3339Nano)
 	case 6:
 		return "lastSeen" + pick("<", "<=", ">", ">=") + f.now.AddDate(0, 0, -rnd.IntN(20)).Format(time.DateOnly)
 	case 7:
@@ -263,9 +264,16 @@ func TestSearch(t *testing.T) {
 		f := newFleet(t, db, 300)
 		ctx, rnd := t.Context(), rand.New(rand.NewPCG(3, 4))
 		f.Registry.now = func() time.Time { return f.now }
+		rounds := 80
+		if os.Getenv("HAWSER_TEST_LONG") != "" {
+			rounds = 800
+		}
 		sorts := []string{SortCreated, "-created", SortName, "-name", SortSN, "-sn", SortLastSeen, "-lastSeen"}
-		for i := range 240 {
-			f.gather = []int{gatherMax, 2}[i/120] // the second half walks instead
+		for i := range rounds {
+			if i == rounds/2 { // the second half walks instead, and counts in parts
+				f.gather = 2
+				f.inParts(t)
+			}
 			text := f.randomFilter(rnd, 0)
 			x, err := filter.Parse(text)
 			if err != nil {
@@ -293,7 +301,7 @@ func TestSearch(t *testing.T) {
 			if count, err := f.CountDevices(ctx, fl, false); err != nil || count != (Count{Total: len(want)}) {
 				t.Fatalf("%s of %q: counted %v, %v, want %d", text, fl.Product, count, err, len(want))
 			}
-			if i%40 == 0 && db.Dialect() == store.Postgres {
+			if i%20 == 0 && db.Dialect() == store.Postgres {
 				if err := f.fold(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -356,4 +364,36 @@ func TestCounters(t *testing.T) {
 		}
 		check("deleted and enabled")
 	})
+}
+
+// What a mass of changes leaves to be added up is added up at once, and not for a part.
+func TestManyChangesAreAddedUp(t *testing.T) {
+	db := storetest.Postgres(t)
+	r := open(t, db)
+	p := product(t, r)
+	err := db.Update(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO device_count_delta (product, state, n) SELECT ?, 0, 1 FROM generate_series(1, ?)`, p.SN, foldMax+5000)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func() int {
+		c, err := r.CountDevices(t.Context(), Filter{Project: DefaultProject}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Total
+	}
+	before := count()
+	if err := r.fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := db.QueryRow(t.Context(), `SELECT COUNT(*) FROM device_count_delta`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d rows are left, %v", left, err)
+	}
+	if after := count(); before != foldMax+5000 || after != before {
+		t.Errorf("%d devices before, %d after", before, after)
+	}
 }

@@ -202,6 +202,9 @@ func (r *Registry) DeleteGroup(ctx context.Context, project, name string) error 
 		if _, err := tx.Exec(ctx, `DELETE FROM device_group_member WHERE grp = ?`, g.ID); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, `DELETE FROM agent_config WHERE grp = ?`, g.ID); err != nil {
+			return err
+		}
 		return execOne(ctx, tx, ErrGroupNotFound, `DELETE FROM device_group WHERE id = ?`, g.ID)
 	})
 	if err != nil {

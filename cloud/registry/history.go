@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,8 +37,8 @@ const (
 // TransportGateway is the transport of a sub-device: its gateway's connection.
 const TransportGateway = "gateway"
 
-// Connection is an entry of a device's connection history: a session began or ended. Presence writes it in the unit that
-// changes the device's state.
+// Connection is an entry of a device's connection history: a session began or ended. Both are one row, which presence writes in the
+// unit that ends the session; of an open session the row of session tells.
 type Connection struct {
 	At                                  time.Time
 	Event                               Event
@@ -48,7 +49,7 @@ type Connection struct {
 // HistoryConfig bounds what is kept of connections.
 type HistoryConfig struct {
 	MaxAge   time.Duration
-	MaxCount int // entries a device
+	MaxCount int // entries a device; a session's two go together
 }
 
 // DefaultHistoryConfig keeps 90 days and 100 entries a device.
@@ -80,13 +81,21 @@ func (r *Registry) Connections(ctx context.Context, device int64, page Page) (li
 		}
 		epoch = after.number
 	}
-	rows, err := r.db.Query(ctx, `SELECT at, event, reason, remote, transport, protocol, epoch FROM device_history
-		WHERE device = ? AND (epoch, event) < (?, ?) ORDER BY epoch DESC, event DESC LIMIT ?`, device, epoch, event, limit+1)
+	rows, err := r.db.Query(ctx, `SELECT epoch, began_at, ended_at, began, ended, remote, transport, protocol FROM
+		(SELECT epoch, connected_at AS began_at, 0 AS ended_at, began, '' AS ended, remote, transport, protocol FROM session WHERE device = ? AND online = 1
+		UNION ALL SELECT epoch, began_at, ended_at, began, ended, remote, transport, protocol FROM device_connection WHERE device = ?) AS all_of_it
+		WHERE epoch <= ? ORDER BY epoch DESC LIMIT ?`, device, device, epoch, limit+2)
+	var sessions [][]Connection
 	if err == nil {
-		list, err = collect(rows, scanConnection)
+		sessions, err = collect(rows, scanConnections)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("registry: connection history: %w", err)
+	}
+	for _, c := range slices.Concat(sessions...) {
+		if page.Cursor == "" || c.Epoch < epoch || c.Event < Event(event) {
+			list = append(list, c)
+		}
 	}
 	if len(list) > limit {
 		list = list[:limit]
@@ -95,12 +104,19 @@ func (r *Registry) Connections(ctx context.Context, device int64, page Page) (li
 	return list, next, nil
 }
 
-func scanConnection(row scanner) (Connection, error) {
+// scanConnections makes the entries of one session, newest first.
+func scanConnections(row scanner) ([]Connection, error) {
 	var c Connection
-	var at, event int64
-	err := row.Scan(&at, &event, &c.Reason, &c.Remote, &c.Transport, &c.Protocol, &c.Epoch)
-	c.At, c.Event = fromMillis(at), Event(event)
-	return c, err
+	var began, ended int64
+	var end string
+	err := row.Scan(&c.Epoch, &began, &ended, &c.Reason, &end, &c.Remote, &c.Transport, &c.Protocol)
+	c.At, c.Event = fromMillis(began), EventOnline
+	list := []Connection{c}
+	if end != "" {
+		c.At, c.Event, c.Reason = fromMillis(ended), EventOffline, end
+		list = []Connection{c, list[0]}
+	}
+	return list, err
 }
 
 // History trims the connection histories of all devices.
@@ -116,10 +132,10 @@ func NewHistory(db *store.DB, cfg HistoryConfig) *History { return &History{db: 
 // trimStep bounds what one transaction deletes, so that the group commits which wait for it do not wait long.
 const trimStep = 1000
 
-// Trim deletes entries that are too old, and the oldest of devices that have too many. It is not for concurrent use.
+// Trim deletes sessions that ended too long ago, and the oldest of devices that have too many. It is not for concurrent use.
 func (h *History) Trim(ctx context.Context, now time.Time) (removed int, err error) {
 	for {
-		n, err := h.delete(ctx, `SELECT device, epoch, event FROM device_history WHERE at < ? ORDER BY at LIMIT ?`, millis(now.Add(-h.cfg.MaxAge)), trimStep)
+		n, err := h.delete(ctx, `SELECT device, epoch FROM device_connection WHERE ended_at < ? ORDER BY ended_at LIMIT ?`, millis(now.Add(-h.cfg.MaxAge)), trimStep)
 		removed += n
 		if err != nil {
 			return removed, fmt.Errorf("registry: trim the connection history: %w", err)
@@ -136,12 +152,13 @@ func (h *History) Trim(ctx context.Context, now time.Time) (removed int, err err
 	return removed, nil
 }
 
-// trimCounts looks at the devices that have new entries since it looked last.
+// trimCounts looks at the devices that have new sessions since it looked last.
 func (h *History) trimCounts(ctx context.Context) (removed int, err error) {
+	most := int64(h.cfg.MaxCount / 2)
 	after := int64(0)
 	for {
-		rows, err := h.db.Query(ctx, `SELECT device, COUNT(*) FROM device_history WHERE device IN
-			(SELECT DISTINCT device FROM device_history WHERE at >= ? AND device > ? ORDER BY device LIMIT ?) GROUP BY device ORDER BY device`,
+		rows, err := h.db.Query(ctx, `SELECT device, COUNT(*) FROM device_connection WHERE device IN
+			(SELECT DISTINCT device FROM device_connection WHERE ended_at >= ? AND device > ? ORDER BY device LIMIT ?) GROUP BY device ORDER BY device`,
 			millis(h.looked), after, trimStep)
 		if err != nil {
 			return removed, err
@@ -151,11 +168,10 @@ func (h *History) trimCounts(ctx context.Context) (removed int, err error) {
 			return removed, err
 		}
 		for _, p := range list {
-			if after = p[0]; p[1] <= int64(h.cfg.MaxCount) {
+			if after = p[0]; p[1] <= most {
 				continue
 			}
-			n, err := h.delete(ctx, `SELECT device, epoch, event FROM device_history WHERE device = ? ORDER BY epoch, event LIMIT ?`,
-				p[0], p[1]-int64(h.cfg.MaxCount))
+			n, err := h.delete(ctx, `SELECT device, epoch FROM device_connection WHERE device = ? ORDER BY epoch LIMIT ?`, p[0], p[1]-most)
 			removed += n
 			if err != nil {
 				return removed, err
@@ -170,7 +186,7 @@ func (h *History) trimCounts(ctx context.Context) (removed int, err error) {
 func (h *History) delete(ctx context.Context, which string, args ...any) (int, error) {
 	var n int64
 	err := h.db.Update(ctx, func(tx *store.Tx) error {
-		res, err := tx.Exec(ctx, `DELETE FROM device_history WHERE (device, epoch, event) IN (`+which+`)`, args...)
+		res, err := tx.Exec(ctx, `DELETE FROM device_connection WHERE (device, epoch) IN (`+which+`)`, args...)
 		if err != nil {
 			return err
 		}

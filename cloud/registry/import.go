@@ -108,7 +108,7 @@ func (r *Registry) importAll(ctx context.Context, tx *store.Tx, product string, 
 	first := r.ids.take(len(list))
 	for i, n := range list {
 		made[i] = &Device{ID: first + int64(i), Identity: ident.Device{Product: product, SN: n.SN}, Project: project, Revision: 1,
-			Secret: n.secret(), Name: n.Name, Description: n.Description, Tags: maps.Clone(n.Tags), Created: timeOfID(first + int64(i))}
+			Secret: n.secret(), Name: n.Name, Description: n.Description, Tags: maps.Clone(n.Tags), Created: MomentOf(timeOfID(first + int64(i)))}
 	}
 	for chunk := range slices.Chunk(made, rowsPerInsert) {
 		if err := r.insertMissing(ctx, tx, chunk); err != nil {

@@ -73,6 +73,7 @@ type ProductUpdate struct {
 	Name, Description                               *string
 	DynamicRegister, PreRegister, Shadow, Published *bool
 	Settings                                        *Settings // replaces all of them
+	By                                              string    // who does it, for the version that publishing makes
 	// IfRevision, when not nil, must be the product's revision, else the answer is ErrRevision.
 	IfRevision *int64
 }
@@ -102,7 +103,7 @@ func (r *Registry) readProduct(ctx context.Context, sn string) (*Product, error)
 	if err != nil {
 		return nil, fmt.Errorf("registry: read product %s: %w", sn, err)
 	}
-	rows, err := r.db.Query(ctx, `SELECT product, path, perm FROM product_topic WHERE product = ? ORDER BY path`, sn)
+	rows, err := r.db.Query(ctx, `SELECT product, path, perm, description FROM product_topic WHERE product = ? ORDER BY path`, sn)
 	if err != nil {
 		return nil, fmt.Errorf("registry: read topics of product %s: %w", sn, err)
 	}
@@ -161,13 +162,13 @@ func scanTopics(rows *store.Rows) (map[string][]topic.Template, error) {
 	topics := make(map[string][]topic.Template)
 	for rows.Next() {
 		var (
-			sn, path string
-			perm     int64
+			sn, path, description string
+			perm                  int64
 		)
-		if err := rows.Scan(&sn, &path, &perm); err != nil {
+		if err := rows.Scan(&sn, &path, &perm, &description); err != nil {
 			return nil, err
 		}
-		topics[sn] = append(topics[sn], topic.Template{Path: path, Perm: topic.Direction(perm)})
+		topics[sn] = append(topics[sn], topic.Template{Path: path, Perm: topic.Direction(perm), Description: description})
 	}
 	return topics, rows.Err()
 }
@@ -251,6 +252,9 @@ func checkTopics(topics []topic.Template) error {
 		if err := topic.CheckTemplate(t); err != nil {
 			return &ErrInvalid{"topics", err.Error()}
 		}
+		if err := checkText("topics", t.Description, 0, MaxDescription); err != nil {
+			return err
+		}
 		if seen[t.Path] {
 			return &ErrInvalid{"topics", fmt.Sprintf("%q is there twice", t.Path)}
 		}
@@ -261,7 +265,7 @@ func checkTopics(topics []topic.Template) error {
 
 func insertTopics(ctx context.Context, tx *store.Tx, sn string, topics []topic.Template) error {
 	for _, t := range topics {
-		_, err := tx.Exec(ctx, `INSERT INTO product_topic (product, path, perm) VALUES (?, ?, ?)`, sn, t.Path, int64(t.Perm))
+		_, err := tx.Exec(ctx, `INSERT INTO product_topic (product, path, perm, description) VALUES (?, ?, ?, ?)`, sn, t.Path, int64(t.Perm), t.Description)
 		if err != nil {
 			return err
 		}
@@ -318,6 +322,11 @@ func (r *Registry) UpdateProduct(ctx context.Context, sn string, u ProductUpdate
 		if err := checkRevision(ctx, tx, u.IfRevision, ErrProductNotFound, `product WHERE sn = ?`, sn); err != nil {
 			return err
 		}
+		if u.Published != nil && *u.Published {
+			if _, err := r.addVersion(ctx, tx, sn, Publication{By: u.By}); err != nil && !errors.Is(err, ErrPublished) {
+				return err
+			}
+		}
 		return set.exec(ctx, tx, `product`, `sn`, sn, ErrProductNotFound, r.now())
 	})
 }
@@ -334,15 +343,11 @@ func (r *Registry) SetTemplate(ctx context.Context, sn string, t *thing.Template
 		if err := checkProduct(ctx, tx, sn, only); err != nil {
 			return err
 		}
-		var published int64
-		err := tx.QueryRow(ctx, `SELECT published FROM product WHERE sn = ?`, sn).Scan(&published)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrProductNotFound
-		}
+		_, published, err := lockTemplate(ctx, tx, sn)
 		if err != nil {
 			return err
 		}
-		if published != 0 {
+		if published {
 			return ErrPublished
 		}
 		_, err = tx.Exec(ctx, `UPDATE product SET template = ?, updated_at = ?, revision = revision + 1 WHERE sn = ?`, text, millis(r.now()), sn)
@@ -393,7 +398,7 @@ func (r *Registry) DeleteProduct(ctx context.Context, sn string, only ...IfRevis
 		if n > 0 {
 			return fmt.Errorf("%d of them: %w", n, ErrHasDevices)
 		}
-		for _, table := range []string{"product_topic", "device_count", "device_count_delta", "retained"} {
+		for _, table := range []string{"product_topic", "device_count", "device_count_delta", "retained", "thing_model_version", "script", "agent_config"} {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE product = ?`, sn); err != nil {
 				return err
 			}
@@ -441,7 +446,7 @@ func (r *Registry) addTopics(ctx context.Context, list []*Product) error {
 	for i, p := range list {
 		args[i] = p.SN
 	}
-	rows, err := r.db.Query(ctx, `SELECT product, path, perm FROM product_topic WHERE product IN (?`+
+	rows, err := r.db.Query(ctx, `SELECT product, path, perm, description FROM product_topic WHERE product IN (?`+
 		strings.Repeat(", ?", len(list)-1)+`) ORDER BY product, path`, args...)
 	if err != nil {
 		return fmt.Errorf("registry: list topics: %w", err)

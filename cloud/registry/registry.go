@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,8 +53,12 @@ type Registry struct {
 	now   func() time.Time
 	ids   *idSource
 
-	gather  int // gatherMax
-	refused *prometheus.CounterVec
+	gather     int                  // gatherMax
+	countProbe int                  // countProbeMax
+	partsMin   int                  // partsMin
+	cutMin     int                  // cutMin
+	cuts       atomic.Pointer[cuts] // nil: few devices, or Run has not begun
+	refused    *prometheus.CounterVec
 
 	products *lru.Cache[string, *Product]
 	devices  *deviceCache
@@ -65,10 +70,10 @@ type Registry struct {
 // New returns a Registry over db, whose schema is current.
 func New(ctx context.Context, db *store.DB, log *slog.Logger) (*Registry, error) {
 	r := &Registry{
-		db:       db,
-		log:      log,
-		now:      time.Now,
-		gather:   gatherMax,
+		db:     db,
+		log:    log,
+		now:    time.Now,
+		gather: gatherMax, countProbe: countProbeMax, partsMin: partsMin, cutMin: cutMin,
 		refused:  newRefused(),
 		products: lru.New[string, *Product](cachedProducts),
 		devices:  newDeviceCache(cachedDevices),
@@ -121,6 +126,8 @@ type Change struct {
 	Product  string       // ProductSN
 	Device   ident.Device // zero for a change of a product
 	DeviceID int64        // 0 for a change of a product
+	Gateway  int64        // of a sub-device that was deleted: the device id of the gateway that had it; 0 for none
+	Remote   bool         `json:"-"` // it was made on another node: what is to be done once only has been done there
 }
 
 // Watch has f called for every change after its commit, on the goroutine that

@@ -244,7 +244,7 @@ func connect(ctx context.Context, r *Registry, d *Device) (*Device, error) {
 		_, err := tx.Exec(ctx, `UPDATE device SET state = ?, activated_at = ?, online_at = ? WHERE id = ?`, int64(Online), now.UnixMilli(), now.UnixMilli(), d.ID)
 		return err
 	})
-	r.Touch(d.ID, func(d *Device) { d.State, d.Activated, d.OnlineAt = Online, now, now })
+	r.Touch(d.ID, func(d *Device) { d.State, d.Activated, d.OnlineAt = Online, MomentOf(now), MomentOf(now) })
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,8 @@ const gatherMax = 5000
 // maxProbe is the size of a way that is not short.
 const maxProbe = math.MaxInt32
 
-// countProbe is up to where ways are probed for a count, which must go one to its end.
-const countProbe = 100_000
+// countProbeMax is countProbe outside of tests.
+const countProbeMax = 100_000
 
 // text is SQL with its arguments.
 type text struct {
@@ -40,12 +40,16 @@ type search struct {
 	project string   // "" any
 	among   []string // products; nil is any
 	gather  int      // gatherMax, less in tests
+	// countProbe is up to where ways are probed for a count, which must go one to its end; less in tests.
+	countProbe int
+	cuts       *cuts // nil: counts are not made in parts
+	partsMin   int   // partsMin, less in tests
 	// What the engines call differently: finding a text in a text, and comparing byte by byte.
 	instr, bytewise string
 }
 
 func (r *Registry) search(f Filter) search {
-	s := search{db: r.db, project: f.Project, among: f.Among, gather: r.gather, instr: "instr"}
+	s := search{db: r.db, project: f.Project, among: f.Among, gather: r.gather, countProbe: r.countProbe, cuts: r.cuts.Load(), partsMin: r.partsMin, instr: "instr"}
 	if r.db.Dialect() == store.Postgres {
 		s.instr, s.bytewise = "strpos", ` COLLATE "C"`
 	}
@@ -280,22 +284,50 @@ func (s search) count(ctx context.Context, c clause, others []clause, byState bo
 	}
 	if len(ways) > 1 {
 		var err error
-		if w, err = s.probe(ctx, ways, countProbe); err != nil {
+		if w, err = s.probe(ctx, ways, s.countProbe); err != nil {
 			return Count{}, err
 		}
 	}
-	var q text
-	if !byState && w.trivial() && s.among == nil && len(others) == 0 { // no need to look at the devices
-		from := w.table + ` t`
-		if w.table == "" {
-			from = `device d`
+	if !byState && len(others) == 0 && w.size > s.countProbe {
+		sets, err := s.sets(ctx, c, ways)
+		if err != nil {
+			return Count{}, err
 		}
-		q.add(`SELECT 0, COUNT(*) FROM `+from+` WHERE `+w.cond.String(), w.cond.args...)
-		ids(&q, w.id, w.rest.ids)
-		n, err := s.counts(ctx, &q)
-		return Count{Total: n.Total}, err
+		if len(sets) > 1 {
+			return s.inParts(ctx, w.size, c.ids, func(within span) *text { return s.common(sets, within) })
+		}
 	}
-	places := w.places
+	if !byState && w.trivial() && s.among == nil && len(others) == 0 { // no need to look at the devices
+		return s.inParts(ctx, w.cuttable(), w.rest.ids, w.number)
+	}
+	if w.places != nil && len(w.places) == 0 {
+		return Count{}, nil
+	}
+	return s.inParts(ctx, w.cuttable(), c.ids, func(within span) *text { return s.each(w, others, within) })
+}
+
+// cuttable is how many devices of the way can be cut by their ids: none of one in another order, all of which each part would walk.
+func (w *way) cuttable() int {
+	if w.key != "" {
+		return 0
+	}
+	return w.size
+}
+
+// number counts what the way meets without a look at the devices.
+func (w *way) number(within span) *text {
+	q, from := &text{}, w.table+` t`
+	if w.table == "" {
+		from = `device d`
+	}
+	q.add(`SELECT -1, COUNT(*) FROM `+from+` WHERE `+w.cond.String(), w.cond.args...)
+	ids(q, w.id, within)
+	return q
+}
+
+// each counts by state the devices that the way meets and that no other clause takes.
+func (s search) each(w *way, others []clause, within span) *text {
+	q, places := &text{}, w.places
 	if places == nil {
 		places = []*way{w}
 	}
@@ -304,19 +336,21 @@ func (s search) count(ctx context.Context, c clause, others []clause, byState bo
 			q.add(` UNION ALL `)
 		}
 		q.add(`SELECT d.state AS state, COUNT(*) AS n`)
-		p.join(&q)
-		s.conditions(&q, p.rest)
+		p.join(q)
+		rest := p.rest
+		rest.ids = within
+		if p.table != "" {
+			ids(q, p.id, within)
+		}
+		s.conditions(q, rest)
 		for _, o := range others {
 			q.add(` AND NOT (1 = 1`)
-			s.conditions(&q, o)
+			s.conditions(q, o)
 			q.add(`)`)
 		}
 		q.add(` GROUP BY d.state`)
 	}
-	if len(places) == 0 {
-		return Count{}, nil
-	}
-	return s.counts(ctx, &q)
+	return q
 }
 
 // counts reads states and their numbers.
@@ -332,7 +366,9 @@ func (s search) counts(ctx context.Context, q *text) (Count, error) {
 		if err := rows.Scan(&state, &number); err != nil {
 			return Count{}, err
 		}
-		n.States[state] += number // of one place
+		if state >= 0 { // of one place
+			n.States[state] += number
+		}
 		n.Total += number
 	}
 	return n, rows.Err()

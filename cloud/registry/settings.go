@@ -15,7 +15,11 @@ type Settings struct {
 	Retain           *bool    `json:"retain,omitempty"`           // false: retained messages are refused
 	Will             *bool    `json:"will,omitempty"`             // false: a connection with a will is refused
 	ShadowMerge      *bool    `json:"shadowMerge,omitempty"`      // true: nested objects of a shadow merge key by key
+	MessageLog       *string  `json:"messageLog,omitempty"`       // off, errors or all: what the message log keeps
 	SubdeviceProof   *bool    `json:"subdeviceProof,omitempty"`   // true: a gateway must prove that it knows a sub-device's secret
+	SubdeviceConsent *bool    `json:"subdeviceConsent,omitempty"` // true: an operator must consent before a gateway gets a sub-device
+	HistoryDays      *int64   `json:"historyDays,omitempty"`      // how far back property values are shown; 0: none are kept
+	HistoryCount     *int64   `json:"historyCount,omitempty"`     // how many values of each property are shown
 }
 
 // Bounds of settings.
@@ -25,6 +29,8 @@ const (
 	MinPacket           = 128
 	MaxPacket           = 16 << 20
 	MaxSubscriptionsSet = 10_000
+	MaxHistoryDays      = 3650
+	MaxHistoryCount     = 1_000_000
 )
 
 func (s *Settings) validate() error {
@@ -39,10 +45,15 @@ func (s *Settings) validate() error {
 		{"publishBytes", s.PublishBytes, 1024, MaxPublishBytes},
 		{"maxPacket", s.MaxPacket, MinPacket, MaxPacket},
 		{"maxSubscriptions", s.MaxSubscriptions, 1, MaxSubscriptionsSet},
+		{"historyDays", s.HistoryDays, 0, MaxHistoryDays},
+		{"historyCount", s.HistoryCount, 1, MaxHistoryCount},
 	} {
 		if v := bound.value; v != nil && (*v < bound.least || *v > bound.most) {
 			return &ErrInvalid{"settings." + bound.field, fmt.Sprintf("must be %d to %d", bound.least, bound.most)}
 		}
+	}
+	if m := s.MessageLog; m != nil && *m != "off" && *m != "errors" && *m != "all" {
+		return &ErrInvalid{"settings.messageLog", "must be off, errors or all"}
 	}
 	return nil
 }

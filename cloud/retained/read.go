@@ -12,40 +12,57 @@ import (
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
-// page is how many rows are read at once.
-const page = 256
+// scan is how many rows are read at once, and pageBytes how many bytes a Page has at most, but for its last message.
+const (
+	scan      = 256
+	pageBytes = 256 << 10
+)
 
-// Each calls f for each message that a filter matches, of the products that may allows. It reads nothing for a filter that names
-// a product which keeps nothing.
-func (r *Retained) Each(ctx context.Context, filter string, may func(product string) bool, f func(*server.Message)) error {
+// Page returns the next messages that a filter matches: at most most of them, of the products that may allows, with a topic behind after, ""
+// being the start. Their order is that of products and topics. None is the end. It reads nothing for a filter that names a product which
+// keeps nothing.
+func (r *Retained) Page(ctx context.Context, filter, after string, most int, may func(product string) bool) ([]server.Message, error) {
 	product, ok := productOf(filter)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	if product != "" {
 		if u, err := r.usage(ctx, product); err != nil || u.count <= 0 || !may(product) {
-			return err
+			return nil, err
 		}
 	}
-	list := func(s span) error {
-		s.product = product
-		return r.walk(ctx, &s, func(product string, m *server.Message) {
-			if topic.Match(filter, m.Topic) && may(product) {
-				r.metrics.sent.Inc()
-				f(m)
-			}
-		})
-	}
+	p := &reading{r: r, most: most, take: func(product, name string) bool { return topic.Match(filter, name) && may(product) }}
+	err := p.read(ctx, product, filter, after)
+	r.metrics.sent.Add(float64(len(p.list)))
+	return p.list, err
+}
+
+// reading is a page as it grows.
+type reading struct {
+	r     *Retained
+	most  int
+	take  func(product, name string) bool
+	list  []server.Message
+	bytes int
+}
+
+func (p *reading) full() bool { return len(p.list) >= p.most || p.bytes >= pageBytes }
+
+// read reads what a filter matches behind after.
+func (p *reading) read(ctx context.Context, product, filter, after string) error {
 	prefix, wild := literal(filter)
 	if !wild {
-		return list(span{from: filter, to: filter})
+		if after != "" {
+			return nil
+		}
+		return p.walk(ctx, &span{product, filter, filter}, after)
 	}
-	if parent, hash := strings.CutSuffix(filter, "/#"); hash && len(parent) == len(prefix)-1 {
-		if err := list(span{from: parent, to: parent}); err != nil { // "a/#" is for "a", too
+	if parent, hash := strings.CutSuffix(filter, "/#"); hash && len(parent) == len(prefix)-1 && after == "" { // "a/#" is for "a", too
+		if err := p.walk(ctx, &span{product, parent, parent}, ""); err != nil {
 			return err
 		}
 	}
-	return list(span{from: prefix, to: prefix + "\U0010FFFF"})
+	return p.walk(ctx, &span{product, prefix, prefix + "\U0010FFFF"}, after)
 }
 
 // literal is what all topics begin with that a filter matches.
@@ -81,56 +98,61 @@ func productOf(filter string) (product string, ok bool) {
 // span is a range of topics, both ends included, of one product or of all.
 type span struct{ product, from, to string }
 
-// walk calls f for the rows of a span, a page at a time, so that no reading of the store is held open while f sends.
-func (r *Retained) walk(ctx context.Context, s *span, f func(product string, m *server.Message)) error {
-	lastProduct, last := s.product, ""
-	for {
-		rows, err := r.page(ctx, s, lastProduct, last)
+// walk reads the rows of a span behind after until the page is full.
+func (p *reading) walk(ctx context.Context, s *span, after string) error {
+	at := place{s.product, after}
+	if s.product == "" && after != "" {
+		at.product, _ = productOf(after)
+	}
+	for !p.full() {
+		n, err := p.rows(ctx, s, &at)
 		if err != nil {
 			return fmt.Errorf("read retained messages: %w", err)
 		}
-		for i := range rows {
-			f(rows[i].product, &rows[i].m)
-		}
-		if len(rows) < page {
+		if n < scan {
 			return nil
 		}
-		end := &rows[len(rows)-1]
-		lastProduct, last = end.product, end.m.Topic
 	}
+	return nil
 }
 
-type row struct {
-	product string
-	m       server.Message
-}
+// place is where a row is in the order of all.
+type place struct{ product, topic string }
 
-// page reads the rows behind the last one.
-func (r *Retained) page(ctx context.Context, s *span, lastProduct, last string) (list []row, err error) {
-	which, args := `product = ? AND topic > ?`, []any{lastProduct, last}
+// rows reads the rows behind at and moves it. It returns how many there were, scan if it did not read all.
+func (p *reading) rows(ctx context.Context, s *span, at *place) (n int, err error) {
+	which, args := `product = ? AND topic > ?`, []any{at.product, at.topic}
 	if s.product == "" {
 		which = `(product, topic) > (?, ?)`
 	}
-	now := r.now()
-	rows, err := r.Store.Query(ctx, `SELECT product, topic, payload, qos, properties, expires_at FROM retained WHERE `+which+
+	rows, err := p.r.Store.Query(ctx, `SELECT product, topic, payload, qos, properties, expires_at FROM retained WHERE `+which+
 		` AND topic >= ? AND topic <= ? AND (expires_at = 0 OR expires_at > ?) ORDER BY product, topic LIMIT ?`,
-		append(args, s.from, s.to, now.UnixMilli(), page)...)
+		append(args, s.from, s.to, p.r.now().UnixMilli(), scan)...)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	for rows.Next() {
-		one := row{m: server.Message{Retain: true}}
+		if p.full() {
+			return scan, nil
+		}
+		n++
+		m := server.Message{Retain: true, Kept: true}
 		var qos, until int64
 		var properties []byte
-		if err := rows.Scan(&one.product, &one.m.Topic, &one.m.Payload, &qos, &properties, &until); err != nil {
-			return list, err
+		if err := rows.Scan(&at.product, &m.Topic, &m.Payload, &qos, &properties, &until); err != nil {
+			return n, err
 		}
-		one.m.QoS, one.m.Properties = byte(qos), packet.Properties(properties)
+		at.topic = m.Topic
+		if !p.take(at.product, m.Topic) {
+			continue
+		}
+		m.QoS, m.Properties = byte(qos), packet.Properties(properties)
 		if until != 0 {
-			one.m.Expiry = time.UnixMilli(until)
+			m.Expiry = time.UnixMilli(until)
 		}
-		list = append(list, one)
+		p.list = append(p.list, m)
+		p.bytes += len(m.Topic) + len(m.Payload) + len(m.Properties)
 	}
-	return list, nil
+	return n, nil
 }

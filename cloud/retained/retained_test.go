@@ -16,7 +16,6 @@ import (
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
-	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -70,16 +69,23 @@ func keep(t *testing.T, r *Retained, product, name, payload string) {
 // each returns the payloads for a filter, in order.
 func each(t *testing.T, r *Retained, filter string) (list []string) {
 	t.Helper()
-	err := r.Each(t.Context(), filter, func(p string) bool { return p != "closed" }, func(m *server.Message) {
-		if !m.Retain {
-			t.Errorf("%s without RETAIN", m.Topic)
+	after := ""
+	for {
+		page, err := r.Page(t.Context(), filter, after, 100, func(p string) bool { return p != "closed" })
+		if err != nil {
+			t.Fatal(err)
 		}
-		list = append(list, string(m.Payload))
-	})
-	if err != nil {
-		t.Fatal(err)
+		if len(page) == 0 {
+			return list
+		}
+		for _, m := range page {
+			if !m.Retain || !m.Kept {
+				t.Errorf("%s without RETAIN", m.Topic)
+			}
+			list = append(list, string(m.Payload))
+			after = m.Topic
+		}
 	}
-	return list
 }
 
 func TestFilters(t *testing.T) {
@@ -110,7 +116,7 @@ func TestFilters(t *testing.T) {
 func TestPages(t *testing.T) {
 	r := node(t, storetest.SQLite(t), newBus(t), nil)
 	var units []*store.Unit
-	for n := range 3 * page {
+	for n := range 3 * scan {
 		c, err := r.Change(t.Context(), &Message{Product: fmt.Sprint("p", n%2), Topic: fmt.Sprintf("/p%d/d/%05d", n%2, n), Device: 1, Payload: fmt.Append(nil, n)})
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +131,7 @@ func TestPages(t *testing.T) {
 	if _, err := r.Trim(t.Context(), time.Now()); err != nil { // forgets what was counted
 		t.Fatal(err)
 	}
-	for filter, want := range map[string]int{"#": 3 * page, "/p0/#": 3 * page / 2, "/p1/d/00001": 1} {
+	for filter, want := range map[string]int{"#": 3 * scan, "/p0/#": 3 * scan / 2, "/p1/d/00001": 1} {
 		if got := len(each(t, r, filter)); got != want {
 			t.Errorf("%s: %d messages, want %d", filter, got, want)
 		}
@@ -142,13 +148,14 @@ func TestNothingCostsNothing(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel() // whoever asks the store with it fails
 	look := func() error {
-		return r.Each(gone, "/p/#", func(string) bool { return true }, func(*server.Message) {})
+		_, err := r.Page(gone, "/p/#", "", 10, func(string) bool { return true })
+		return err
 	}
 	if err := look(); err != nil {
 		t.Errorf("the store was asked: %v", err)
 	}
 	keep(t, other, "p", "/p/d/a", "x")
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for look() == nil {
 		if time.Now().After(deadline) {
 			t.Fatal("another node keeps a message, and this one was not told")

@@ -1,7 +1,8 @@
 // Package authority knows who signs certificates of devices, and which of those certificates hold.
 //
 // The hub has an authority of its own, made when it is first asked for, whose key lies sealed in the store: all nodes have the
-// same. It issues, renews and revokes certificates for devices of every product. A product may accept authorities of others
+// same. It issues, renews and revokes certificates for devices of every product. Rotate makes another that issues from then on;
+// those before it are trusted for what they have issued until they end or are retired. A product may accept authorities of others
 // besides. Verify judges what a client has presented: the chain, the times, the use, and, in the store each time, whether it was
 // revoked here.
 //
@@ -15,12 +16,9 @@ package authority
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -39,6 +37,12 @@ var (
 	ErrNotFound = errors.New("authority: no such authority")
 	// ErrNoCertificate is returned for a certificate that is not known.
 	ErrNoCertificate = errors.New("authority: no such certificate")
+	// ErrIssues is returned by Retire for the authority that issues.
+	ErrIssues = errors.New("authority: it issues: rotate first")
+	// ErrHolding is returned by Retire for an authority of which certificates hold.
+	ErrHolding = errors.New("authority: devices have certificates of it that hold")
+	// ErrRotated is returned by Rotate when somebody else was quicker.
+	ErrRotated = errors.New("authority: it was rotated in this moment")
 	// ErrExists is returned for an authority that the product accepts already.
 	ErrExists = errors.New("authority: the product accepts this authority already")
 )
@@ -72,6 +76,11 @@ type Authority struct {
 	Cert    *x509.Certificate
 	Own     bool // the hub has its key
 	Created time.Time
+	// Of the hub's own: Issues is the one that signs what is new, Retired when it ceased to be trusted (zero: it is), and Holding
+	// how many certificates that it has issued hold.
+	Issues  bool
+	Retired time.Time
+	Holding int
 }
 
 // Authorities is safe for concurrent use.
@@ -87,8 +96,7 @@ type Authorities struct {
 	// valid holds when a chain that was verified stops to be so, by authority and leaf.
 	valid *lru.Cache[[sha256.Size]byte, time.Time]
 
-	mu       sync.Mutex // guards the fields below
-	own      *Authority
+	mu       sync.Mutex // guards the field below
 	watchers []func(Revocation)
 }
 
@@ -104,102 +112,10 @@ func ID(cert *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ownSetting names the authority that is the hub's own.
-const ownSetting = "authority.own"
-
-// Own returns the hub's own authority, which is made when there is none.
-func (a *Authorities) Own(ctx context.Context) (*Authority, error) {
-	a.mu.Lock()
-	own := a.own
-	a.mu.Unlock()
-	if own != nil {
-		return own, nil
-	}
-	id, err := a.ownID(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		if err = a.makeOwn(ctx); err == nil {
-			id, err = a.ownID(ctx)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the hub's authority: %w", err)
-	}
-	if own, err = a.Get(ctx, id); err != nil {
-		return nil, err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.own = own
-	return own, nil
-}
-
-func (a *Authorities) ownID(ctx context.Context) (string, error) {
-	var id []byte
-	err := a.db.QueryRow(ctx, `SELECT value FROM setting WHERE key = ?`, ownSetting).Scan(&id)
-	return string(id), err
-}
-
-// makeOwn makes the hub's authority, unless another node was quicker.
-func (a *Authorities) makeOwn(ctx context.Context) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("make key: %w", err)
-	}
-	now := a.now()
-	t := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Hawser device CA", Organization: []string{"Hawser"}},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(ownLife), IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	if err != nil {
-		return fmt.Errorf("make certificate: %w", err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return fmt.Errorf("make certificate: %w", err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("encode key: %w", err)
-	}
-	id := ID(cert)
-	return a.db.Update(ctx, func(tx *store.Tx) error {
-		res, err := tx.Exec(ctx, `INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`, ownSetting, []byte(id))
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		return insertAuthority(ctx, tx, id, "Hawser device CA", cert, a.db.Seal(store.AuthorityKey, id, pkcs8), now)
-	})
-}
-
 func insertAuthority(ctx context.Context, tx *store.Tx, id, name string, cert *x509.Certificate, key []byte, now time.Time) error {
 	_, err := tx.Exec(ctx, `INSERT INTO authority (id, name, cert, key, created_at, expires_at, crl) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		id, name, cert.Raw, key, now.UnixMilli(), cert.NotAfter.UnixMilli(), []byte{})
 	return err
-}
-
-// Get returns an authority that is known.
-func (a *Authorities) Get(ctx context.Context, id string) (*Authority, error) {
-	var (
-		der, key []byte
-		created  int64
-	)
-	err := a.db.QueryRow(ctx, `SELECT cert, key, created_at FROM authority WHERE id = ?`, id).Scan(&der, &key, &created)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ErrNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read authority: %w", err)
-	}
-	cert, err := a.parse(id, der)
-	if err != nil {
-		return nil, err
-	}
-	return &Authority{ID: id, Cert: cert, Own: len(key) > 0, Created: time.UnixMilli(created).UTC()}, nil
 }
 
 func (a *Authorities) parse(id string, der []byte) (*x509.Certificate, error) {

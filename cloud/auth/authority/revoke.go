@@ -55,11 +55,11 @@ func ParseReason(s string) (Reason, error) {
 	return 0, &ErrInvalid{"reason", "is none of unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation"}
 }
 
-// Revocation says what holds no more: one certificate, or, without Serial, all of an authority for a product.
+// Revocation says what holds no more: one certificate, or, without Serial, all of an authority (for a product, if it names one).
 type Revocation struct {
 	Authority string
 	Serial    string
-	Product   string // "" when it is of the hub's own authority
+	Product   string // "" when it is of an authority of the hub's own
 }
 
 // Watch has f called for every revocation, this node's and those that it was Told of. f must be quick.
@@ -81,16 +81,13 @@ func (a *Authorities) tell(r Revocation) {
 	}
 }
 
-// Certificate returns one that the hub's authority has issued.
+// Certificate returns one that an authority of the hub's own has issued.
 func (a *Authorities) Certificate(ctx context.Context, serial string) (*Certificate, error) {
-	own, err := a.Own(ctx)
+	serial, err := parseSerial(serial)
 	if err != nil {
 		return nil, err
 	}
-	if serial, err = parseSerial(serial); err != nil {
-		return nil, err
-	}
-	rows, err := a.db.Query(ctx, `SELECT `+certificateColumns+` FROM certificate WHERE authority = ? AND serial = ?`, own.ID, serial)
+	rows, err := a.db.Query(ctx, `SELECT `+certificateColumns+` FROM certificate WHERE authority IN (SELECT id FROM authority WHERE length(key) > 0) AND serial = ?`, serial)
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
@@ -246,7 +243,11 @@ func scanCertificates(rows *store.Rows) (list []Certificate, err error) {
 
 // Missed lists revocations since a moment, for nodes that may not have been told.
 func (a *Authorities) Missed(ctx context.Context, since time.Time) (list []Revocation, err error) {
-	rows, err := a.db.Query(ctx, `SELECT authority, serial, product FROM certificate WHERE revoked_at >= ?`, max(1, since.UnixMilli()))
+	from := max(1, since.UnixMilli())
+	// What a retired authority has issued ends with it, in one.
+	rows, err := a.db.Query(ctx, `SELECT authority, serial, product FROM certificate c WHERE revoked_at >= ?
+			AND NOT EXISTS (SELECT 1 FROM authority a WHERE a.id = c.authority AND a.retired_at = c.revoked_at)
+		UNION ALL SELECT id, '', '' FROM authority WHERE retired_at >= ?`, from, from)
 	if err != nil {
 		return nil, fmt.Errorf("list revocations: %w", err)
 	}

@@ -26,20 +26,22 @@ type Proof struct {
 // Verify judges the certificates that a client has presented, its own first; that it holds the key, TLS has seen to. Its errors are
 // ErrUnknown, ErrExpired, ErrRevoked or the store's.
 func (a *Authorities) Verify(ctx context.Context, presented []*x509.Certificate, product string) (Proof, error) {
-	own, err := a.Own(ctx)
+	list, err := a.trusted(ctx)
 	if err != nil {
 		return Proof{}, err
 	}
-	accepted := []Accepted{{Authority: *own}}
-	more, err := a.Accepted(ctx, product)
+	accepted, err := a.Accepted(ctx, product)
 	if err != nil {
 		return Proof{}, err
+	}
+	for _, one := range accepted {
+		list = append(list, one.Authority)
 	}
 	why := ErrUnknown
-	for _, one := range append(accepted, more...) {
-		err := a.chain(presented, &one.Authority)
+	for i := range list {
+		err := a.chain(presented, &list[i])
 		if err == nil {
-			return a.known(ctx, &one.Authority, product, serialText(presented[0].SerialNumber))
+			return a.known(ctx, &list[i], product, serialText(presented[0].SerialNumber))
 		}
 		if errors.Is(err, ErrExpired) {
 			why = err
@@ -81,10 +83,16 @@ func (a *Authorities) chain(presented []*x509.Certificate, to *Authority) error 
 
 // Holds tells whether a certificate that was verified before is still not revoked.
 func (a *Authorities) Holds(ctx context.Context, p Proof, product string) error {
-	own, err := a.Own(ctx)
-	if err == nil {
-		_, err = a.known(ctx, &Authority{ID: p.Authority, Own: p.Authority == own.ID}, product, p.Serial)
+	by, err := a.owned(ctx, p.Authority)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		by = &Authority{ID: p.Authority}
+	case err != nil:
+		return err
+	case !by.Retired.IsZero():
+		return ErrRevoked
 	}
+	_, err = a.known(ctx, by, product, p.Serial)
 	return err
 }
 

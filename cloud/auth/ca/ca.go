@@ -1,7 +1,7 @@
 // Package ca gives a hub without certificates of its own a private certificate authority and a server certificate.
 //
 // At the first start it makes an ECDSA P-256 CA and a certificate that it signs, in files that only the hub's user can read; later
-// starts load them. The server certificate is made anew when it is about to expire or when a host is asked for that it does not
+// starts load them. The CA's key lies sealed under the keyring: see seal.go. The server certificate is made anew when it is about to expire or when a host is asked for that it does not
 // name; the CA stays, since devices hold it.
 //
 // What it makes suits stock devices (mbedTLS 2.4): P-256 with SHA-256, no name constraints, and every host, IP addresses
@@ -31,6 +31,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hawser-iot/hawser/cloud/keyring"
 )
 
 // The files in the folder, PEM. HubFile holds the hub's key and its chain, the certificate and the CA: in one file, so that
@@ -57,6 +59,7 @@ type Authority struct {
 
 	dir   string
 	hosts []string
+	ring  *keyring.Keyring
 	cert  atomic.Pointer[tls.Certificate]
 
 	mu      sync.Mutex // guards the fields below
@@ -66,12 +69,15 @@ type Authority struct {
 }
 
 // Load reads what dir holds and makes what is missing. hosts are the names and addresses under which devices reach the
-// hub; localhost, the loopback addresses and the machine's host name are always among them.
-func Load(dir string, hosts []string) (*Authority, error) {
+// hub; localhost, the loopback addresses and the machine's host name are always among them. ring is what the CA's key is sealed under.
+func Load(dir string, hosts []string, ring *keyring.Keyring) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder for certificates %s: %w", dir, err)
 	}
-	a := &Authority{Path: filepath.Join(dir, CAFile), dir: dir, hosts: hosts}
+	if _, err := Seal(dir, ring); err != nil {
+		return nil, err
+	}
+	a := &Authority{Path: filepath.Join(dir, CAFile), dir: dir, hosts: hosts, ring: ring}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, err := a.refreshLocked(); err != nil {
@@ -80,12 +86,22 @@ func Load(dir string, hosts []string) (*Authority, error) {
 	return a, nil
 }
 
-// Check looks at the file again, and at the time that its certificate has left. It reports whether there is a new certificate. On
+// Check looks at the files again, and at the time that the certificate has left. It reports whether there is a new certificate. On
 // an error the one in use stays; the same broken file is an error once.
 func (a *Authority) Check() (changed bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.refreshLocked()
+	changed, err = a.refreshLocked()
+	_, sealErr := Seal(a.dir, a.ring) // an operator's new one, or the ring's
+	return changed, errors.Join(err, sealErr)
+}
+
+// Seal seals the CA's key as Seal of its folder does, in turn with Check.
+func (a *Authority) Seal() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err := Seal(a.dir, a.ring)
+	return err
 }
 
 // refreshLocked reads the hub's certificate and makes one when there is none, or one of ours that will not do.
@@ -97,12 +113,12 @@ func (a *Authority) refreshLocked() (changed bool, err error) {
 	if own && a.good() {
 		return changed, nil
 	}
-	root, err := loadRoot(a.dir)
+	root, err := loadRoot(a.dir, a.ring)
 	if own && errors.Is(err, fs.ErrNotExist) {
 		return changed, nil // an operator's certificate, which is not ours to renew
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		root, err = makeRoot(a.dir)
+		root, err = makeRoot(a.dir, a.ring)
 	}
 	if err != nil {
 		return changed, err
@@ -171,8 +187,8 @@ type root struct {
 	key  *ecdsa.PrivateKey
 }
 
-func loadRoot(dir string) (*root, error) {
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, CAFile), filepath.Join(dir, caKey))
+func loadRoot(dir string, ring *keyring.Keyring) (*root, error) {
+	pair, _, err := openPair(dir, ring)
 	if err != nil {
 		return nil, fmt.Errorf("read the hub's CA in %s: %w", dir, err)
 	}
@@ -183,7 +199,7 @@ func loadRoot(dir string) (*root, error) {
 	return &root{pair.Leaf, key}, nil
 }
 
-func makeRoot(dir string) (*root, error) {
+func makeRoot(dir string, ring *keyring.Keyring) (*root, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make CA key: %w", err)
@@ -199,7 +215,7 @@ func makeRoot(dir string) (*root, error) {
 		return nil, fmt.Errorf("make CA certificate: %w", err)
 	}
 	// The key first: a key without certificate is made anew at the next start, a certificate without key could not be used.
-	keyPEM, err := encodeKey(key)
+	keyPEM, err := sealKey(ring, key, der)
 	if err != nil {
 		return nil, err
 	}

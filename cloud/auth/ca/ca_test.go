@@ -8,11 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/hawser-iot/hawser/cloud/keyring"
 )
+
+var ring = keyring.New()
 
 func load(t *testing.T, dir string, hosts ...string) *Authority {
 	t.Helper()
-	a, err := Load(dir, hosts)
+	a, err := Load(dir, hosts, ring)
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}
@@ -103,7 +107,7 @@ func TestLoadRefusesDamage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, HubFile), []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir, nil); !errors.Is(err, ErrFile) {
+	if _, err := Load(dir, nil, ring); !errors.Is(err, ErrFile) {
 		t.Errorf("got %v, want ErrFile", err)
 	}
 }

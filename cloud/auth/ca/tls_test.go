@@ -140,7 +140,7 @@ func TestChangedFile(t *testing.T) {
 	if !served().Equal(first) {
 		t.Error("a broken file changed the certificate")
 	}
-	root, err := loadRoot(dir)
+	root, err := loadRoot(dir, ring)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,11 @@
 //	state:online product:70ly1tvowt696r15 sn:cellar* tag.region=eu created>2026-01-01 lastSeen<-7d -group:east
 //
 // Terms beside each other must all hold; OR, NOT (or a minus sign) and parentheses do what they say. docs/filter.md is
-// its reference.
+// its reference. Other lists have keys of their own and the same language: a Language is made of them.
 //
 // The package reads text into an expression and prints it again; what it returns has known keys, known operators and
 // values of the right kind, and is bounded in size and depth. Errors carry the position of what they mean. It leaves to
-// the registry what devices an expression takes.
+// the registry, or to who keeps the list, what an expression takes.
 package filter
 
 import (
@@ -47,10 +47,10 @@ type Or []Expr
 // Not holds when X does not.
 type Not struct{ X Expr }
 
-// Key says what a term looks at.
+// Key says what a term looks at: Text, or the place of the field in its language, counted from 1.
 type Key uint8
 
-// The keys. Text is a bare word: a prefix of the device's SN or name.
+// The keys of devices. Text is a bare word: a prefix of the device's SN or name.
 const (
 	Text Key = iota
 	State
@@ -62,10 +62,6 @@ const (
 	Created
 	LastSeen
 )
-
-var keys = [...]string{"", "state", "product", "sn", "name", "group", "tag", "created", "lastSeen"}
-
-func (k Key) String() string { return keys[k] }
 
 // Op compares.
 type Op uint8
@@ -88,11 +84,14 @@ func (o Op) String() string { return ops[o] }
 type Term struct {
 	Key    Key
 	Tag    string // the tag's name, with the key Tag
-	Op     Op     // Equal or NotEqual, unless Key is a time
+	Op     Op     // Equal or NotEqual, unless Key is a time or a number
 	Value  string // what is compared with
 	Prefix bool   // Value is the beginning of it; "" means that there is any
-	Time   Time   // the value of Created and LastSeen
+	Time   Time   // the value of a time
+	Number int64  // the value of a number
 	Pos    int    // where the term begins
+
+	field *Field // nil with the key Text
 }
 
 // Time is a moment, absolute or reckoned from the moment of the search.
@@ -152,8 +151,10 @@ func (x *Not) write(b *strings.Builder, _ int) {
 }
 
 func (x *Term) write(b *strings.Builder, _ int) {
-	b.WriteString(keys[x.Key])
-	if x.Key == Tag {
+	if x.field != nil {
+		b.WriteString(x.field.Name)
+	}
+	if x.Tag != "" {
 		b.WriteByte('.')
 		b.WriteString(x.Tag)
 	}

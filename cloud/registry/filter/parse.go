@@ -11,14 +11,14 @@ import (
 )
 
 // Parse reads a filter; an empty one is nil, which takes everything. Its errors are *Error.
-func Parse(s string) (Expr, error) {
+func (l Language) Parse(s string) (Expr, error) {
 	switch {
 	case len(s) > MaxLength:
 		return nil, &Error{MaxLength, fmt.Sprintf("the filter is longer than %d bytes", MaxLength)}
 	case !utf8.ValidString(s):
 		return nil, &Error{0, "the filter is not UTF-8 text"}
 	}
-	p := &parser{in: s}
+	p := &parser{in: s, language: l}
 	p.blanks()
 	if p.end() {
 		return nil, nil
@@ -34,6 +34,7 @@ func Parse(s string) (Expr, error) {
 }
 
 type parser struct {
+	language     Language
 	in           string
 	at           int
 	depth, terms int
@@ -178,7 +179,7 @@ func (p *parser) term() (Expr, error) {
 	if rest := p.in[p.at+n:]; rest == "" || !isOp(rune(rest[0])) {
 		return t, p.text(t)
 	}
-	if err := t.setKey(key); err != nil {
+	if err := p.setKey(t, key); err != nil {
 		return nil, err
 	}
 	p.at += n
@@ -204,17 +205,21 @@ func (p *parser) text(t *Term) error {
 	return nil
 }
 
-func (t *Term) setKey(key string) error {
+func (p *parser) setKey(t *Term, key string) error {
 	name, tag, dotted := strings.Cut(key, ".")
-	i := slices.Index(keys[1:], name)
+	i := slices.IndexFunc(p.language, func(f Field) bool { return f.Name == name })
+	tags := slices.ContainsFunc(p.language, func(f Field) bool { return f.Kind == tagged })
 	switch {
-	case i < 0 || key == "":
-		return &Error{t.Pos, fmt.Sprintf("%q is not known: the keys are %s and tag.NAME", key, strings.Join(slices.DeleteFunc(slices.Clone(keys[1:]),
-			func(k string) bool { return k == "tag" }), ", "))}
-	case (Key(i+1) == Tag) != dotted, dotted && !GoodTag(tag):
+	case i < 0, dotted && !tags:
+		known := strings.Join(p.language.names(func(*Field) bool { return true }), ", ")
+		if tags {
+			known += " and tag.NAME"
+		}
+		return &Error{t.Pos, fmt.Sprintf("%q is not known: the keys are %s", key, known)}
+	case (p.language[i].Kind == tagged) != dotted, dotted && !GoodTag(tag):
 		return &Error{t.Pos, fmt.Sprintf("%q: a tag is written tag.NAME, its name of letters, digits and _ . -", key)}
 	}
-	t.Key, t.Tag = Key(i+1), tag
+	t.Key, t.Tag, t.field = Key(i+1), tag, &p.language[i]
 	return nil
 }
 
@@ -240,8 +245,8 @@ func (p *parser) operator(t *Term) error {
 		if !strings.HasPrefix(rest, o.text) {
 			continue
 		}
-		if t.Op = o.op; o.op >= Less && t.Key != Created && t.Key != LastSeen {
-			return &Error{p.at, fmt.Sprintf("%s compares only created and lastSeen, not %s", o.text, t.Key)}
+		if t.Op = o.op; o.op >= Less && !t.field.ordered() {
+			return &Error{p.at, fmt.Sprintf("%s compares only %s, not %s", o.text, strings.Join(p.language.names((*Field).ordered), " and "), t.field.Name)}
 		}
 		p.at += len(o.text)
 		return nil
@@ -301,23 +306,27 @@ func (p *parser) quoted(t *Term) error {
 	return &Error{start, "this quote is not closed"}
 }
 
-// states are the values of the key state.
-var states = []string{"inactive", "online", "offline", "disabled"}
-
-// check holds the value, which begins at start, against the key.
+// check holds the value, which begins at start, against the field.
 func (t *Term) check(start int) error {
-	if t.Prefix && t.Key != SN && t.Key != Name && t.Key != Tag {
-		return &Error{start, fmt.Sprintf("%s takes no *", t.Key)}
+	f := t.field
+	if t.Prefix && !f.prefixed() {
+		return &Error{start, fmt.Sprintf("%s takes no *", f.Name)}
 	}
-	if t.Value == "" && !t.Prefix && t.Key != Name && t.Key != Tag {
+	if t.Value == "" && !t.Prefix && f.Kind != Prefix && f.Kind != tagged {
 		return &Error{start, "the value is empty"}
 	}
-	switch t.Key {
-	case State:
-		if !slices.Contains(states, t.Value) {
-			return &Error{start, fmt.Sprintf("%q is no state: they are %s", t.Value, strings.Join(states, ", "))}
+	switch f.Kind {
+	case Choice:
+		if !slices.Contains(f.Values, t.Value) {
+			return &Error{start, fmt.Sprintf("%q is no %s: they are %s", t.Value, f.Name, strings.Join(f.Values, ", "))}
 		}
-	case Created, LastSeen:
+	case Number, ID:
+		n, err := strconv.ParseInt(t.Value, 10, 64)
+		if err != nil {
+			return &Error{start, fmt.Sprintf("%q is no whole number", t.Value)}
+		}
+		t.Number = n
+	case Moment, Never:
 		return t.setTime(start)
 	}
 	return nil
@@ -328,7 +337,7 @@ var units = map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time
 // setTime reads 2026-01-02, 2026-01-02T15:04:05Z, -7d or never.
 func (t *Term) setTime(start int) error {
 	bad := &Error{start, fmt.Sprintf("%q is no time: write 2026-01-02, 2026-01-02T15:04:05Z, or -7d for a week ago (s, m, h, d, w)", t.Value)}
-	if t.Value == "never" && t.Key == LastSeen {
+	if t.Value == "never" && t.field.Kind == Never {
 		if t.Op > NotEqual {
 			return &Error{start, "never is compared by : or != only"}
 		}
@@ -336,7 +345,7 @@ func (t *Term) setTime(start int) error {
 		return nil
 	}
 	if t.Op <= NotEqual {
-		return &Error{start, fmt.Sprintf("%s is compared by <, <=, > or >=", t.Key)}
+		return &Error{start, fmt.Sprintf("%s is compared by <, <=, > or >=", t.field.Name)}
 	}
 	if v, ok := strings.CutPrefix(t.Value, "-"); ok && v != "" {
 		unit, known := units[v[len(v)-1]]

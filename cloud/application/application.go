@@ -3,17 +3,20 @@
 // A message costs one atomic load while no application subscribes, and a walk down a tree of filters when one does. What an
 // application may hear is decided by its key for each message, so that a wildcard gives nothing away. A persistent session gets
 // QoS 1 messages by rows of the queue that are committed with the message itself, before the device is told that it arrived;
-// other sessions, and QoS 0, get what they get while they are connected. Nodes know each other's persistent sessions from the
-// store, and other subscriptions by notes on the bus.
+// other sessions, and QoS 0, get what they get while they are connected. So it is with what the hub derives of a message or says of a
+// device. A session is handed rows as it takes them: what is beyond its window is read from the store later.
 //
-// It leaves who an application is to auth, connections to broker, and the rows' deletion to downlink.
+// A shared subscription, $share/group/filter, has one group for all keys of the same reach, over all nodes. Its rows are the group's: each goes to
+// one member, and from one that leaves, or whose node dies, to another. Nodes know each other's persistent sessions from the store, and
+// other subscriptions by notes on the bus.
+//
+// It leaves who an application is to auth, and connections to broker.
 package application
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +31,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/mqtt/trie"
 )
@@ -57,7 +61,8 @@ type Deps struct {
 	Registry *registry.Registry
 	Bus      *bus.Bus
 	Sender   Sender
-	Keys     auth.Keys // asked again and again whether a key still holds; nil: not asked
+	IDs      uplink.Numberer // numbers what is derived
+	Keys     auth.Keys       // asked again and again whether a key still holds; nil: not asked
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer // nil: not exported
 }
@@ -74,17 +79,21 @@ type Session struct {
 	ID       int64  // of its queue rows; 0 unless it is persistent
 	node     string // that held it last, of one that is known from the store
 
+	order sync.Mutex // held while rows are handed; taken before mu
+
 	mu      sync.Mutex // guards the fields below
 	link    Link       // nil: not connected here
-	waiting bool       // the replay is not over: tagged messages are held back
-	held    []server.Message
 	filters []downlink.Filter
+	handing handing
 }
 
-// subscription is somebody who listens to a filter: a session, or another node for its sessions that are not persistent.
+// subscription is somebody who listens to a filter: a session, another node for its sessions that are not persistent, or a group, of which
+// member is to get the message.
 type subscription struct {
 	session *Session
 	node    string
+	group   *group
+	member  *member
 	qos     byte
 }
 
@@ -95,16 +104,19 @@ type Applications struct {
 	metrics *metrics
 	now     func() time.Time
 
-	keys      chan struct{} // a key has changed: recheck at once
-	listening atomic.Bool   // the tree is not empty
+	keys      chan struct{}  // a key has changed: recheck at once
+	work      sync.WaitGroup // goroutines that read rows
+	listening atomic.Bool    // the tree is not empty
 	tree      trie.Tree[[]subscription]
 
 	mu       sync.Mutex // guards the fields below, and changes of the tree
 	local    map[string]*Session
 	stored   map[int64]*Session // persistent sessions, here or not
 	nodes    map[string]*peer
-	read     time.Time // up to where changes of the store were read
-	deletion time.Time // when the whole table was last compared
+	groups   map[groupKey]*group
+	orphans  map[int64]bool // groups with rows and without members, as Trim saw them last
+	read     time.Time      // up to where changes of the store were read
+	deletion time.Time      // when the whole table was last compared
 }
 
 var _ uplink.Audience = (*Applications)(nil)
@@ -112,7 +124,7 @@ var _ uplink.Audience = (*Applications)(nil)
 // New returns the Applications of a node. Run must be running for other nodes to be heard.
 func New(cfg Config, d Deps) *Applications {
 	return &Applications{cfg: cfg, Deps: d, metrics: newMetrics(d.Metrics), now: time.Now, local: map[string]*Session{}, stored: map[int64]*Session{},
-		nodes: map[string]*peer{}, keys: make(chan struct{}, 1)}
+		nodes: map[string]*peer{}, groups: map[groupKey]*group{}, orphans: map[int64]bool{}, keys: make(chan struct{}, 1)}
 }
 
 // KeysChanged has sessions end soon whose key does not hold any more. It does not wait.
@@ -126,18 +138,23 @@ func (a *Applications) KeysChanged() {
 // Identity is what the engine knows an application's session by: the key's and the client's id, so that nobody takes over another's.
 func Identity(keyID, clientID string) string { return "app:" + keyID + ":" + clientID }
 
+// Name is what people know a session by: its key's id and its client id, with a colon between them.
+func (s *Session) Name() string { return strings.TrimPrefix(s.Identity, "app:") }
+
 // may tells whether the key may hear of, or with write send to, devices of a product.
 func may(app *auth.App, p *registry.Product, write bool) bool {
-	if write && !app.Write || !write && !app.Read || app.Project != "" && app.Project != p.Project {
+	if app.Project != "" && app.Project != p.Project {
 		return false
 	}
-	return app.Products == nil || slices.Contains(app.Products, p.SN)
+	on := app.On(p.SN)
+	return write && on.Write || !write && on.Read
 }
 
-// MaySubscribe judges a filter. One with a wildcard for the product is granted: what the application hears is decided for each
+// MaySubscribe judges a filter, shared or not. One with a wildcard for the product is granted: what the application hears is decided for each
 // message. One that names a product which the key does not have, or no topic of a device at all, is refused.
 func (a *Applications) MaySubscribe(ctx context.Context, s *Session, filter string) bool {
-	if !s.App.Read || !trie.Fits(filter) || strings.HasPrefix(filter, "$") {
+	_, filter, _, ok := packet.Share(filter)
+	if !ok || !s.App.Hears() || !trie.Fits(filter) || strings.HasPrefix(filter, "$") {
 		return false
 	}
 	levels := strings.SplitN(filter, "/", 4)
@@ -176,41 +193,63 @@ func (a *Applications) Target(ctx context.Context, s *Session, dev ident.Device)
 // Listening tells whether anybody subscribes at all.
 func (a *Applications) Listening() bool { return a.listening.Load() }
 
-// Match finds the subscribers of a message and of what was derived of it: it stages rows for persistent sessions, and has the others
-// served after the commit. What was derived has no rows: it is heard by who is connected.
+// Match finds the subscribers of a message and of what was derived of it: it stages rows for persistent sessions and groups, and has all
+// served after the commit.
 func (a *Applications) Match(m *uplink.Message) {
 	for _, d := range m.Emitted() {
 		if to := a.find(d.Topic, m.Product); len(to) > 0 {
-			m.After(func(err error) {
-				if err == nil {
-					a.live(to, &wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: d.Topic, Payload: d.Payload, QoS: 1, Live: true})
-				}
-			})
+			a.send(m, to, &wireMessage{Topic: d.Topic, Payload: d.Payload, QoS: 1, Seq: int64(a.IDs.Next())})
 		}
 	}
-	to := a.find(m.Name, m.Product)
-	if len(to) == 0 {
-		return
+	if to := a.find(m.Name, m.Product); len(to) > 0 {
+		a.send(m, to, &wireMessage{Topic: m.Name, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Seq: int64(m.ID)})
 	}
-	until := m.At.Add(a.cfg.QueueTTL)
-	for _, s := range to {
-		if s.durable(m.QoS) {
-			m.Stage(store.Op{Stmt: insertRow, Want: -1, Args: []any{s.session.ID, int64(m.ID), int64(m.ID), strings.Clone(m.Name),
-				append([]byte{}, m.Payload...), int64(min(s.qos, m.QoS)), until.UnixMilli()}})
+}
+
+// send stages the rows of one message in the unit of m, and has it delivered after the commit.
+func (a *Applications) send(m *uplink.Message, to []subscription, w *wireMessage) {
+	w.Product, w.SN = m.Device.Product, m.Device.SN
+	var name string
+	var payload []byte
+	until := m.At.Add(a.cfg.QueueTTL).UnixMilli()
+	for i := range to {
+		s := &to[i]
+		if s.group != nil {
+			s.member = s.group.pick()
 		}
+		if m.Journaled() {
+			m.Hop(uplink.Hop{Name: "application", Result: uplink.OK, Detail: s.name()})
+		}
+		if !s.durable(w.QoS) {
+			continue
+		}
+		if payload == nil { // the message's own are the connection's memory
+			name, payload = strings.Clone(w.Topic), append([]byte{}, w.Payload...)
+		}
+		device, qos, member := s.row()
+		m.Stage(store.Op{Stmt: insertRow, Want: -1, Args: []any{device, w.Seq, int64(m.ID), name, payload, int64(min(qos, w.QoS)), until, flag(w.Retain), member}})
 	}
 	m.After(func(err error) {
 		if err == nil {
-			a.deliver(m, to)
+			a.deliver(w, to)
 		}
 	})
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // find returns who listens to a topic and may hear of the product, each once. Other nodes judge their own.
 func (a *Applications) find(name string, p *registry.Product) (to []subscription) {
 	a.tree.Match(name, func(list []subscription) bool {
 		for _, s := range list {
-			if s.session == nil || may(&s.session.App, p, false) {
+			switch {
+			case s.session != nil && !may(&s.session.App, p, false), s.group != nil && !may(&s.group.app, p, false):
+			default:
 				to = add(to, s)
 			}
 		}
@@ -219,39 +258,36 @@ func (a *Applications) find(name string, p *registry.Product) (to []subscription
 	return to
 }
 
-// Hear lets applications that are connected hear what the hub itself says of a device, such as its status. It does not block.
-func (a *Applications) Hear(ctx context.Context, dev ident.Device, name string, payload []byte) {
-	if !a.Listening() {
-		return
-	}
-	p, err := a.Registry.Product(ctx, dev.Product)
-	if err != nil {
-		return // it is gone
-	}
-	a.live(a.find(name, p), &wireMessage{Product: dev.Product, SN: dev.SN, Topic: name, Payload: payload, QoS: 1, Live: true})
-}
-
-// live hands out a message that is no row for anybody.
-func (a *Applications) live(to []subscription, m *wireMessage) {
-	for _, s := range to {
-		if s.node != "" {
-			a.metrics.forwarded.Inc()
-			a.tell(s.node, note{Message: m})
-			continue
-		}
-		a.send(s.session, server.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Volatile: true})
-	}
-}
-
 // durable tells whether a message of that quality of service is a row for the subscriber.
-func (s subscription) durable(qos byte) bool {
-	return s.session != nil && s.session.ID != 0 && qos > 0 && s.qos > 0
+func (s *subscription) durable(qos byte) bool {
+	return qos > 0 && s.qos > 0 && (s.group != nil || s.session != nil && s.session.ID != 0)
 }
 
-// add keeps one entry for each session and node, with the highest quality of service.
+// name is whom a message for the subscriber is handed to.
+func (s *subscription) name() string {
+	switch {
+	case s.group != nil && s.member == nobody:
+		return "nobody of a shared subscription yet"
+	case s.group != nil:
+		return strings.TrimPrefix(s.member.identity, "app:")
+	case s.session != nil:
+		return s.session.Name()
+	}
+	return "those of node " + s.node
+}
+
+// row is whose row a message for the subscriber is.
+func (s *subscription) row() (device int64, qos byte, member string) {
+	if s.group != nil {
+		return s.group.id, s.qos, s.member.identity
+	}
+	return s.session.ID, s.qos, ""
+}
+
+// add keeps one entry for each session, node and group, with the highest quality of service.
 func add(to []subscription, s subscription) []subscription {
 	for i := range to {
-		if to[i].session == s.session && to[i].node == s.node {
+		if to[i].session == s.session && to[i].node == s.node && to[i].group == s.group {
 			to[i].qos = max(to[i].qos, s.qos)
 			return to
 		}
@@ -260,50 +296,44 @@ func add(to []subscription, s subscription) []subscription {
 }
 
 // deliver hands a committed message out. It does not block.
-func (a *Applications) deliver(m *uplink.Message, to []subscription) {
-	for _, s := range to {
+func (a *Applications) deliver(w *wireMessage, to []subscription) {
+	for i := range to {
+		s := &to[i]
 		switch {
 		case s.node != "":
-			a.forward(s.node, m)
-		case s.durable(m.QoS):
-			if !s.session.offer(server.Message{Topic: m.Name, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Tag: uint64(m.ID)}) {
-				a.wake(s.session, int64(m.ID))
+			a.metrics.forwarded.Inc()
+			a.tell(s.node, note{Message: w})
+		case s.group != nil:
+			a.deliverGroup(s, w)
+		case s.durable(w.QoS):
+			if !s.session.hand(ref{s.session.ID, w.Seq}, w.message()) {
+				a.wake(s.session, w)
 			}
 		default:
-			a.send(s.session, server.Message{Topic: m.Name, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Volatile: true})
+			a.pass(s.session, w.message())
 		}
 	}
 }
 
-// send gives a message to a session that is connected here; elsewhere it is the other node's.
-func (a *Applications) send(s *Session, m server.Message) {
+// message is what a client is sent.
+func (w *wireMessage) message() server.Message {
+	return server.Message{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain}
+}
+
+// pass gives a message that is no row to a session that is connected here; elsewhere it is the other node's.
+func (a *Applications) pass(s *Session, m server.Message) {
 	s.mu.Lock()
 	link := s.link
 	s.mu.Unlock()
 	if link == nil {
 		return
 	}
+	m.Volatile = true
 	if err := link.Send(m); err != nil {
 		a.metrics.dropped.Inc()
 		return
 	}
 	a.metrics.sent.Inc()
-}
-
-// offer hands a message with a committed row to the session's connection; it reports false when it has none here.
-func (s *Session) offer(m server.Message) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link == nil {
-		return false
-	}
-	if s.waiting {
-		m.Topic, m.Payload = strings.Clone(m.Topic), append([]byte{}, m.Payload...)
-		s.held = append(s.held, m)
-		return true
-	}
-	_ = s.link.Send(m) // what is not taken stays a row, for the next connection
-	return true
 }
 
 // Publish sends an application's message to a device. Its error says that the application may not; that nobody receives it is none.

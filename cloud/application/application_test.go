@@ -31,7 +31,7 @@ func (i inbox) Send(m server.Message) error { i <- m; return nil }
 func TestQueueIsBounded(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := brokertest.New(t, brokertest.Config{Store: db, Applications: func(c *application.Config) { c.QueueMax = 3 }})
-		app := &auth.App{KeyID: "k", Project: "default", Read: true}
+		app := &auth.App{KeyID: "k", Project: "default", Rights: auth.Rights{Read: true}}
 		session, present, err := s.Applications.Connect(t.Context(), app, "ledger", true, false)
 		if err != nil || present {
 			t.Fatalf("Connect: %v, %v", present, err)
@@ -40,7 +40,7 @@ func TestQueueIsBounded(t *testing.T) {
 		if err := s.Applications.Attach(t.Context(), session, box); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Applications.Subscribe(t.Context(), session, []downlink.Filter{{Filter: "#", QoS: 1}}); err != nil {
+		if err := s.Applications.Subscribe(t.Context(), session, []downlink.Filter{{Filter: "/+/+/upload", QoS: 1}}); err != nil {
 			t.Fatal(err)
 		}
 		s.Applications.Detach(session)
@@ -84,7 +84,7 @@ func BenchmarkMatch(b *testing.B) {
 		b.Fatal(err)
 	}
 	listen := func(client, filter string) {
-		session, _, err := s.Applications.Connect(b.Context(), &auth.App{KeyID: "k", Project: "default", Read: true}, client, false, true)
+		session, _, err := s.Applications.Connect(b.Context(), &auth.App{KeyID: "k", Project: "default", Rights: auth.Rights{Read: true}}, client, false, true)
 		if err == nil {
 			err = s.Applications.Attach(b.Context(), session, make(inbox, 1))
 		}

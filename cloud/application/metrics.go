@@ -6,7 +6,7 @@ import (
 )
 
 type metrics struct {
-	sent, dropped, forwarded, evicted, undelivered prometheus.Counter
+	sent, dropped, forwarded, evicted, unnoted, undelivered prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -19,6 +19,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		dropped:     count("dropped_total", "Messages that a connected application could not take."),
 		forwarded:   count("forwarded_total", "Messages sent to other nodes for their applications."),
 		evicted:     count("evicted_total", "Messages that gave way in the full queue of a persistent session."),
+		unnoted:     count("unnoted_total", "Acknowledged messages whose rows could not be deleted: they come again."),
 		undelivered: count("undelivered_total", "Messages of applications that no device took."),
 	}
 }

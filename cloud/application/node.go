@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/downlink"
-	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
-	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
 // allSubject is where nodes tell all others something, nodeSubject where one is told.
@@ -28,6 +26,8 @@ type note struct {
 	Wake    int64             `json:"w,omitempty"` // a row waits for the session with that id …
 	Seq     int64             `json:"s,omitempty"` // … this one
 	Message *wireMessage      `json:"m,omitempty"`
+	Members []wireMember      `json:"g,omitempty"` // with Announce: of shared subscriptions
+	Free    int64             `json:"r,omitempty"` // rows of the group with that id are nobody's
 }
 
 // wireMessage is a message of a device on its way to another node's applications.
@@ -38,12 +38,26 @@ type wireMessage struct {
 	Payload []byte `json:"b"`
 	QoS     byte   `json:"q"`
 	Retain  bool   `json:"r,omitempty"`
-	Live    bool   `json:"l,omitempty"` // it is no row for anybody
+	Seq     int64  `json:"s,omitempty"` // of its rows; 0: there is none for the receiver
+	// Of one that was picked for a member of a group.
+	Share  string `json:"h,omitempty"`
+	Group  int64  `json:"g,omitempty"`
+	Member string `json:"m,omitempty"`
+}
+
+// wireMember is a session that a node holds, and a shared subscription of it.
+type wireMember struct {
+	Project  string `json:"p"`
+	Products string `json:"d"`
+	Share    string `json:"h"`
+	Identity string `json:"i"`
+	QoS      byte   `json:"q"`
 }
 
 // peer is what is known of another node.
 type peer struct {
 	filters []downlink.Filter
+	members []wireMember
 	heard   time.Time
 }
 
@@ -73,10 +87,16 @@ func (a *Applications) announce() {
 	a.mu.Lock()
 	for _, s := range a.local {
 		for _, f := range s.Filters() {
+			if strings.HasPrefix(f.Filter, sharePrefix) {
+				k := keyOf(&s.App, f.Filter)
+				n.Members = append(n.Members, wireMember{k.project, k.products, k.share, s.Identity, f.QoS})
+				continue
+			}
 			n.Filters = put(n.Filters, f, s.ID == 0)
 		}
 	}
 	a.mu.Unlock()
+	slices.SortFunc(n.Members, func(a, b wireMember) int { return strings.Compare(a.Identity+a.Share, b.Identity+b.Share) })
 	slices.SortFunc(n.Filters, func(a, b downlink.Filter) int { return strings.Compare(a.Filter, b.Filter) })
 	a.tell("", n)
 }
@@ -95,17 +115,17 @@ func put(list []downlink.Filter, f downlink.Filter, all bool) []downlink.Filter 
 	return append(list, f)
 }
 
-// forward sends a message to a node whose applications want it.
-func (a *Applications) forward(node string, m *uplink.Message) {
-	a.metrics.forwarded.Inc()
-	a.tell(node, note{Message: &wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Name, Payload: m.Payload, QoS: m.QoS,
-		Retain: m.Retain}})
-}
-
-// wake tells the node that held a session last that a row waits for it: it may do so still.
-func (a *Applications) wake(s *Session, seq int64) {
-	if s.node != "" && s.node != a.cfg.Node {
-		a.tell(s.node, note{Wake: s.ID, Seq: seq})
+// wake finds the connection of a session that was away when a message matched it: the session has one here meanwhile, or the node that held it
+// last is told of the row, as it may do so still.
+func (a *Applications) wake(s *Session, w *wireMessage) {
+	a.mu.Lock()
+	now := a.stored[s.ID]
+	a.mu.Unlock()
+	switch {
+	case now != nil && now != s && now.here():
+		now.hand(ref{now.ID, w.Seq}, w.message())
+	case s.node != "" && s.node != a.cfg.Node:
+		a.tell(s.node, note{Wake: s.ID, Seq: w.Seq})
 	}
 }
 
@@ -127,6 +147,7 @@ func (a *Applications) Run(ctx context.Context, kick func(identity string)) erro
 	defer recheck.Stop()
 	defer announce.Stop()
 	defer trim.Stop()
+	defer a.work.Wait()
 	for {
 		var err error
 		select {
@@ -139,7 +160,8 @@ func (a *Applications) Run(ctx context.Context, kick func(identity string)) erro
 		case <-announce.C:
 			a.bury()
 			a.announce()
-			err = errors.Join(a.refresh(ctx), a.catchUp(ctx))
+			err = errors.Join(a.refresh(ctx), a.lookAfterGroups(ctx))
+			a.catchUpAll()
 		case now := <-trim.C:
 			_, err = a.Trim(ctx, now)
 		}
@@ -160,13 +182,17 @@ func (a *Applications) hear(ctx context.Context, b []byte, kick func(string)) {
 	switch {
 	case n.Node == a.cfg.Node:
 	case n.Listen:
-		a.listen(n.Node, n.Filters)
+		a.listen(n.Node, n.Filters, n.Members)
 	case n.Cut != "":
 		kick(n.Cut)
 	case n.Changed != 0:
 		err = a.reread(ctx, n.Changed)
 	case n.Wake != 0:
 		err = a.offerRow(ctx, n.Wake, n.Seq)
+	case n.Free != 0:
+		a.catchUpGroup(n.Free)
+	case n.Message != nil && n.Message.Member != "":
+		a.foreignGroup(n.Message)
 	case n.Message != nil:
 		a.foreign(ctx, n.Message)
 	}
@@ -176,19 +202,20 @@ func (a *Applications) hear(ctx context.Context, b []byte, kick func(string)) {
 }
 
 // listen takes over what a node's applications listen to.
-func (a *Applications) listen(node string, filters []downlink.Filter) {
+func (a *Applications) listen(node string, filters []downlink.Filter, members []wireMember) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	old := a.nodes[node]
-	if old != nil && slices.Equal(old.filters, filters) {
+	if old != nil && slices.Equal(old.filters, filters) && slices.Equal(old.members, members) {
 		old.heard = a.now()
 		return
 	}
 	a.buryLocked(node)
-	a.nodes[node] = &peer{filters: filters, heard: a.now()}
+	a.nodes[node] = &peer{filters: filters, members: members, heard: a.now()}
 	for _, f := range filters {
 		a.growLocked(f.Filter, subscription{node: node, qos: f.QoS})
 	}
+	a.regroupLocked()
 }
 
 // bury forgets nodes that have not been heard for long.
@@ -198,6 +225,7 @@ func (a *Applications) bury() {
 	for node, p := range a.nodes {
 		if a.now().Sub(p.heard) > silence*a.cfg.Announce {
 			a.buryLocked(node)
+			a.regroupLocked()
 		}
 	}
 }
@@ -220,8 +248,8 @@ func (a *Applications) foreign(ctx context.Context, m *wireMessage) {
 		return
 	}
 	for _, s := range a.find(m.Topic, p) {
-		if s.session != nil && (m.Live || !s.durable(m.QoS)) {
-			a.send(s.session, server.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Volatile: true})
+		if s.session != nil && !s.durable(m.QoS) {
+			a.pass(s.session, m.message())
 		}
 	}
 }
@@ -231,22 +259,36 @@ func (a *Applications) offerRow(ctx context.Context, id, seq int64) error {
 	a.mu.Lock()
 	s := a.stored[id]
 	a.mu.Unlock()
-	if s == nil {
+	if s == nil || !s.here() {
 		return nil
 	}
-	s.mu.Lock()
-	here := s.link != nil
-	s.mu.Unlock()
-	if !here {
-		return nil
+	list, err := a.rows(ctx, ref{id, seq - 1}, "", 1)
+	if err != nil || len(list) == 0 || list[0].seq != seq {
+		return err // or it was read and acknowledged already
 	}
-	var qos int64
-	m := server.Message{Tag: uint64(seq)}
-	err := a.Store.QueryRow(ctx, `SELECT topic, payload, qos FROM queue WHERE device = ? AND seq = ?`, id, seq).Scan(&m.Topic, &m.Payload, &qos)
-	if err != nil {
-		return err
-	}
-	m.QoS = byte(qos)
-	s.offer(m)
+	s.hand(list[0].ref, list[0].m)
 	return nil
+}
+
+// here tells whether the session is connected to this node.
+func (s *Session) here() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link != nil
+}
+
+// catchUpAll has sessions look for rows that no note told of: the node that made them did not know yet where the session is, or the note
+// was lost.
+func (a *Applications) catchUpAll() {
+	a.mu.Lock()
+	list := make([]*Session, 0, len(a.local))
+	for _, s := range a.local {
+		if s.ID != 0 || len(s.shared()) > 0 {
+			list = append(list, s)
+		}
+	}
+	a.mu.Unlock()
+	for _, s := range list {
+		a.catchUp(s, true)
+	}
 }

@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/store"
-	"github.com/hawser-iot/hawser/protocol/message"
-	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
-var insertRow = store.NewStmt(`INSERT INTO queue (device, seq, message_id, topic, payload, qos, kind, expires_at) VALUES (?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT (device, seq) DO NOTHING`)
+// Rows of sessions and groups have a kind of their own.
+var (
+	insertRow = store.NewStmt(`INSERT INTO queue (device, seq, message_id, topic, payload, qos, kind, expires_at, retain, member) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)
+		ON CONFLICT (device, seq) DO NOTHING`)
+	deleteRow = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq = ?`)
+)
 
 // Connect makes the session of an application that auth let in. present says that a persistent one was there before, with filters.
 // A fresh one begins without what was. Nothing is sent to it before Attach.
@@ -35,7 +38,7 @@ func (a *Applications) Connect(ctx context.Context, app *auth.App, clientID stri
 	if !persistent {
 		return s, false, nil
 	}
-	s.ID, s.waiting = newID(), true
+	s.ID = newID()
 	if old != nil {
 		s.ID, s.filters, present = old.ID, old.filters, true
 	}
@@ -69,103 +72,51 @@ func (s *Session) Filters() []downlink.Filter {
 	return slices.Clone(s.filters)
 }
 
-// Attach makes a session reachable over its connection, and hands over what waited for it.
+// Attach makes a session reachable over its connection, and hands over what waited for it, as far as there is room.
 func (a *Applications) Attach(ctx context.Context, s *Session, l Link) error {
 	s.mu.Lock()
 	s.link = l
+	s.handing.behind, s.handing.filling = true, true
 	s.mu.Unlock()
 	a.mu.Lock()
+	a.putLocked(s)
 	if s.ID != 0 {
-		a.dropLocked(a.stored[s.ID]) // as it was known from the store
+		if old := a.stored[s.ID]; old != s { // as it was known from the store; it goes last, so that no message meets neither
+			a.dropLocked(old)
+		}
 		a.stored[s.ID] = s
 	}
 	a.local[s.Identity] = s
-	a.putLocked(s)
+	a.regroupLocked()
 	a.mu.Unlock()
 	a.announce()
-	if s.ID == 0 {
-		return nil
+	if s.ID != 0 {
+		a.tell("", note{Changed: s.ID})
 	}
-	a.tell("", note{Changed: s.ID})
-	list, err := a.waitingRows(ctx, s.ID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sent := make(map[uint64]bool, len(list))
-	for _, m := range append(list, s.held...) {
-		if sent[m.Tag] {
-			continue
-		}
-		sent[m.Tag] = true
-		if s.link == nil || s.link.Send(m) != nil {
-			break // the rows stay for the next time
-		}
-	}
-	s.waiting, s.held = false, nil
-	return err
+	return a.fill(ctx, s)
 }
 
-// waitingRows are the messages that wait for a session, oldest first.
-func (a *Applications) waitingRows(ctx context.Context, id int64) (list []server.Message, err error) {
-	rows, err := a.Store.Query(ctx, `SELECT seq, topic, payload, qos FROM queue WHERE device = ? AND expires_at > ? ORDER BY seq LIMIT ?`, id, a.now().UnixMilli(), a.cfg.QueueMax)
-	if err != nil {
-		return nil, fmt.Errorf("read queue of application: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
-	for rows.Next() {
-		var seq, qos int64
-		var m server.Message
-		if err := rows.Scan(&seq, &m.Topic, &m.Payload, &qos); err != nil {
-			return list, err
-		}
-		m.QoS, m.Tag = byte(qos), uint64(seq)
-		list = append(list, m)
-	}
-	return list, nil
-}
-
-// settled is after which time a row that is still there was not handed to the session, rather than not deleted yet.
-const settled = 2 * time.Second
-
-// catchUp hands over rows that no note told of: the node that made them did not know yet where the session is, or the note was lost.
-func (a *Applications) catchUp(ctx context.Context) error {
-	a.mu.Lock()
-	var list []*Session
-	for _, s := range a.local {
-		if s.ID != 0 {
-			list = append(list, s)
-		}
-	}
-	a.mu.Unlock()
-	before := a.now().Add(-settled)
-	for _, s := range list {
-		rows, err := a.waitingRows(ctx, s.ID)
-		if err != nil {
-			return err
-		}
-		for _, m := range rows {
-			if message.ID(m.Tag).Time().Before(before) {
-				s.offer(m) // what is on its way already is not sent again
-			}
-		}
-	}
-	return nil
-}
-
-// Detach ends a session's connection. A persistent one stays known.
+// Detach ends a session's connection. A persistent one stays known; what a group has given it goes to others.
 func (a *Applications) Detach(s *Session) {
 	s.mu.Lock()
-	s.link, s.held = nil, nil
-	s.waiting = s.ID != 0
+	s.link = nil
 	s.mu.Unlock()
 	a.mu.Lock()
-	if a.local[s.Identity] == s {
+	moved := a.local[s.Identity] != s
+	if !moved {
 		delete(a.local, s.Identity)
 	}
 	if s.ID == 0 {
 		a.dropLocked(s)
 	}
+	a.regroupLocked()
 	a.mu.Unlock()
 	a.announce()
+	for _, f := range s.shared() {
+		if !moved {
+			a.leave(keyOf(&s.App, f.Filter).id(), s.Identity)
+		}
+	}
 }
 
 // Subscribe replaces what a session subscribes to, in the store first when it is persistent.
@@ -179,25 +130,41 @@ func (a *Applications) Subscribe(ctx context.Context, s *Session, filters []down
 			return fmt.Errorf("store subscriptions of application: %w", err)
 		}
 	}
+	left := s.shared()
 	a.mu.Lock()
-	a.dropLocked(s)
 	s.mu.Lock()
+	before := s.filters
+	if slices.ContainsFunc(filters, func(f downlink.Filter) bool { return !slices.Contains(s.filters, f) }) && s.link != nil {
+		s.handing.held, s.handing.behind = true, true // see Joined
+	}
 	s.filters = slices.Clone(filters)
 	s.mu.Unlock()
 	a.putLocked(s)
+	for _, f := range before { // last, so that what stays is never out of the tree
+		if !slices.ContainsFunc(filters, func(g downlink.Filter) bool { return g.Filter == f.Filter }) && !strings.HasPrefix(f.Filter, sharePrefix) {
+			a.shrinkLocked(f.Filter, func(sub subscription) bool { return sub.session == s })
+		}
+	}
+	a.regroupLocked()
 	a.mu.Unlock()
+	a.announce()
 	if s.ID != 0 {
 		a.tell("", note{Changed: s.ID})
-		return nil
 	}
-	a.announce()
+	for _, f := range left {
+		if !slices.ContainsFunc(filters, func(g downlink.Filter) bool { return g.Filter == f.Filter }) {
+			a.leave(keyOf(&s.App, f.Filter).id(), s.Identity)
+		}
+	}
 	return nil
 }
 
-// putLocked adds a session's filters to the tree.
+// putLocked adds a session's filters to the tree, in the place of what they were; shared ones are their group's.
 func (a *Applications) putLocked(s *Session) {
 	for _, f := range s.Filters() {
-		a.growLocked(f.Filter, subscription{session: s, qos: f.QoS})
+		if !strings.HasPrefix(f.Filter, sharePrefix) {
+			a.growLocked(f.Filter, subscription{session: s, qos: f.QoS})
+		}
 	}
 }
 
@@ -207,13 +174,19 @@ func (a *Applications) dropLocked(s *Session) {
 		return
 	}
 	for _, f := range s.Filters() {
-		a.shrinkLocked(f.Filter, func(sub subscription) bool { return sub.session == s })
+		if !strings.HasPrefix(f.Filter, sharePrefix) {
+			a.shrinkLocked(f.Filter, func(sub subscription) bool { return sub.session == s })
+		}
 	}
 }
 
 func (a *Applications) growLocked(filter string, sub subscription) {
 	a.tree.Update(filter, func(list []subscription, _ bool) ([]subscription, bool) {
-		return append(slices.Clone(list), sub), true // readers hold the old one
+		list = slices.Clone(list) // readers hold the old one
+		if sub.session != nil {
+			list = slices.DeleteFunc(list, func(old subscription) bool { return old.session == sub.session })
+		}
+		return append(list, sub), true
 	})
 	a.listening.Store(a.tree.Len() > 0)
 }
@@ -242,6 +215,7 @@ func (a *Applications) forget(ctx context.Context, id int64) error {
 	a.mu.Lock()
 	a.dropLocked(a.stored[id])
 	delete(a.stored, id)
+	a.regroupLocked()
 	a.mu.Unlock()
 	a.tell("", note{Changed: id})
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,21 +18,32 @@ type row struct{ *Session }
 
 const rowColumns = `id, identity, key_id, project, products, subs, node`
 
-func join(products []string) string {
+// join are the products that a session hears of: what other nodes have to know of it.
+func join(products map[string]auth.Rights) string {
 	if products == nil {
 		return "*"
 	}
-	return strings.Join(products, ",")
+	var list []string
+	for sn, on := range products {
+		if on.Read {
+			list = append(list, sn)
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
 }
 
-func split(text string) []string {
-	switch text {
-	case "*":
+func split(text string) map[string]auth.Rights {
+	if text == "*" {
 		return nil
-	case "":
-		return []string{}
 	}
-	return strings.Split(text, ",")
+	products := map[string]auth.Rights{}
+	for sn := range strings.SplitSeq(text, ",") {
+		if sn != "" {
+			products[sn] = auth.Rights{Read: true}
+		}
+	}
+	return products
 }
 
 func (a *Applications) readRow(ctx context.Context, identity string) (*row, error) {
@@ -49,7 +61,7 @@ func (a *Applications) readRows(ctx context.Context, where string, args ...any) 
 	}
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	for rows.Next() {
-		r := &row{&Session{App: auth.App{Read: true}, waiting: true}}
+		r := &row{&Session{App: auth.App{Rights: auth.Rights{Read: true}}}}
 		var products string
 		var subs []byte
 		if err := rows.Scan(&r.ID, &r.Identity, &r.App.KeyID, &r.App.Project, &products, &subs, &r.node); err != nil {
@@ -94,6 +106,7 @@ func (a *Applications) refresh(ctx context.Context) error {
 			}
 		}
 	}
+	a.regroupLocked()
 	return nil
 }
 
@@ -102,9 +115,9 @@ func (a *Applications) takeLocked(r *row) {
 	if s := a.local[r.Identity]; s != nil {
 		return
 	}
-	a.dropLocked(a.stored[r.ID])
-	a.stored[r.ID] = r.Session
 	a.putLocked(r.Session)
+	a.dropLocked(a.stored[r.ID]) // last, so that no message meets neither
+	a.stored[r.ID] = r.Session
 }
 
 // reread looks at one session that another node has changed.
@@ -118,9 +131,10 @@ func (a *Applications) reread(ctx context.Context, id int64) error {
 	if len(list) == 0 {
 		a.dropLocked(a.stored[id])
 		delete(a.stored, id)
-		return nil
+	} else {
+		a.takeLocked(list[0])
 	}
-	a.takeLocked(list[0])
+	a.regroupLocked()
 	return nil
 }
 
@@ -133,6 +147,9 @@ func (a *Applications) Trim(ctx context.Context, now time.Time) (removed int, er
 		if a.local[s.Identity] == s {
 			here = append(here, id)
 		}
+	}
+	for _, g := range a.groups {
+		all = append(all, g.id)
 	}
 	a.mu.Unlock()
 	for _, id := range all {
@@ -152,7 +169,43 @@ func (a *Applications) Trim(ctx context.Context, now time.Time) (removed int, er
 	for _, r := range gone {
 		err = errors.Join(err, a.forget(ctx, r.ID))
 	}
-	return removed + len(gone), err
+	return removed + len(gone), errors.Join(err, a.dropOrphans(ctx))
+}
+
+// dropOrphans deletes the rows of groups that have had no member for a while. Nodes may not know each other's at once.
+func (a *Applications) dropOrphans(ctx context.Context) error {
+	rows, err := a.Store.Query(ctx, `SELECT DISTINCT device FROM queue WHERE device < 0 AND NOT EXISTS (SELECT 1 FROM application WHERE application.id = queue.device)`)
+	if err != nil {
+		return fmt.Errorf("read queues of shared subscriptions: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	known, now := map[int64]bool{}, map[int64]bool{}
+	a.mu.Lock()
+	for _, g := range a.groups {
+		known[g.id] = true
+	}
+	before := a.orphans
+	a.mu.Unlock()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		if !known[id] {
+			now[id] = true
+		}
+	}
+	a.mu.Lock()
+	a.orphans = now
+	a.mu.Unlock()
+	for id := range now {
+		if before[id] {
+			if _, err := a.exec(ctx, `DELETE FROM queue WHERE device = ?`, id); err != nil {
+				return fmt.Errorf("drop queue of a shared subscription: %w", err)
+			}
+		}
+	}
+	return rows.Err()
 }
 
 func (a *Applications) exec(ctx context.Context, q string, args ...any) (n int, err error) {

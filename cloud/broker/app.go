@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/downlink"
@@ -22,7 +23,7 @@ func app(es *server.Session) (*application.Session, bool) {
 func (b *Broker) connectApp(ctx context.Context, c *server.Connect, l credential.Login) (server.Welcome, error) {
 	grant, err := b.Auth.Application(ctx, l, c.Password, c.Remote)
 	if err != nil {
-		return server.Welcome{}, refusal(err)
+		return server.Welcome{}, err
 	}
 	s, present, err := b.Applications.Connect(ctx, grant, c.ClientID, c.SessionExpiry > 0, c.Clean)
 	if err != nil {
@@ -61,10 +62,22 @@ func (b *Broker) subscribeApp(es *server.Session, s *application.Session, req []
 		granted++
 		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i], Options: r.Options, ID: r.ID})
 	}
+	b.subscribed(ofApp(s), req, codes)
 	if granted == 0 {
 		return codes, nil
 	}
 	return codes, b.Applications.Subscribe(ctx, s, all)
+}
+
+// Subscribed implements server.Follower.
+func (b *Broker) Subscribed(es *server.Session) {
+	if a, ok := app(es); ok {
+		b.Applications.Joined(a)
+		return
+	}
+	if b.Listening != nil {
+		b.Listening(session(es).Device.ID)
+	}
 }
 
 func (b *Broker) unsubscribeApp(es *server.Session, s *application.Session, names []string) error {
@@ -77,26 +90,29 @@ func (b *Broker) unsubscribeApp(es *server.Session, s *application.Session, name
 	return b.Applications.Subscribe(ctx, s, all)
 }
 
-// publishApp sends a message of an application to a device, on a custom topic: what goes out on system topics is the hub's business.
+// publishApp sends a message of an application to a device, on a custom topic: what goes out on system topics is the hub's business. Its topic, and
+// with it the device's name, gets memory of its own: the connection's is over with Done, and receipts, watchers and rows that are late keep them.
 func (b *Broker) publishApp(s *application.Session, p *server.Publish) {
-	t, err := topic.Parse(p.Topic)
-	if err == nil && t.Kind != topic.Custom {
+	name := strings.Clone(p.Topic)
+	t, err := topic.Parse(name)
+	if err == nil && t.Kind != topic.Custom && t.Kind != topic.TopoFoundReply { // the latter is an application's answer
 		err = application.ErrForbidden
 	}
 	if err == nil {
-		err = b.sendApp(s, p, t)
+		err = b.sendApp(s, p, t, name)
 	}
 	if err != nil && !errors.Is(err, server.ErrUnavailable) {
 		b.metrics.denied.WithLabelValues("publish").Inc()
 		b.Log.Info("publish refused", "application", s.Identity, "topic", p.Topic, "err", err)
+		b.refusedApp(s, p, err)
 	}
 	p.Done(err)
 }
 
 // sendApp keeps the message, if it is to be retained, and sends it.
-func (b *Broker) sendApp(s *application.Session, p *server.Publish, t topic.Topic) error {
-	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
-	defer cancel()
+func (b *Broker) sendApp(s *application.Session, p *server.Publish, t topic.Topic, name string) error {
+	ctx := b.wait()
+	defer ctx.end()
 	if p.Retain {
 		product, err := b.Applications.Target(ctx, s, t.Device)
 		if err == nil {
@@ -106,7 +122,8 @@ func (b *Broker) sendApp(s *application.Session, p *server.Publish, t topic.Topi
 			return err
 		}
 	}
-	return b.Applications.Publish(ctx, s, downlink.Message{Device: t.Device, Topic: p.Topic, Payload: p.Payload, QoS: min(p.QoS, 1), Retain: p.Retain})
+	return b.Applications.Publish(ctx, s, downlink.Message{Device: t.Device, Topic: name, Payload: p.Payload, QoS: min(p.QoS, 1), Retain: p.Retain,
+		By: s.Name()})
 }
 
 // runApps looks after applications, if there may be any.

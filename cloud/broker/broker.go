@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hawser-iot/hawser/cloud/agentlink"
 	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/bus"
@@ -65,9 +66,13 @@ type Deps struct {
 	Kept     *retained.Retained // of retained messages
 	// Applications may be nil when auth lets none in.
 	Applications *application.Applications
-	Bus          *bus.Bus
-	Log          *slog.Logger
-	Metrics      prometheus.Registerer // nil: not exported
+	Journal      Journal          // nil: nothing is kept of what devices do
+	Agents       *agentlink.Links // nil: nobody speaks the agent channel
+	// Listening is told of each device that has subscribed to something, behind its SUBACK; it must not block. nil: nobody wants to know.
+	Listening func(deviceID int64)
+	Bus       *bus.Bus
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer // nil: not exported
 }
 
 // Broker is the engine's owner.
@@ -83,6 +88,7 @@ var (
 	_ server.Keeper   = (*Broker)(nil)
 	_ server.Expirer  = (*Broker)(nil)
 	_ server.Retainer = (*Broker)(nil)
+	_ server.Follower = (*Broker)(nil)
 )
 
 // New returns a Broker. It listens nowhere yet: see Serve, WebSocket and Run.

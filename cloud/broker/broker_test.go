@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -16,6 +17,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
@@ -210,6 +212,44 @@ func TestNewTopics(t *testing.T) {
 	c.Publish(name, `{}`)
 	if seen := s.Rules.Of(name); len(seen) != 1 {
 		t.Errorf("%d messages reached the rules, want the second only", len(seen))
+	}
+}
+
+// meddler changes a product when a device of it comes online: after the login was judged, and before its session can be found.
+type meddler struct {
+	brokertest.Recorder
+	once   sync.Once
+	meddle func()
+}
+
+func (m *meddler) Match(msg *uplink.Message, name string, payload func() (codec.Value, error), out [][]byte) [][]byte {
+	if msg.Topic.Kind == topic.DeviceStatus {
+		m.once.Do(m.meddle)
+	}
+	return m.Recorder.Match(msg, name, payload, out)
+}
+
+// TestNewTopicsDuringLogin: a change of a product's topics and limits while a device logs in is not missed.
+func TestNewTopicsDuringLogin(t *testing.T) {
+	rules := &meddler{}
+	s := stack(t, brokertest.Config{Rules: rules})
+	d := s.New(t)
+	rules.meddle = func() {
+		_, err := s.Registry.SetTopics(t.Context(), d.Identity.Product, append(topic.DefaultTemplates(), topic.Template{Path: "extra", Perm: topic.Pub}))
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	c := s.MustDial(t, brokertest.Of(d))
+	name := topic.Name(d.Identity, "extra")
+	brokertest.Eventually(t, "the new topic may be published to", func() bool {
+		c.Publish(name, `{}`)
+		return len(rules.Of(name)) > 0
+	})
+	session, ok := s.Presence.Session(d.Identity)
+	now, err := s.Registry.Product(t.Context(), d.Identity.Product)
+	if err != nil || !ok || session.Product() != now {
+		t.Errorf("the session (%v) has another product than the registry, %v", ok, err)
 	}
 }
 

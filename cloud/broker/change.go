@@ -43,7 +43,7 @@ func (b *Broker) cutOff(c registry.Change) {
 // one is given. It costs a walk over this node's sessions.
 func (b *Broker) Revoke(authority, serial, product string) {
 	b.Presence.Each(func(s *presence.Session) bool {
-		p := s.Proof
+		p := s.Proof()
 		if p.Authority == authority && (serial == "" || p.Serial == serial) && (product == "" || s.Device.Identity.Product == product) {
 			b.engine.Kick(identity(s), server.CauseKicked)
 		}
@@ -56,23 +56,26 @@ func (b *Broker) Revoke(authority, serial, product string) {
 func (b *Broker) refresh(product string) {
 	ctx, cancel := context.WithTimeout(context.Background(), cutWait)
 	defer cancel()
-	p, err := b.Registry.Product(ctx, product)
-	if err != nil {
-		b.Log.Error("product not read after a change", "product", product, "err", err)
-		return
-	}
-	bounds := limits(p.Settings)
 	b.Presence.Each(func(s *presence.Session) bool {
-		dev := s.Device.Identity
-		if dev.Product != product {
-			return true
-		}
-		s.SetProduct(p, auth.Permissions(dev, p))
-		if engine, ok := b.engine.Session(identity(s)); ok && s.Gateway == nil {
-			engine.SetLimits(bounds)
+		if s.Device.Identity.Product == product {
+			b.renew(ctx, s)
 		}
 		return true
 	})
+}
+
+// renew gives a session its product as it is now.
+func (b *Broker) renew(ctx context.Context, s *presence.Session) {
+	changed, err := b.Presence.Renew(ctx, s, auth.Permissions)
+	if err != nil {
+		b.Log.Error("product not read after a change", "device", s.Device.Identity, "err", err)
+	}
+	if !changed || s.Gateway != nil {
+		return
+	}
+	if engine, ok := b.engine.Session(identity(s)); ok {
+		engine.SetLimits(b.limits(s, s.Product()))
+	}
 }
 
 // cut ends a session that another node has taken over.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
 	"github.com/hawser-iot/hawser/cloud/downlink"
@@ -21,19 +22,36 @@ import (
 
 // Connect implements server.Owner: who is it, may it, and since when.
 func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome, error) {
+	who := Behaviour{At: time.Now(), Action: ActionLogin}
 	l, err := b.parse(c)
-	if err != nil {
-		return server.Welcome{}, refusal(err)
+	who.Device = l.Device
+	var w server.Welcome
+	switch {
+	case err != nil:
+	case l.Mode == credential.ModeApp:
+		if w, err = b.connectApp(ctx, c, l); err == nil {
+			s := w.Data.(*application.Session)
+			who.Application, who.Project = s.Name(), s.App.Project
+		}
+	default:
+		w, err = b.connectDevice(ctx, c, l)
 	}
-	if l.Mode == credential.ModeApp {
-		return b.connectApp(ctx, c, l)
+	if l.Mode == credential.ModeRegister {
+		who.Action = ActionRegister
 	}
+	err = refusal(err)
+	b.login(c, who, err)
+	return w, err
+}
+
+// connectDevice logs a device in.
+func (b *Broker) connectDevice(ctx context.Context, c *server.Connect, l credential.Login) (server.Welcome, error) {
 	grant, err := b.Auth.Login(ctx, auth.Attempt{Login: l, ClientID: c.ClientID, Password: c.Password, Peer: peer(c), Remote: c.Remote})
 	if err != nil {
-		return server.Welcome{}, refusal(err)
+		return server.Welcome{}, err
 	}
 	if err := b.allowWill(c, grant); err != nil {
-		return server.Welcome{}, refusal(err)
+		return server.Welcome{}, err
 	}
 	s, kept, err := b.Presence.Connect(ctx, presence.Login{
 		Device: grant.Device, Product: grant.Product, Perms: grant.Perms, Options: grant.Options, Restricted: grant.Restricted,
@@ -45,7 +63,7 @@ func (b *Broker) Connect(ctx context.Context, c *server.Connect) (server.Welcome
 		return server.Welcome{}, err
 	}
 	w := server.Welcome{Identity: identity(s), Data: s, Present: kept.Present, Received: kept.Received, KeepAlive: s.KeepAlive,
-		Limits: limits(grant.Product.Settings)}
+		Limits: b.limits(s, grant.Product)}
 	for _, f := range kept.Filters {
 		w.Subscriptions = append(w.Subscriptions, server.Subscription(f))
 	}
@@ -147,9 +165,9 @@ func (b *Broker) Attached(es *server.Session) {
 	}
 }
 
-// recheck looks at the registry once more: a change between login and now found no session to cut off.
+// recheck looks at the registry once more: a change between login and now found no session to cut off or to renew.
 func (b *Broker) recheck(ctx context.Context, s *presence.Session) {
-	proof := authority.Proof{Authority: s.Proof.Authority, Serial: s.Proof.Serial}
+	proof := authority.Proof{Authority: s.Proof().Authority, Serial: s.Proof().Serial}
 	if errors.Is(b.Auth.Holds(ctx, proof, s.Device.Identity.Product), authority.ErrRevoked) {
 		b.engine.Kick(identity(s), server.CauseKicked)
 		return
@@ -160,16 +178,23 @@ func (b *Broker) recheck(ctx context.Context, s *presence.Session) {
 		b.engine.Kick(identity(s), server.CauseDeleted)
 	case err == nil && (dev.ID != s.Device.ID || dev.State == registry.Disabled || !dev.Secret.Equal(s.Device.Secret.Reveal())):
 		b.engine.Kick(identity(s), server.CauseKicked)
+	default:
+		b.renew(ctx, s)
 	}
 }
 
 // Disconnect implements server.Owner.
 func (b *Broker) Disconnect(es *server.Session, why server.Cause) {
 	if a, ok := app(es); ok {
+		b.logout(ofApp(a), why)
 		b.Applications.Detach(a)
 		return
 	}
 	s := session(es)
+	b.logout(of(s), why)
+	if b.Agents != nil {
+		b.Agents.Gone(s)
+	}
 	b.Presence.SetExpiry(s, es.Expiry())
 	b.Presence.Disconnect(s, why)
 }
@@ -202,11 +227,14 @@ func (b *Broker) Received(es *server.Session, tag uint64, done func(error)) {
 // Delivered implements server.Owner: a queued message has arrived.
 func (b *Broker) Delivered(es *server.Session, tag uint64) {
 	if a, ok := app(es); ok {
-		b.Downlink.Acknowledged(a.ID, tag)
+		b.Applications.Delivered(a, tag)
 		return
 	}
 	b.Downlink.Acknowledged(session(es).TagOwner(tag), tag)
 }
+
+// Confirmed implements server.Confirmer: a device has acknowledged a message.
+func (b *Broker) Confirmed(_ *server.Session, receipt uint64) { b.Downlink.Confirmed(receipt) }
 
 // session is what Connect gave the engine to keep.
 func session(es *server.Session) *presence.Session { return es.Data().(*presence.Session) }
@@ -222,7 +250,7 @@ func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byt
 	granted := 0
 	for i, r := range req {
 		codes[i] = b.grant(s, r)
-		if full(s, all, r.Filter) {
+		if b.full(s, all, r.Filter) {
 			codes[i] = byte(packet.QuotaExceeded)
 			b.metrics.denied.WithLabelValues("subscriptions").Inc()
 		}
@@ -232,6 +260,7 @@ func (b *Broker) Subscribe(es *server.Session, req []server.Subscription) ([]byt
 		granted++
 		all = put(all, downlink.Filter{Filter: r.Filter, QoS: codes[i], Options: r.Options, ID: r.ID})
 	}
+	b.subscribed(of(s), req, codes)
 	if granted == 0 {
 		return codes, nil
 	}

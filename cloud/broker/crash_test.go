@@ -66,6 +66,8 @@ func openIn(t *testing.T, dir string) *store.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := storetest.Keyring
+	t.Cleanup(func() { storetest.Keyring = before })
 	storetest.Keyring = ring
 	return storetest.Open(t, store.Config{Dir: dir})
 }
@@ -75,7 +77,14 @@ func theDevice(t *testing.T, s *brokertest.Stack) *registry.Device {
 	t.Helper()
 	var id int64
 	if err := s.Store.QueryRow(t.Context(), `SELECT id FROM device`).Scan(&id); err != nil {
-		return s.New(t)
+		d := s.New(t)
+		if _, err := s.Registry.SetTopics(t.Context(), d.Identity.Product, append(topic.DefaultTemplates(), topic.Template{Path: "kept/#", Perm: topic.Sub})); err != nil {
+			t.Fatal(err)
+		}
+		for life := range kills + 1 {
+			fillKept(t, s, d, fmt.Sprintf("kept/%d", life+1), keptEach, 2)
+		}
+		return d
 	}
 	d, err := s.Registry.DeviceByID(t.Context(), id)
 	if err != nil {
@@ -167,6 +176,7 @@ type faithful struct {
 	life  int // the node's, when it connected
 	away  int // the life of the node that it waits to see the end of
 	heard int // packets in this life
+	kept  int // the last life in which it has subscribed to what is retained for it
 }
 
 // loses tells whether the connection breaks at a packet of this type, so that the node is killed before the exchange has gone on. Each
@@ -181,7 +191,7 @@ func (f *faithful) loses(typ packet.Type) bool {
 
 // run publishes its numbers and takes what comes until all is done and stop says so.
 func (f *faithful) run(stop func() bool) {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) && (f.progress < f.total || !stop()) {
 		if f.conn == nil && !f.connect() {
 			time.Sleep(10 * time.Millisecond) // the node is starting
@@ -271,6 +281,10 @@ func (f *faithful) handle(typ packet.Type, flags byte, body []byte) bool {
 			return false
 		}
 		out = packet.AppendID(nil, packet.PUBCOMP, id)
+	case typ == packet.SUBACK && f.kept < f.life: // with its session there: what it subscribes to comes once
+		f.kept = f.life
+		name := fmt.Sprintf("/%s/%s/kept/%d/#", f.node.login[0], f.node.login[1], f.life)
+		out = packet.AppendSubscribe(nil, 60_001, []packet.Filter{{Filter: name, QoS: 2}})
 	case typ == packet.PUBLISH:
 		var p packet.Publish
 		if err := packet.DecodePublish(flags, body, &p); err != nil || p.QoS != 2 {
@@ -286,9 +300,14 @@ func (f *faithful) handle(typ packet.Type, flags byte, body []byte) bool {
 	return err == nil && !lost
 }
 
-const kills = 9
+// keptEach is how many retained messages there are for each life of the node.
+const (
+	kills    = 9
+	keptEach = 100
+)
 
-// TestQoS2OverKills: the node is killed again and again while QoS 2 messages go both ways. Each arrives exactly once.
+// TestQoS2OverKills: the node is killed again and again while QoS 2 messages go both ways, and retained ones to new subscriptions. Each arrives
+// exactly once, but for what is retained and was not read yet when the node was killed.
 func TestQoS2OverKills(t *testing.T) {
 	const messages = 300
 	n := &node{t: t, dir: t.TempDir()}
@@ -342,13 +361,20 @@ func TestQoS2OverKills(t *testing.T) {
 			t.Errorf("message %s to the device arrived %d times", payload, f.arrived[payload])
 		}
 	}
+	kept := 0
 	for payload, times := range f.arrived {
 		if times != 1 {
 			t.Errorf("message %s to the device arrived %d times", payload, times)
 		}
+		if strings.HasPrefix(payload, "kept") {
+			kept++
+		}
+	}
+	if kept < 2*keptEach {
+		t.Errorf("%d retained messages came", kept)
 	}
 	verifyOnce(t, n.dir, messages)
-	t.Logf("%d messages up, %d down, %d kills", f.progress, len(f.arrived), kills)
+	t.Logf("%d messages up, %d down of which %d retained, %d kills", f.progress, len(f.arrived), kept, kills)
 }
 
 // verifyOnce counts the device's messages in the outbox.

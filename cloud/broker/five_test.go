@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"slices"
@@ -10,7 +11,10 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
@@ -46,33 +50,51 @@ func (c *five) send(b []byte) {
 	}
 }
 
+// next reads a packet.
+func (c *five) next() (packet.Header, []byte) {
+	c.t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(brokertest.Wait))
+	head, err := c.r.Peek(2)
+	if err == nil && head[1]&0x80 != 0 {
+		head, err = c.r.Peek(3)
+	}
+	if err != nil {
+		c.t.Fatalf("no packet: %v", err)
+	}
+	h, n, err := packet.ParseHeader(head)
+	if err != nil || n == 0 {
+		c.t.Fatalf("header % x: %v", head, err)
+	}
+	b := make([]byte, n+h.Remaining)
+	if _, err := io.ReadFull(c.r, b); err != nil {
+		c.t.Fatal(err)
+	}
+	return h, b[n:]
+}
+
 // want reads packets until one of the type comes, and returns its body. A PUBLISH on the way is left out.
 func (c *five) want(typ packet.Type) []byte {
 	c.t.Helper()
-	_ = c.conn.SetReadDeadline(time.Now().Add(brokertest.Wait))
 	for {
-		head, err := c.r.Peek(2)
-		if err == nil && head[1]&0x80 != 0 {
-			head, err = c.r.Peek(3)
-		}
-		if err != nil {
-			c.t.Fatalf("want %s: %v", typ, err)
-		}
-		h, n, err := packet.ParseHeader(head)
-		if err != nil || n == 0 {
-			c.t.Fatalf("header % x: %v", head, err)
-		}
-		b := make([]byte, n+h.Remaining)
-		if _, err := io.ReadFull(c.r, b); err != nil {
-			c.t.Fatal(err)
-		}
+		h, body := c.next()
 		if h.Type == typ {
-			return b[n:]
+			return body
 		}
 		if h.Type != packet.PUBLISH {
-			c.t.Fatalf("got %s % x, want %s", h.Type, b[n:], typ)
+			c.t.Fatalf("got %s % x, want %s", h.Type, body, typ)
 		}
 	}
+}
+
+// message reads and acknowledges a PUBLISH at QoS 1.
+func (c *five) message() (p packet.Publish) {
+	c.t.Helper()
+	h, body := c.next()
+	if err := packet.DecodePublish5(h.Flags, body, &p); h.Type != packet.PUBLISH || err != nil {
+		c.t.Fatalf("got %s % x, %v, want a PUBLISH", h.Type, body, err)
+	}
+	c.send(packet.AppendID(nil, packet.PUBACK, p.ID))
+	return p
 }
 
 // TestFive: a device of MQTT 5.0 hears what the others cannot be told.
@@ -111,6 +133,28 @@ func TestFive(t *testing.T) {
 	_ = second
 	if _, present, _ = dialFive(t, s, d, true, 60, expiry); present {
 		t.Error("a clean start found a session")
+	}
+}
+
+// refusing is a parser that refuses with a code.
+type refusing packet.Code
+
+func (r refusing) Parse(_ context.Context, _ *uplink.Message, done func([]byte, error)) {
+	refusal := uplink.Refuse(message.CodeBad, "no")
+	refusal.Five = &server.Rejection{Code: packet.Code(r), Reason: "no"}
+	done(nil, refusal)
+}
+
+// TestFiveHearsOfParsing: the code that a parser gives is in the acknowledgement.
+func TestFiveHearsOfParsing(t *testing.T) {
+	s := stack(t, brokertest.Config{Parser: func(*brokertest.Stack) uplink.Parser { return refusing(packet.PayloadFormatInvalid) }})
+	d := s.New(t)
+	c, _, _ := dialFive(t, s, d, true, 60, nil)
+	for qos, typ := range map[byte]packet.Type{1: packet.PUBACK, 2: packet.PUBREC} {
+		c.send(packet.AppendPublish5(nil, topic.Name(d.Identity, "upload")+"?parse=true", []byte(`x`), qos, uint16(qos), false, false, nil))
+		if _, code, _, err := packet.DecodeAck5(typ, c.want(typ)); err != nil || code != packet.PayloadFormatInvalid {
+			t.Errorf("QoS %d: %s, %v", qos, code, err)
+		}
 	}
 }
 

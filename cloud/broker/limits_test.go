@@ -10,6 +10,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
 // TestProductLimits: what a product sets for itself counts for its sessions; size and subscriptions at once, when it changes.
@@ -94,7 +95,7 @@ func TestProductChanges(t *testing.T) {
 	set(registry.Settings{})
 	select {
 	case <-held:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the old rate holds publishes back")
 	}
 	if got := len(s.Rules.Of(upload)); got != 20 {
@@ -149,7 +150,7 @@ func dialWithWill(t *testing.T, s *brokertest.Stack, d *registry.Device) packet.
 
 func connack(t *testing.T, conn net.Conn) packet.ConnackCode {
 	t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second)) // the read tells
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute)) // the read tells
 	b := make([]byte, 4)
 	for n := 0; n < len(b); {
 		k, err := conn.Read(b[n:])
@@ -171,7 +172,7 @@ func TestCutOffInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Ended()
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > harness.Promised(time.Second) {
 		t.Errorf("the session ended after %v", took)
 	}
 	brokertest.Eventually(t, "an end in the history", func() bool {

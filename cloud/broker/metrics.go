@@ -8,7 +8,8 @@ import (
 )
 
 type metrics struct {
-	denied *prometheus.CounterVec
+	denied  *prometheus.CounterVec
+	repeats prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, engine *server.Server) *metrics {
@@ -16,8 +17,10 @@ func newMetrics(reg prometheus.Registerer, engine *server.Server) *metrics {
 		reg.MustRegister(&engineCollector{engine})
 	}
 	return &metrics{denied: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{Name: "hawser_broker_denied_total",
-		Help: "Publishes and subscriptions to topics that the device may not use, and publishes that want a parse script the product has not."},
-		[]string{"what"})}
+		Help: "Publishes and subscriptions to topics that the device may not use."},
+		[]string{"what"}),
+		repeats: promauto.With(reg).NewCounter(prometheus.CounterOpts{Name: "hawser_broker_repeats_total",
+			Help: "QoS 1 publishes that were repeats of messages that are stored: acknowledged, and nothing more."})}
 }
 
 // engineCollector shows the engine's counters; the engine itself knows no Prometheus.

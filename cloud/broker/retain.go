@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
-	"strings"
+	"slices"
 
 	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/presence"
@@ -34,9 +34,13 @@ func (b *Broker) retain(s *presence.Session, m *uplink.Message, p *server.Publis
 	if !p.Retain || !registry.Allows(m.Product.Settings.Retain) {
 		return nil
 	}
+	m.ID = b.Path.IDs.Next()
+	if m.Topic.Parse {
+		m.Retain, m.Also = true, func(m *uplink.Message) { b.retainParsed(s, m, p) }
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
 	defer cancel()
-	m.ID = b.Path.IDs.Next()
 	keep := toRetain(p, s.Device.Identity.Product, s.Device.ID)
 	keep.ID = m.ID
 	c, err := b.Kept.Change(ctx, keep)
@@ -45,6 +49,22 @@ func (b *Broker) retain(s *presence.Session, m *uplink.Message, p *server.Publis
 	}
 	m.Retain, m.Also = true, c.Stage
 	return nil
+}
+
+// retainParsed has kept what a parse script has made of a message, which is known only now. It is too late to refuse the message: one
+// that cannot be kept is an ordinary one.
+func (b *Broker) retainParsed(s *presence.Session, m *uplink.Message, p *server.Publish) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
+	defer cancel()
+	keep := toRetain(p, s.Device.Identity.Product, s.Device.ID)
+	keep.ID, keep.Topic, keep.Payload = m.ID, m.Name, m.Payload
+	c, err := b.Kept.Change(ctx, keep)
+	if err != nil {
+		b.metrics.denied.WithLabelValues("retain").Inc()
+		b.Log.Info("parsed message not retained", "product", s.Device.Identity.Product, "device", s.Device.Identity.SN, "topic", m.Name, "err", err)
+		return
+	}
+	c.Stage(m)
 }
 
 // retainError is what the publisher is told.
@@ -60,7 +80,7 @@ func (b *Broker) retainApp(ctx context.Context, p *server.Publish, product *regi
 	if !registry.Allows(product.Settings.Retain) {
 		return errRetainOff
 	}
-	id := ident.Device{Product: product.SN, SN: strings.Clone(sn)}
+	id := ident.Device{Product: product.SN, SN: sn}
 	dev, err := b.Registry.Device(ctx, id)
 	switch {
 	case errors.Is(err, registry.ErrDeviceNotFound):
@@ -76,23 +96,50 @@ func (b *Broker) retainApp(ctx context.Context, p *server.Publish, product *regi
 	return nil
 }
 
-// Retained implements server.Retainer: it sends what is kept of the topics of a new subscription, as far as the device takes it.
-func (b *Broker) Retained(es *server.Session, filter string, send func(*server.Message)) {
+// Retained implements server.Retainer: it returns what is kept of the topics of a new subscription, as far as the client takes it.
+func (b *Broker) Retained(es *server.Session, sub server.Subscription, after string, most int) ([]server.Message, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.StoreWait)
 	defer cancel()
-	may := func(string) bool { return true } // a device's filters were judged whole
-	take := send
 	if a, ok := app(es); ok {
-		may = func(product string) bool { return b.Applications.MayHear(ctx, a, product) }
-	} else {
-		buffer := session(es).Buffer()
-		take = func(m *server.Message) {
-			if len(m.Payload) <= uplink.PayloadLimit(buffer, m.Topic) {
-				send(m)
-			}
+		return b.Kept.Page(ctx, sub.Filter, after, most, func(product string) bool { return b.Applications.MayHear(ctx, a, product) })
+	}
+	s := session(es)
+	buffer := s.Buffer()
+	own := s.Covers(sub.Filter) // a device's filters were judged whole, but for those of a gateway over its sub-devices
+	may := func(product string) bool { return own || s.Carries(product) }
+	for {
+		page, err := b.Kept.Page(ctx, sub.Filter, after, most, may)
+		if err != nil || len(page) == 0 {
+			return nil, err
+		}
+		after = page[len(page)-1].Topic
+		page = slices.DeleteFunc(page, func(m server.Message) bool {
+			return len(m.Payload) > uplink.PayloadLimit(buffer, m.Topic) || !own && !s.MayHear(m.Topic)
+		})
+		if len(page) > 0 {
+			return page, b.deposit(ctx, es, sub, page)
 		}
 	}
-	if err := b.Kept.Each(ctx, filter, may, take); err != nil {
-		b.Log.Warn("retained messages not sent", "session", es.Identity(), "filter", filter, "err", err)
+}
+
+// deposit makes rows of what a persistent session is to get exactly once.
+func (b *Broker) deposit(ctx context.Context, es *server.Session, sub server.Subscription, page []server.Message) error {
+	if sub.QoS < 2 || es.Clean() {
+		return nil
 	}
+	once := make([]server.Message, 0, len(page))
+	var at []int
+	for i := range page {
+		if page[i].QoS == 2 {
+			once, at = append(once, page[i]), append(at, i)
+		}
+	}
+	if len(once) == 0 {
+		return nil
+	}
+	err := b.Downlink.Deposit(ctx, session(es).Device.ID, once)
+	for i, m := range once {
+		page[at[i]] = m
+	}
+	return err
 }

@@ -32,7 +32,7 @@ func TestRetained(t *testing.T) {
 		upA, upB, set := topic.Name(a.Identity, "upload"), topic.Name(b.Identity, "upload"), topic.Name(a.Identity, "set")
 
 		standing := s.MustDial(t, by("all", "standing", false))
-		standing.Subscribe("#")
+		standing.Subscribe("/+/+/+")
 		da, other := s.MustDial(t, brokertest.Of(a)), s.MustDial(t, brokertest.Of(b))
 		da.Retain(upA, "old")
 		da.Retain(upA, "new")
@@ -111,6 +111,92 @@ func TestRetainedBounds(t *testing.T) {
 	app.Retain(topic.Name(d.Identity, "set"), "no")
 	app.Subscribe(topic.Name(d.Identity, "set"))
 	app.Quiet()
+}
+
+// fillKept retains n messages for a device on topics below name.
+func fillKept(t *testing.T, s *brokertest.Stack, d *registry.Device, name string, n int, qos byte) {
+	t.Helper()
+	err := s.Store.Update(t.Context(), func(tx *store.Tx) error {
+		for i := range n {
+			_, err := tx.Exec(t.Context(), `INSERT INTO retained (product, topic, device, message_id, payload, qos, properties, size) VALUES (?, ?, ?, 1, ?, ?, ?, 1)`,
+				d.Identity.Product, topic.Name(d.Identity, fmt.Sprintf("%s/%05d", name, i)), d.ID, fmt.Appendf(nil, "%s %d", name, i), int64(qos), []byte{})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRetainedMany: thousands of retained messages for one SUBSCRIBE come all, each once and in order, at each quality of service.
+func TestRetainedMany(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		const total = 2_000
+		s := stack(t, brokertest.Config{Store: db})
+		p := s.Product(t, registry.NewProduct{})
+		if _, err := s.Registry.SetTopics(t.Context(), p.SN, []topic.Template{{Path: "kept/#", Perm: topic.Sub}}); err != nil {
+			t.Fatal(err)
+		}
+		for qos := range byte(3) {
+			d := s.Device(t, p, fmt.Sprintf("dev-000%d", qos))
+			fillKept(t, s, d, "kept", total, qos)
+			l := brokertest.Of(d)
+			l.Persistent = true
+			c := s.MustDial(t, l)
+			c.SubscribeAt(qos, topic.Name(d.Identity, "kept/#"))
+			for i := range total {
+				got := c.Message()
+				if got.Payload != fmt.Sprintf("kept %d", i) || got.QoS != qos || !got.Retain {
+					t.Fatalf("QoS %d: message %d is %q at QoS %d, RETAIN %v", qos, i, got.Payload, got.QoS, got.Retain)
+				}
+			}
+			brokertest.Eventually(t, "nothing is queued", func() bool {
+				var n int
+				return db.QueryRow(t.Context(), `SELECT COUNT(*) FROM queue`).Scan(&n) == nil && n == 0
+			})
+			c.Quiet()
+		}
+		if n := s.Broker.Stats().Dropped; len(n) != 0 {
+			t.Errorf("dropped: %v", n)
+		}
+	})
+}
+
+// TestRetainAsPublished: a message that waited in the store's queue tells that it was published with RETAIN to who wants to know.
+func TestRetainAsPublished(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := stack(t, brokertest.Config{Store: db, Keys: newKeys()})
+		d := s.New(t)
+		set := topic.Name(d.Identity, "set")
+		app := s.MustDial(t, by("all", "x", false))
+		for _, o := range []packet.Options{1, 1 | packet.RetainAsPublished} {
+			c, _, _ := dialFive(t, s, d, true, 60, packet.AppendInt(nil, packet.SessionExpiry, 1000))
+			c.send(packet.AppendSubscribe5(nil, 1, nil, []packet.Filter{{Filter: set, QoS: byte(o)}}))
+			c.want(packet.SUBACK)
+			_ = c.conn.Close()
+			brokertest.Eventually(t, "away", func() bool { _, ok := s.Presence.Find(d.Identity); return !ok })
+			app.Retain(set, "warm")
+			app.Publish(set, "cold")
+			c, present, _ := dialFive(t, s, d, false, 60, packet.AppendInt(nil, packet.SessionExpiry, 1000))
+			if !present {
+				t.Fatal("no session")
+			}
+			for _, want := range []struct {
+				payload string
+				retain  bool
+			}{{"warm", o&packet.RetainAsPublished != 0}, {"cold", false}} {
+				got := c.message()
+				if string(got.Payload) != want.payload || got.Retain != want.retain {
+					t.Errorf("options %#x: got %q, RETAIN %v, want %q, %v", o, got.Payload, got.Retain, want.payload, want.retain)
+				}
+			}
+			app.Retain(set, "")
+			_ = c.conn.Close()
+		}
+	})
 }
 
 // TestRetainedGoes: with its device.

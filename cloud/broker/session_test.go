@@ -119,7 +119,7 @@ func TestQueueWhileConnecting(t *testing.T) {
 	s := stack(t, brokertest.Config{})
 	d := s.New(t)
 	login := brokertest.Of(d)
-	login.Persistent = true
+	login.Persistent, login.NoAck = true, true // acknowledged is what the test has taken, not what the client has read
 	set := topic.Name(d.Identity, "set")
 	c := s.MustDial(t, login)
 	c.Subscribe(set)
@@ -152,13 +152,15 @@ func TestQueueWhileConnecting(t *testing.T) {
 	}
 }
 
-// expectAtMostRepeated takes one message: it is the next one, or one that was under way when the connection ended.
+// expectAtMostRepeated takes and acknowledges one message: it is the next one, or one that was under way when the connection ended.
 func expectAtMostRepeated(t *testing.T, c *brokertest.Client, next int) int {
 	t.Helper()
 	var n int
-	if _, err := fmt.Sscan(c.Message().Payload, &n); err != nil {
+	p := c.Message()
+	if _, err := fmt.Sscan(p.Payload, &n); err != nil {
 		t.Fatal(err)
 	}
+	c.Ack(p.ID)
 	if n > next {
 		t.Fatalf("got message %d, want %d", n, next)
 	}
@@ -345,5 +347,24 @@ func TestDeadProcess(t *testing.T) {
 	}
 	if seen := s.Rules.Of(topic.System(back.Identity, topic.DeviceStatus)); len(seen) != 0 {
 		t.Errorf("events of the device that came back: %+v", seen)
+	}
+}
+
+// TestQoS2NeedsARow: what is no row of the queue goes to a persistent session at QoS 1 at most.
+func TestQoS2NeedsARow(t *testing.T) {
+	s := stack(t, brokertest.Config{})
+	for persistent, want := range map[bool]byte{false: 2, true: 1} {
+		d := s.New(t)
+		l := brokertest.Of(d)
+		l.Persistent = persistent
+		c := s.MustDial(t, l)
+		set := topic.Name(d.Identity, "set")
+		c.SubscribeAt(2, set)
+		if _, err := s.Downlink.Send(t.Context(), downlink.Message{Device: d.Identity, Topic: set, Payload: []byte("x"), QoS: 2}); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Message(); got.QoS != want {
+			t.Errorf("persistent %v: QoS %d, want %d", persistent, got.QoS, want)
+		}
 	}
 }

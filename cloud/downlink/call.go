@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -26,12 +27,15 @@ type call struct {
 	answer chan []byte // of one element; nil when node waits
 	node   string
 	until  time.Time
+
+	correlation string // of a Request, whose key is the topic of its answer
 }
 
 // calls are the open requests.
 type calls struct {
-	mu  sync.Mutex // guards all
-	all map[callKey]*call
+	topics atomic.Int64 // how many of them are Requests
+	mu     sync.Mutex   // guards all
+	all    map[callKey]*call
 }
 
 // Call sends a request, which is never queued, and waits for the answer that Answer brings. ctx must have a deadline: it
@@ -52,20 +56,11 @@ func (d *Downlink) Call(ctx context.Context, dev ident.Device, topicName string,
 	defer d.calls.remove(key, c)
 	m := Message{Device: dev, Topic: topicName, Payload: payload, QoS: 1, Expiry: deadline}
 	out, err := d.route(ctx, &m, &wireCall{ID: requestID, Node: d.cfg.Node, Until: deadline.UnixMilli()})
-	d.metrics.count(out, err)
+	d.count(&m, out, err)
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case b := <-c.answer:
-		return b, nil
-	case <-ctx.Done():
-		d.metrics.unanswered.Inc()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, ErrNoAnswer
-		}
-		return nil, ctx.Err()
-	}
+	return d.await(ctx, c)
 }
 
 // Answer gives a device's answer to the Call that waits for it, on whichever node that is; it reports whether one does.
@@ -93,11 +88,14 @@ func (cs *calls) add(key callKey, c *call, now time.Time) bool {
 	if len(cs.all) >= 1024 {
 		for k, old := range cs.all {
 			if old.answer == nil && old.until.Before(now) {
-				delete(cs.all, k)
+				cs.deleteLocked(k)
 			}
 		}
 	}
-	cs.all[key] = c
+	cs.deleteLocked(key)
+	if cs.all[key] = c; key.isTopic() {
+		cs.topics.Add(1)
+	}
 	return true
 }
 
@@ -106,7 +104,7 @@ func (cs *calls) take(key callKey) *call {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.all[key]
-	delete(cs.all, key)
+	cs.deleteLocked(key)
 	return c
 }
 
@@ -114,6 +112,6 @@ func (cs *calls) remove(key callKey, c *call) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.all[key] == c {
-		delete(cs.all, key)
+		cs.deleteLocked(key)
 	}
 }

@@ -14,6 +14,8 @@ import (
 type Client struct {
 	Via    int64 // the device id of the gateway that carries a sub-device; 0: its own connection
 	Buffer int   // largest packet in bytes that the device takes; 0: not announced
+	// Verifies tells that the device verifies the manifests of firmware.
+	Verifies bool
 }
 
 // String is the inverse of ParseClient.
@@ -24,6 +26,9 @@ func (c Client) String() string {
 	}
 	if c.Buffer != 0 {
 		b = append(b, "buf="+strconv.Itoa(c.Buffer))
+	}
+	if c.Verifies {
+		b = append(b, "suit=1")
 	}
 	return strings.Join(b, ";")
 }
@@ -42,6 +47,8 @@ func ParseClient(s string) Client {
 			c.Via = n
 		case "buf":
 			c.Buffer = int(n)
+		case "suit":
+			c.Verifies = n == 1
 		}
 	}
 	return c

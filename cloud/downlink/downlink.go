@@ -22,22 +22,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hawser-iot/hawser/cloud/bus"
+	"github.com/hawser-iot/hawser/cloud/monitor/meter"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
-// Message is one message to one device. Payload is JSON on system topics (a device that speaks CBOR gets it so) and
+// Message is one message to one device. Payload is JSON or CBOR on system topics (a device gets what it speaks) and
 // opaque bytes on custom topics; it must not change until Send has returned.
 type Message struct {
 	Device  ident.Device
-	Topic   string
+	Topic   string // kept, as Device is, for longer than the sending lasts: it must not be the memory of a connection
 	Payload []byte
 	QoS     byte
 	Retain  bool      // it was published so, which subscriptions with Retain As Published are told
 	Queue   bool      // keep it for a persistent session that is away
 	Expiry  time.Time // not delivered after it; zero: Config.QueueTTL for a queued message, else never
+	By      string    // the application that sends it, for the log
+
+	Properties packet.Properties // for a client of MQTT 5.0; a queued message has none
 }
 
 // Outcome is what became of a message.
@@ -86,6 +91,7 @@ type Target interface {
 	Subscribed(topic string) (qos byte, ok bool)
 	DeviceID() int64
 	CBOR() bool       // wants CBOR on system topics
+	Verifies() bool   // verifies the manifests of firmware
 	Buffer() int      // largest packet in bytes; 0: Config.DefaultBuffer
 	Persistent() bool // its queue rows are kept
 }
@@ -114,6 +120,8 @@ type Deps struct {
 	Registry  *registry.Registry
 	Bus       *bus.Bus
 	Directory Directory
+	Journal   Journal      // nil: nobody keeps what became of queued messages
+	Meter     *meter.Meter // nil: nothing is counted by product
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer // nil: not exported
 }
@@ -125,9 +133,11 @@ type Downlink struct {
 	metrics *metrics
 	now     func() time.Time
 
-	queue   queue
-	calls   calls
-	request atomic.Int64
+	queue queue
+	calls calls
+	// receipts are of the messages that were handed to their devices, for the journal.
+	receipts receipts
+	request  atomic.Int64
 }
 
 // New returns a Downlink. Run must be running for acknowledged messages to leave the queue and for other nodes to reach this
@@ -136,7 +146,7 @@ func New(cfg Config, deps Deps) *Downlink {
 	d := &Downlink{cfg: cfg, Deps: deps, metrics: newMetrics(deps.Metrics), now: time.Now}
 	d.queue.acked = make(chan ack, ackBuffer)
 	d.calls.all = map[callKey]*call{}
-	d.request.Store(time.Now().UnixMilli() % 1e9 * 1000)
+	d.request.Store(time.Now().UnixMilli() % 1e12 * 1000) // 15 digits at most, new for 31 years
 	return d
 }
 
@@ -144,7 +154,7 @@ func New(cfg Config, deps Deps) *Downlink {
 // message is safe in the store.
 func (d *Downlink) Send(ctx context.Context, m Message) (Outcome, error) {
 	out, err := d.route(ctx, &m, nil)
-	d.metrics.count(out, err)
+	d.count(&m, out, err)
 	return out, err
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/hawser-iot/hawser/cloud/monitor/meter"
 )
 
 type metrics struct {
@@ -34,7 +36,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
-func (m *metrics) count(out Outcome, err error) {
+// count counts what became of a message, in all and for its product.
+func (d *Downlink) count(m *Message, out Outcome, err error) {
+	result := resultOf(out, err)
+	d.metrics.messages.WithLabelValues(result).Inc()
+	switch {
+	case err != nil:
+		d.Meter.Of(m.Device.Product).Add(meter.DownErrors, 1)
+		d.Meter.Fail(meter.Error{Where: "down", Product: m.Device.Product, What: result})
+	case out == Delivered:
+		d.Meter.Of(m.Device.Product).Message(meter.Down, len(m.Payload))
+	}
+}
+
+func resultOf(out Outcome, err error) string {
 	result := out.String()
 	switch {
 	case err == nil:
@@ -49,5 +64,5 @@ func (m *metrics) count(out Outcome, err error) {
 	default:
 		result = "failed"
 	}
-	m.messages.WithLabelValues(result).Inc()
+	return result
 }

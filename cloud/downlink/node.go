@@ -10,6 +10,7 @@ import (
 
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
 )
 
 // Between nodes a message goes as a request on hawser.node.<name>.down.<lane>, an answer to a call as a note on
@@ -47,12 +48,16 @@ type wireMessage struct {
 	Queue   bool      `json:"k,omitempty"`
 	Expiry  int64     `json:"x,omitempty"` // Unix ms
 	Call    *wireCall `json:"c,omitempty"`
+	Props   []byte    `json:"o,omitempty"` // of MQTT 5.0
+	ID      int64     `json:"m,omitempty"` // that it is logged under
 }
 
 type wireCall struct {
 	ID    string `json:"i"`
 	Node  string `json:"n"`
 	Until int64  `json:"u"` // Unix ms
+
+	Correlation string `json:"a,omitempty"`
 }
 
 type wireOutcome struct {
@@ -77,12 +82,13 @@ type wireRow struct {
 
 // wireErrors are the errors that the other node's caller branches on.
 var wireErrors = map[string]error{
-	"offline": ErrOffline, "not_subscribed": ErrNotSubscribed, "too_large": ErrTooLargeForDevice, "full": ErrFull,
+	"offline": ErrOffline, "not_subscribed": ErrNotSubscribed, "too_large": ErrTooLargeForDevice, "full": ErrFull, "request_id": ErrRequestID,
 }
 
 // forward asks the node that holds the session to deliver m.
 func (d *Downlink) forward(ctx context.Context, node string, m *Message, c *wireCall) (Outcome, error) {
-	w := wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Topic, Payload: m.Payload, QoS: int(m.QoS), Retain: m.Retain, Queue: m.Queue, Call: c}
+	w := wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Topic, Payload: m.Payload, QoS: int(m.QoS), Retain: m.Retain, Queue: m.Queue, Call: c,
+		ID: int64(message.IDOf(ctx))}
 	if !m.Expiry.IsZero() {
 		w.Expiry = m.Expiry.UnixMilli()
 	}
@@ -199,7 +205,8 @@ func (d *Downlink) fromNode(b []byte) []byte {
 func (d *Downlink) deliverFrom(w *wireMessage) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), nodeTimeout)
 	defer cancel()
-	m := Message{Device: ident.Device{Product: w.Product, SN: w.SN}, Topic: w.Topic, Payload: w.Payload, QoS: byte(w.QoS), Retain: w.Retain, Queue: w.Queue}
+	ctx = message.WithID(ctx, message.ID(w.ID))
+	m := Message{Device: ident.Device{Product: w.Product, SN: w.SN}, Topic: w.Topic, Payload: w.Payload, QoS: byte(w.QoS), Retain: w.Retain, Queue: w.Queue, Properties: w.Props}
 	if w.Expiry != 0 {
 		m.Expiry = time.UnixMilli(w.Expiry)
 	}
@@ -210,7 +217,7 @@ func (d *Downlink) deliverFrom(w *wireMessage) (Outcome, error) {
 	if w.Call == nil {
 		return d.deliver(ctx, t, &m)
 	}
-	key, c := callKey{m.Device, w.Call.ID}, &call{node: w.Call.Node, until: time.UnixMilli(w.Call.Until)}
+	key, c := callKey{m.Device, w.Call.ID}, &call{node: w.Call.Node, until: time.UnixMilli(w.Call.Until), correlation: w.Call.Correlation}
 	if !d.calls.add(key, c, d.now()) {
 		return 0, ErrRequestID
 	}

@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/monitor/meter"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
@@ -17,12 +19,29 @@ import (
 const ackBuffer = 8192
 
 var (
-	insertRow = store.NewStmt(`INSERT INTO queue (device, seq, message_id, topic, payload, qos, kind, expires_at) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`)
-	trimRows  = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq <= (SELECT seq FROM queue WHERE device = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)`)
+	insertRow = store.NewStmt(`INSERT INTO queue (device, seq, message_id, topic, payload, qos, kind, expires_at, retain, properties) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	trimRows  = store.NewStmt(`DELETE FROM queue WHERE device = ? AND kind = 0 AND seq <= (SELECT seq FROM queue WHERE device = ? AND kind = 0 ORDER BY seq DESC LIMIT 1 OFFSET ?)`)
 	deleteRow = store.NewStmt(`DELETE FROM queue WHERE device = ? AND seq = ?`)
 	expireOne = store.NewStmt(`DELETE FROM queue WHERE device = ? AND expires_at <> 0 AND expires_at <= ? AND released = 0`)
 	release   = store.NewStmt(`UPDATE queue SET released = 1 WHERE device = ? AND seq = ?`)
 )
+
+// The columns kind and retain of rows here; application has a kind of its own.
+const (
+	kindMessage  int64 = 0
+	kindRetained int64 = 2 // goes to a new subscription because it is retained, and does not count against Config.QueueMax
+
+	retainNo   int64 = 0
+	retainYes  int64 = 1
+	retainKept int64 = 2
+)
+
+func retainOf(retain bool) int64 {
+	if retain {
+		return retainYes
+	}
+	return retainNo
+}
 
 // queue numbers the rows of all devices.
 type queue struct {
@@ -40,23 +59,26 @@ func (q *queue) nextLocked(now time.Time) int64 {
 	return q.last
 }
 
+// queuedAt is when a row was numbered.
+func queuedAt(seq int64) time.Time { return time.UnixMicro(seq) }
+
 // enqueue makes a row of m and, when it is committed, hands m to the device if it is connected here. Both happen in the order
 // of the rows.
 func (d *Downlink) enqueue(ctx context.Context, device int64, m *Message) (Outcome, error) {
-	d.noteFull(ctx, device)
+	d.noteFull(ctx, device, m.Device)
 	type result struct {
 		out Outcome
 		err error
 	}
 	end := make(chan result, 1)
-	until := d.expiry(m)
+	until, id := d.expiry(m), message.IDOf(ctx)
 	// The row may be committed after the caller has given up, so it must not share the caller's bytes.
 	own := Message{Device: m.Device, Topic: m.Topic, Payload: append([]byte{}, m.Payload...), QoS: m.QoS, Retain: m.Retain, Expiry: until}
 
 	d.queue.mu.Lock()
 	seq := d.queue.nextLocked(d.now())
 	unit := &store.Unit{Device: device, Ops: []store.Op{
-		{Stmt: insertRow, Args: []any{device, seq, int64(0), own.Topic, own.Payload, int64(own.QoS), until.UnixMilli()}, Want: 1},
+		{Stmt: insertRow, Args: []any{device, seq, int64(id), own.Topic, own.Payload, int64(own.QoS), kindMessage, until.UnixMilli(), retainOf(own.Retain), nil}, Want: 1},
 		{Stmt: trimRows, Args: []any{device, device, d.cfg.QueueMax}, Want: -1},
 	}}
 	unit.Done = func(err error) {
@@ -64,9 +86,9 @@ func (d *Downlink) enqueue(ctx context.Context, device int64, m *Message) (Outco
 			end <- result{0, fmt.Errorf("queue message: %w", err)}
 			return
 		}
-		end <- result{out: d.offer(&own, seq)}
+		end <- result{out: d.offer(&own, seq, id)}
 	}
-	d.Store.Submit(unit)
+	d.Store.SubmitFor(ctx, unit)
 	d.queue.mu.Unlock()
 
 	select {
@@ -80,24 +102,63 @@ func (d *Downlink) enqueue(ctx context.Context, device int64, m *Message) (Outco
 	}
 }
 
+// Deposit makes rows of retained messages for a new subscription of a persistent session, and gives the messages what makes them these rows:
+// they are then exactly once at QoS 2, over the hub's end, too. They go to the session by the caller, or with its next connection.
+func (d *Downlink) Deposit(ctx context.Context, device int64, list []server.Message) error {
+	unit := &store.Unit{Device: device}
+	end := make(chan error, 1)
+	unit.Done = func(err error) { end <- err }
+	d.queue.mu.Lock()
+	for i := range list {
+		m := &list[i]
+		seq := d.queue.nextLocked(d.now())
+		var until int64
+		if !m.Expiry.IsZero() {
+			until = m.Expiry.UnixMilli()
+		}
+		unit.Ops = append(unit.Ops, store.Op{Stmt: insertRow, Want: 1,
+			Args: []any{device, seq, int64(0), m.Topic, m.Payload, int64(m.QoS), kindRetained, until, retainKept, []byte(m.Properties)}})
+		m.Tag, m.PacketID = uint64(seq), packetID(seq)
+	}
+	d.Store.Submit(unit)
+	d.queue.mu.Unlock()
+	select {
+	case err := <-end:
+		if err != nil {
+			return fmt.Errorf("queue retained messages: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // noteFull counts the message that the next one drives out.
-func (d *Downlink) noteFull(ctx context.Context, device int64) {
-	var n int
-	err := d.Store.QueryRow(ctx, `SELECT COUNT(*) FROM queue WHERE device = ?`, device).Scan(&n)
-	if err == nil && n >= d.cfg.QueueMax {
-		d.metrics.evicted.Inc()
+func (d *Downlink) noteFull(ctx context.Context, device int64, dev ident.Device) {
+	var (
+		n, id     int64
+		topicName string
+	)
+	err := d.Store.QueryRow(ctx, `SELECT COUNT(*) FROM queue WHERE device = ? AND kind = 0`, device).Scan(&n)
+	if err != nil || n < int64(d.cfg.QueueMax) {
+		return
+	}
+	d.metrics.evicted.Inc()
+	err = d.Store.QueryRow(ctx, `SELECT topic, message_id FROM queue WHERE device = ? AND kind = 0 ORDER BY seq LIMIT 1`, device).Scan(&topicName, &id)
+	if err == nil {
+		d.lost(dev, topicName, id, lostFull)
 	}
 }
 
 // offer hands a message with a committed row to its device, if that is connected here now. It does not block.
-func (d *Downlink) offer(m *Message, seq int64) Outcome {
+func (d *Downlink) offer(m *Message, seq int64, id message.ID) Outcome {
 	t, ok := d.Directory.Find(m.Device)
 	if !ok {
 		return Queued
 	}
 	msg, err := d.message(t, m)
 	if err == nil {
-		msg.Tag, msg.PacketID = uint64(seq), packetID(seq)
+		msg.Tag, msg.PacketID, msg.Receipt = uint64(seq), packetID(seq), d.track(m, id, queuedAt(seq))
 		err = t.Queued(msg)
 	}
 	if err != nil {
@@ -122,17 +183,17 @@ func (d *Downlink) wake(ctx context.Context, device int64, m *Message, seq int64
 // offerRow hands a row to its device, if it is still there and the device is connected here.
 func (d *Downlink) offerRow(ctx context.Context, dev ident.Device, device, seq int64) error {
 	m := Message{Device: dev}
-	var qos, until int64
-	err := d.Store.QueryRow(ctx, `SELECT topic, payload, qos, expires_at FROM queue WHERE device = ? AND seq = ?`, device, seq).
-		Scan(&m.Topic, &m.Payload, &qos, &until)
+	var qos, until, retain, id int64
+	err := d.Store.QueryRow(ctx, `SELECT topic, payload, qos, expires_at, retain, message_id FROM queue WHERE device = ? AND seq = ?`, device, seq).
+		Scan(&m.Topic, &m.Payload, &qos, &until, &retain, &id)
 	if errors.Is(err, store.ErrNoRows) {
 		return nil // replayed and acknowledged already
 	}
 	if err != nil {
 		return fmt.Errorf("read queued message: %w", err)
 	}
-	m.QoS, m.Expiry = byte(qos), time.UnixMilli(until)
-	d.offer(&m, seq)
+	m.QoS, m.Retain, m.Expiry = byte(qos), retain != 0, time.UnixMilli(until)
+	d.offer(&m, seq, message.ID(id))
 	return nil
 }
 
@@ -146,6 +207,9 @@ func (d *Downlink) Replay(ctx context.Context, dev ident.Device, t Target) error
 	}
 	if len(list) > 0 {
 		d.metrics.replayed.Add(float64(len(list)))
+		for i := range list {
+			d.Meter.Of(dev.Product).Message(meter.Down, len(list[i].Payload))
+		}
 	}
 	return nil
 }
@@ -156,7 +220,7 @@ func (d *Downlink) waiting(ctx context.Context, dev ident.Device, t Target) ([]s
 		return nil, nil
 	}
 	now := d.now()
-	rows, err := d.Store.Query(ctx, `SELECT seq, topic, payload, qos, expires_at, released FROM queue WHERE device = ? ORDER BY seq`, t.DeviceID())
+	rows, err := d.Store.Query(ctx, `SELECT seq, topic, payload, qos, expires_at, released, retain, properties, message_id FROM queue WHERE device = ? ORDER BY seq`, t.DeviceID())
 	if err != nil {
 		return nil, err
 	}
@@ -165,21 +229,27 @@ func (d *Downlink) waiting(ctx context.Context, dev ident.Device, t Target) ([]s
 	expired := 0
 	for rows.Next() {
 		m := Message{Device: dev}
-		var seq, qos, until, released int64
-		if err := rows.Scan(&seq, &m.Topic, &m.Payload, &qos, &until, &released); err != nil {
+		var seq, qos, until, released, retain, id int64
+		var properties []byte
+		if err := rows.Scan(&seq, &m.Topic, &m.Payload, &qos, &until, &released, &retain, &properties, &id); err != nil {
 			return list, err
 		}
 		if released == 0 && until != 0 && until <= now.UnixMilli() {
 			expired++
+			d.lost(dev, m.Topic, id, lostExpired)
 			continue
 		}
-		m.QoS, m.Expiry = byte(qos), time.UnixMilli(until)
+		m.QoS, m.Retain = byte(qos), retain != 0
+		if until != 0 {
+			m.Expiry = time.UnixMilli(until)
+		}
 		msg, err := d.message(t, &m)
 		if err != nil {
 			d.Log.Warn("queued message cannot be sent", "device", dev, "topic", m.Topic, "err", err)
 			continue
 		}
 		msg.Tag, msg.PacketID, msg.Released = uint64(seq), packetID(seq), released != 0
+		msg.Kept, msg.Properties, msg.Receipt = retain == retainKept, properties, d.track(&m, message.ID(id), queuedAt(seq))
 		list = append(list, msg)
 	}
 	if expired > 0 {
@@ -226,6 +296,7 @@ func (d *Downlink) Run(ctx context.Context) error {
 			d.remove(a)
 		case <-sweep.C:
 			d.sweep(ctx)
+			d.calls.sweep(d.now())
 		case <-ctx.Done():
 			return d.rest()
 		}
@@ -255,11 +326,40 @@ func (d *Downlink) remove(a ack) {
 
 // sweep deletes expired rows of all devices.
 func (d *Downlink) sweep(ctx context.Context) {
-	err := d.Store.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM queue WHERE expires_at <> 0 AND expires_at <= ? AND released = 0`, d.now().UnixMilli())
-		return err
-	})
+	now := d.now().UnixMilli()
+	err := d.noteExpired(ctx, now)
+	if err == nil {
+		err = d.Store.Update(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM queue WHERE expires_at <> 0 AND expires_at <= ? AND released = 0`, now)
+			return err
+		})
+	}
 	if err != nil && ctx.Err() == nil {
 		d.Log.Warn("expired messages not swept", "err", err)
 	}
+}
+
+// noteExpired tells the journal which messages a sweep deletes.
+func (d *Downlink) noteExpired(ctx context.Context, now int64) error {
+	if d.Journal == nil {
+		return nil
+	}
+	rows, err := d.Store.Query(ctx, `SELECT d.product, d.sn, q.topic, q.message_id FROM queue q JOIN device d ON d.id = q.device
+		WHERE q.expires_at <> 0 AND q.expires_at <= ? AND q.released = 0`, now)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var (
+			dev       ident.Device
+			topicName string
+			id        int64
+		)
+		if err := rows.Scan(&dev.Product, &dev.SN, &topicName, &id); err != nil {
+			return err
+		}
+		d.lost(dev, topicName, id, lostExpired)
+	}
+	return rows.Err()
 }

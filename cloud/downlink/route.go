@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
@@ -22,10 +23,11 @@ func (d *Downlink) route(ctx context.Context, m *Message, c *wireCall) (Outcome,
 	if len(m.Topic) > maxTopic {
 		return 0, fmt.Errorf("%w: topic of %d bytes, at most %d", ErrTooLargeForDevice, len(m.Topic), maxTopic)
 	}
+	var here error
 	if t, ok := d.Directory.Find(m.Device); ok {
-		out, err := d.deliver(ctx, t, m)
-		if !errors.Is(err, ErrOffline) {
-			return out, err
+		var out Outcome
+		if out, here = d.deliver(ctx, t, m); !errors.Is(here, ErrOffline) && !errors.Is(here, ErrNotSubscribed) {
+			return out, here
 		} // gone this moment, perhaps to another node: the row tells
 	}
 	dev, err := d.Registry.Device(ctx, m.Device)
@@ -35,6 +37,9 @@ func (d *Downlink) route(ctx context.Context, m *Message, c *wireCall) (Outcome,
 	at, err := d.place(ctx, dev.ID)
 	if err != nil {
 		return 0, err
+	}
+	if at.online && at.node == d.cfg.Node && errors.Is(here, ErrNotSubscribed) {
+		return 0, here
 	}
 	if at.online && at.node != d.cfg.Node {
 		out, err := d.forward(ctx, at.node, m, c)
@@ -64,7 +69,12 @@ func (d *Downlink) deliver(ctx context.Context, t Target, m *Message) (Outcome, 
 	if err != nil {
 		return 0, err
 	}
-	msg.Volatile = true
+	if msg.Volatile = true; t.Persistent() {
+		msg.QoS = min(msg.QoS, 1) // a packet id that a crash forgets could swallow a later message
+	}
+	if min(qos, m.QoS) > 0 {
+		msg.Receipt = d.track(m, message.IDOf(ctx), d.now())
+	}
 	if err := t.Send(msg); err != nil {
 		return 0, translate(err)
 	}
@@ -74,13 +84,17 @@ func (d *Downlink) deliver(ctx context.Context, t Target, m *Message) (Outcome, 
 // message puts m into the form that the target takes.
 func (d *Downlink) message(t Target, m *Message) (server.Message, error) {
 	payload := m.Payload
-	if t.CBOR() && strings.HasPrefix(m.Topic, "/$system/") && codec.Detect(payload) == codec.JSON {
+	if form := codec.Detect(payload); strings.HasPrefix(m.Topic, "/$system/") && !strings.HasSuffix(m.Topic, agentDown) && t.CBOR() != (form == codec.CBOR) {
+		turn := codec.ToJSON // byte strings become base64
+		if form == codec.JSON {
+			turn = codec.ToCBOR
+		}
 		var err error
-		if payload, err = codec.ToCBOR(payload, codec.DefaultLimits()); err != nil {
-			return server.Message{}, fmt.Errorf("turn message into CBOR: %w", err)
+		if payload, err = turn(payload, codec.DefaultLimits()); err != nil {
+			return server.Message{}, fmt.Errorf("turn message from %s: %w", form, err)
 		}
 	}
-	return server.Message{Topic: m.Topic, Payload: payload, QoS: m.QoS, Retain: m.Retain, Expiry: m.Expiry}, nil
+	return server.Message{Topic: m.Topic, Payload: payload, QoS: m.QoS, Retain: m.Retain, Expiry: m.Expiry, Properties: m.Properties}, nil
 }
 
 // fits checks the packet against what the device takes.
@@ -89,7 +103,7 @@ func (d *Downlink) fits(m *Message, buffer int) error {
 		buffer = d.cfg.DefaultBuffer
 	}
 	// OASIS MQTT 3.1.1 section 3.3: fixed header (1 and the length field, 2 bytes up to 16,383), topic length, packet id.
-	size := len(m.Topic) + len(m.Payload) + 2 + 2
+	size := len(m.Topic) + len(m.Payload) + len(m.Properties) + 2 + 2
 	for header, n := 2, size; ; header, n = header+1, n>>7 {
 		if n < 128 {
 			size += header
@@ -109,6 +123,7 @@ type place struct {
 	persistent bool
 	via        int64 // the gateway's device id for a sub-device
 	buffer     int
+	verifies   bool
 	subs       []Filter
 }
 
@@ -128,7 +143,7 @@ func (d *Downlink) place(ctx context.Context, device int64) (place, error) {
 	}
 	at.online, at.persistent = online != 0, persistent != 0
 	info := ParseClient(client)
-	at.buffer, at.via = info.Buffer, info.Via
+	at.buffer, at.via, at.verifies = info.Buffer, info.Via, info.Verifies
 	if at.via != 0 {
 		err := d.Store.QueryRow(ctx, `SELECT subs FROM session WHERE device = ?`, at.via).Scan(&subs)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -161,3 +176,6 @@ func (d *Downlink) expiry(m *Message) time.Time {
 	}
 	return m.Expiry
 }
+
+// agentDown ends the topic of the agent channel, which is CBOR whatever the session's format is.
+const agentDown = "/agent/down"

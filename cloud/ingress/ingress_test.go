@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
+	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -41,13 +44,17 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{Stack: brokertest.New(t, brokertest.Config{Store: storetest.SQLite(t)})}
+	f := door(t, brokertest.New(t, brokertest.Config{Store: storetest.SQLite(t)}))
 	f.dev = f.New(t)
-	var err error
-	f.in, err = New(t.Context(), DefaultConfig(), Deps{Auth: f.Auth, Registry: f.Registry, Path: f.Path, Store: f.Store, Nonces: f.Nonces, Authorities: f.Authorities, Log: slog.New(slog.DiscardHandler), Metrics: f.Metrics})
-	if err != nil {
-		t.Fatal(err)
-	}
+	return f
+}
+
+// door is one node of a cluster and its HTTP door.
+func door(t *testing.T, s *brokertest.Stack) *fixture {
+	t.Helper()
+	f := &fixture{Stack: s}
+	f.in = New(DefaultConfig(), Deps{Auth: s.Auth, Registry: s.Registry, Path: s.Path, Store: s.Store, Ring: storetest.Keyring, Nonces: s.Nonces,
+		Authorities: s.Authorities, Requests: s.Downlink, Log: slog.New(slog.DiscardHandler), Metrics: s.Metrics})
 	f.srv = httptest.NewServer(f.in)
 	t.Cleanup(f.srv.Close)
 	return f
@@ -232,6 +239,77 @@ func TestTokenDies(t *testing.T) {
 	}
 }
 
+// TestTokenOverKeys: a token outlives a restart and a change of keys, and ends with the key that signed it.
+func TestTokenOverKeys(t *testing.T) {
+	f := newFixture(t)
+	file := filepath.Join(t.TempDir(), "keyring")
+	ring, err := keyring.Load(file, "")
+	if err == nil {
+		err = ring.Keep()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.in.tokens.ring = ring
+	token, path := f.auth(t, f.authBody("")).Token, "/topic"+topic.Name(f.dev.Identity, "upload")
+	send := func(what string, want int) {
+		t.Helper()
+		if a := f.post(t, path, http.Header{"Password": {token}}, `{}`); a.RetCode != want {
+			t.Errorf("%s: %s, want RetCode %d", what, a.raw, want)
+		}
+	}
+	old := ring.Sealing()
+	if _, err := ring.Add(); err != nil {
+		t.Fatal(err)
+	}
+	send("with a standby key", 0)
+	if _, err := ring.Activate(); err != nil {
+		t.Fatal(err)
+	}
+	send("after the change", 0)
+	if f.in.tokens.ring, err = keyring.Load(file, ""); err != nil {
+		t.Fatal(err)
+	}
+	send("after a restart", 0)
+	if fresh := f.auth(t, f.authBody("")).Token; fresh == token {
+		t.Error("the new token is signed with the old key")
+	}
+	if err := f.in.tokens.ring.Remove(old); err != nil {
+		t.Fatal(err)
+	}
+	send("without the key that signed it", 100073)
+}
+
+// TestDeletedToken: a token ends with its device.
+func TestDeletedToken(t *testing.T) {
+	f := newFixture(t)
+	token := f.auth(t, f.authBody("")).Token
+	if err := f.Registry.DeleteDevice(t.Context(), f.dev.Identity); err != nil {
+		t.Fatal(err)
+	}
+	a := f.post(t, "/topic"+topic.Name(f.dev.Identity, "upload"), http.Header{"Password": {token}}, `{}`)
+	if a.RetCode != 100073 {
+		t.Errorf("%s", a.raw)
+	}
+}
+
+// TestNotStored: what cannot be stored is not said to be.
+func TestNotStored(t *testing.T) {
+	f := newFixture(t)
+	token := f.auth(t, f.authBody("")).Token
+	path := topic.Name(f.dev.Identity, "upload")
+	f.Path.Store = deadStore{}
+	a := f.post(t, "/topic"+path, http.Header{"Password": {token}}, `{"n":1}`)
+	if a.RetCode != 100077 || a.MessageID != "" {
+		t.Errorf("%s, want RetCode 100077", a.raw)
+	}
+}
+
+// deadStore cannot store anything.
+type deadStore struct{}
+
+func (deadStore) Submit(u *store.Unit) { u.Done(store.ErrUnavailable) }
+
 // TestStockClient sends what the stock C client sends, oddities included, and checks what it can parse.
 func TestStockClient(t *testing.T) {
 	f := newFixture(t)
@@ -252,20 +330,20 @@ func TestStockClient(t *testing.T) {
 
 // TestLongestToken: the largest device id there can be fits into 200 bytes.
 func TestLongestToken(t *testing.T) {
-	tk := &tokens{key: make([]byte, 32)}
+	tk := &tokens{ring: keyring.New()}
 	d := &registry.Device{ID: 1<<63 - 1, Identity: ident.Device{}, Secret: credential.NewSecret()}
 	token := tk.issue(d, time.Now().Add(time.Hour))
 	if len(token) > maxToken {
 		t.Errorf("token of %d bytes", len(token))
 	}
 	c, code := tk.verify(token, time.Now())
-	if c.device != d.ID || !code.OK() || c.fingerprint != tk.fingerprint(d.Secret) {
+	if c.device != d.ID || !code.OK() || !c.of(d) {
 		t.Errorf("verify: %+v, %d", c, code)
 	}
 }
 
 func FuzzVerify(f *testing.F) {
-	tk := &tokens{key: make([]byte, 32)}
+	tk := &tokens{ring: keyring.New()}
 	good := tk.issue(&registry.Device{ID: 7, Secret: "0123456789abcdef"}, time.Unix(1<<40, 0))
 	for _, s := range []string{good, good[:50], "a.b.c", "..", "", jwtHeader + ".."} {
 		f.Add(s)

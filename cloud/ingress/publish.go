@@ -11,6 +11,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
 // publish takes a message up the path and answers when it is committed.
@@ -22,25 +23,48 @@ func (in *Ingress) publish(ctx context.Context, r *http.Request) (message.Code, 
 	name := topicOf(r.URL.Path, r.URL.RawQuery)
 	t, ok := auth.Permissions(dev.Identity, product).Publish(name)
 	if !ok || product.Kind == registry.KindSubdevice {
-		return message.CodeNoPermission, "", nil
-	}
-	if t.Parse {
-		return message.CodeNoPermission, "the product has no parse script", nil
+		return in.deny(r, dev, name, message.CodeNoPermission), "", nil
 	}
 	body, code := read(r, in.cfg.MaxBody)
 	if !code.OK() {
-		return code, "", nil
+		return in.deny(r, dev, name, code), "", nil
 	}
 	m := in.Path.New()
 	m.ID = in.Path.IDs.Next()
 	m.Device, m.DeviceID, m.Product = dev.Identity, dev.ID, product
 	m.Topic, m.Name, m.Payload, m.QoS = t, name, body, 1
 	id := m.ID
+	in.answer(ctx, m)
 	if err := in.take(ctx, m); err != nil {
 		return failed(err)
 	}
 	in.seen(dev)
 	return message.CodeOK, "", append(id.Append([]byte(`,"MessageID":"`)), `"}`...)
+}
+
+// answer has a request that waits for this message get it when it is committed, on whichever node it was made.
+func (in *Ingress) answer(ctx context.Context, m *uplink.Message) {
+	if in.Requests == nil || m.Topic.Kind != topic.Custom {
+		return
+	}
+	holder, err := in.Requests.Holder(ctx, m.DeviceID)
+	if err != nil {
+		in.Log.Warn("answer to a request not looked for", "device", m.Device, "topic", m.Name, "err", err)
+		return
+	}
+	m.Also = func(m *uplink.Message) {
+		m.After(func(err error) {
+			if err == nil {
+				in.Requests.AnswerAt(holder, m.Device, m.Name, m.Payload)
+			}
+		})
+	}
+}
+
+// deny notes that a message was refused before the path.
+func (in *Ingress) deny(r *http.Request, dev *registry.Device, name string, code message.Code) message.Code {
+	in.asked(Request{At: in.now(), Device: dev.Identity, Action: ActionPublish, Code: code, Reason: code.Text(), Remote: r.RemoteAddr, Topic: name})
+	return code
 }
 
 // take waits for the path, as long as the client does. A message whose client has given up may still be committed.
@@ -78,7 +102,7 @@ func (in *Ingress) sender(ctx context.Context, token string) (*registry.Device, 
 		return nil, nil, message.CodeBadToken
 	case err != nil:
 		return nil, nil, in.fault("device", err)
-	case in.tokens.fingerprint(dev.Secret) != c.fingerprint:
+	case !c.of(dev):
 		return nil, nil, message.CodeBadToken
 	case dev.State == registry.Disabled:
 		return nil, nil, message.CodeDisabled
@@ -103,10 +127,10 @@ var touchDevice = store.NewStmt(`UPDATE device SET last_seen = ? WHERE id = ? AN
 // seen notes the time; it is no part of the message's unit, since nothing depends on it.
 func (in *Ingress) seen(dev *registry.Device) {
 	now := in.now()
-	if now.Sub(dev.LastSeen) < seenEvery {
+	if now.Sub(dev.LastSeen.Time()) < seenEvery {
 		return
 	}
-	in.Registry.Touch(dev.ID, func(d *registry.Device) { d.LastSeen = now })
+	in.Registry.Touch(dev.ID, func(d *registry.Device) { d.LastSeen = registry.MomentOf(now) })
 	ms := now.UnixMilli()
 	in.Store.Submit(&store.Unit{Device: dev.ID, Ops: []store.Op{{Stmt: touchDevice, Args: []any{ms, dev.ID, ms}, Want: -1}},
 		Done: func(err error) {

@@ -50,6 +50,11 @@ func benchPresence(b *testing.B, db *store.DB) {
 }
 
 func comeAndGo(b *testing.B, f *fixture, l Login) {
+	var err error
+	if l.Device, err = f.Registry.DeviceByID(b.Context(), l.Device.ID); err != nil { // as auth does
+		b.Error(err)
+		return
+	}
 	s, _, err := f.Connect(b.Context(), l)
 	if err != nil {
 		b.Error(err)

@@ -1,9 +1,9 @@
 package presence
 
 import (
-	"hash/maphash"
 	"sync"
 
+	"github.com/hawser-iot/hawser/cloud/registry/roster"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
@@ -14,41 +14,35 @@ type directory [shards]shard
 
 type shard struct {
 	mu  sync.RWMutex // guards all
-	all map[ident.Device]*Session
+	all roster.Roster[*Session]
 }
 
-var seed = maphash.MakeSeed()
-
-func (d *directory) shard(dev ident.Device) *shard {
-	return &d[maphash.Comparable(seed, dev)%shards]
-}
+// Of implements roster.Member.
+func (s *Session) Of() ident.Device { return s.Device.Identity }
 
 func (d *directory) get(dev ident.Device) (*Session, bool) {
-	sh := d.shard(dev)
+	hash := roster.Hash(dev)
+	sh := &d[hash%shards]
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	s, ok := sh.all[dev]
-	return s, ok
+	return sh.all.Get(hash, dev)
 }
 
 func (d *directory) put(s *Session) {
-	sh := d.shard(s.Device.Identity)
+	hash := roster.Hash(s.Of())
+	sh := &d[hash%shards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.all == nil {
-		sh.all = map[ident.Device]*Session{}
-	}
-	sh.all[s.Device.Identity] = s
+	sh.all.Put(hash, s)
 }
 
 // remove takes s out, unless another session has its place already.
 func (d *directory) remove(s *Session) {
-	sh := d.shard(s.Device.Identity)
+	hash := roster.Hash(s.Of())
+	sh := &d[hash%shards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.all[s.Device.Identity] == s {
-		delete(sh.all, s.Device.Identity)
-	}
+	sh.all.Remove(hash, s)
 }
 
 func (d *directory) each(f func(*Session) bool) {
@@ -57,7 +51,7 @@ func (d *directory) each(f func(*Session) bool) {
 		sh := &d[i]
 		list = list[:0]
 		sh.mu.RLock()
-		for _, s := range sh.all {
+		for s := range sh.all.All() {
 			list = append(list, s)
 		}
 		sh.mu.RUnlock()
@@ -73,7 +67,7 @@ func (d *directory) len() int {
 	n := 0
 	for i := range d {
 		d[i].mu.RLock()
-		n += len(d[i].all)
+		n += d[i].all.Len()
 		d[i].mu.RUnlock()
 	}
 	return n

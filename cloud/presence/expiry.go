@@ -9,7 +9,7 @@ import (
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
-// What is left of a persistent session is its row's subscriptions, its queue and its receipts. They go when its expiry has passed: at
+// What is left of a persistent session is its row's subscriptions, its queue, its receipts and its origins. They go when its expiry has passed: at
 // once where the engine knows of it, else with Trim.
 var (
 	endRow = store.NewStmt(`UPDATE session SET persistent = 0, subs = NULL WHERE device = ? AND epoch = ? AND persistent = 1`)
@@ -36,7 +36,7 @@ func (p *Presence) Expire(s *Session) {
 		return
 	}
 	p.submit(s, store.Op{Stmt: endRow, Want: 1, Args: []any{id, s.Epoch}}, store.Op{Stmt: dropQueue, Want: -1, Args: []any{id}},
-		store.Op{Stmt: dropReceipts, Want: -1, Args: []any{id}})
+		store.Op{Stmt: dropReceipts, Want: -1, Args: []any{id}}, store.Op{Stmt: dropOrigins, Want: -1, Args: []any{id}})
 }
 
 func (p *Presence) submit(s *Session, ops ...store.Op) {
@@ -54,7 +54,7 @@ const expired = `persistent = 1 AND online = 0 AND ended_at <> 0 AND expiry <> ?
 func (p *Presence) Trim(ctx context.Context, now time.Time) (removed int, err error) {
 	never, ms := int64(server.NoExpiry), now.UnixMilli()
 	err = p.Store.Update(ctx, func(tx *store.Tx) error {
-		for _, table := range []string{"queue", "receipt"} {
+		for _, table := range []string{"queue", "receipt", "origin"} {
 			_, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE device IN (SELECT device FROM session WHERE `+expired+`)`, never, ms)
 			if err != nil {
 				return err

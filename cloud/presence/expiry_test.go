@@ -30,6 +30,7 @@ func TestTrim(t *testing.T) {
 					{`INSERT INTO session (device, epoch, persistent, online, expiry, ended_at) VALUES (?, 1, 1, ?, ?, ?)`, []any{device, s.online, s.expiry, s.endedAt}},
 					{`INSERT INTO queue (device, seq, topic, payload) VALUES (?, 1, 't', ?)`, []any{device, []byte("x")}},
 					{`INSERT INTO receipt (device, packet) VALUES (?, 7)`, []any{device}},
+					{`INSERT INTO origin (device, slot) VALUES (?, 7)`, []any{device}},
 				} {
 					if _, err := tx.Exec(t.Context(), q.text, q.args...); err != nil {
 						return err
@@ -45,7 +46,7 @@ func TestTrim(t *testing.T) {
 		if n, err := p.Trim(t.Context(), now); err != nil || n != 1 {
 			t.Errorf("trimmed %d, %v, want 1", n, err)
 		}
-		for table, column := range map[string]string{"queue": "1 = 1", "receipt": "1 = 1", "session": "persistent = 1"} {
+		for table, column := range map[string]string{"queue": "1 = 1", "receipt": "1 = 1", "origin": "1 = 1", "session": "persistent = 1"} {
 			var left, first int64
 			err := db.QueryRow(t.Context(), `SELECT COUNT(*), MIN(device) FROM `+table+` WHERE `+column).Scan(&left, &first)
 			if err != nil || left != 3 || first != 2 {

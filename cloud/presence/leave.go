@@ -14,8 +14,10 @@ import (
 )
 
 var (
-	leaveRow  = store.NewStmt(`UPDATE session SET online = 0, ended_at = ? WHERE device = ? AND epoch = ? AND online = 1`)
-	goOffline = store.NewStmt(`UPDATE device SET state = 2, offline_at = ?, last_seen = ? WHERE id = ? AND state = 1`)
+	leaveRow = store.NewStmt(`UPDATE session SET online = 0, ended_at = ? WHERE device = ? AND epoch = ? AND online = 1`)
+	// goOffline leaves last_seen where it is, as goOnline does.
+	goOffline     = store.NewStmt(`UPDATE device SET state = 2, offline_at = ? WHERE id = ? AND state = 1`)
+	goOfflineSeen = store.NewStmt(`UPDATE device SET last_seen = ?, state = 2, offline_at = ? WHERE id = ? AND state = 1`)
 )
 
 // Disconnect takes a session and its sub-devices off this node. It does not wait for the store: an Offline that the store cannot
@@ -29,12 +31,14 @@ func (p *Presence) Disconnect(s *Session, why server.Cause) {
 		}
 		return
 	}
-	for _, sub := range subs {
+	if why == server.CauseTakenOver { // the gateway is there, and logs them in again over its new connection
+		p.hold(s, subs)
+		return
+	}
+	for _, sub := range append(subs, p.held.release(s.Device.ID)...) {
 		p.leave(sub, registry.ReasonGateway)
 	}
-	if why != server.CauseTakenOver {
-		p.leave(s, why.String())
-	}
+	p.leave(s, why.String())
 }
 
 // leave takes one session off this node; it has no sub-devices, or none any longer.
@@ -51,7 +55,8 @@ type gone struct {
 	epoch   int64
 	session *Session // nil for one of a dead process
 	reason  string
-	remote  string // of one of a dead process
+	past    past // of one of a dead process
+	seen    bool // last_seen moves
 	at      time.Time
 	due     time.Time // for one of a dead process
 }
@@ -71,20 +76,35 @@ func (p *Presence) offline(g *gone) {
 	}
 	ms := g.at.UnixMilli()
 	note := p.status(s, false, g.at)
-	p.Store.Submit(&store.Unit{Device: g.id, Out: note.out, Ops: []store.Op{
+	note.why = g.reason
+	g.seen = s.seenLongAgo(g.at)
+	offline := store.Op{Stmt: goOffline, Want: -1, Args: []any{ms, g.id}}
+	if g.seen {
+		offline = store.Op{Stmt: goOfflineSeen, Want: -1, Args: []any{ms, ms, g.id}}
+	}
+	past := s.past()
+	ops := append([]store.Op{
 		{Stmt: leaveRow, Want: 1, Args: []any{ms, g.id, g.epoch}},
-		{Stmt: goOffline, Want: -1, Args: []any{ms, ms, g.id}},
-		s.history(registry.EventOffline, g.at, g.reason),
-	}, Done: func(err error) { p.left(g, note, err) }})
+		offline,
+		past.entry(g.id, g.epoch, g.at, g.reason),
+	}, note.msg.Staged()...)
+	p.Store.Submit(&store.Unit{Device: g.id, Out: note.out, Ops: ops, Done: func(err error) { p.left(g, note, err) }})
 }
 
 // left goes on when the store has answered; it runs on the committer's goroutine.
 func (p *Presence) left(g *gone, note *status, err error) {
+	note.msg.Ended(err)
 	switch {
 	case err == nil:
 		p.Registry.Touch(g.id, func(d *registry.Device) {
 			if d.State == registry.Online {
-				d.State, d.OfflineAt, d.LastSeen = registry.Offline, g.at, g.at
+				d.State, d.OfflineAt = registry.Offline, registry.MomentOf(g.at)
+				if g.seen {
+					d.LastSeen = d.OfflineAt
+				}
+			}
+			if g.session != nil && !g.session.persistent {
+				d.Over = g.epoch
 			}
 		})
 		p.tell(note)
@@ -110,8 +130,9 @@ func (p *Presence) revive(g *gone) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(Login{Device: dev, Product: product, Remote: g.remote}, nil)
+	s := newSession(Login{Device: dev, Product: product}, nil)
 	s.Epoch = g.epoch
+	s.setPast(g.past)
 	return s, nil
 }
 
@@ -147,8 +168,8 @@ func (l *late) take() []*gone {
 
 // leftOnline lists the sessions that a dead process of this node's name left online, by the time at which they count as gone.
 func (p *Presence) leftOnline(ctx context.Context) ([]*gone, error) {
-	rows, err := p.Store.Query(ctx, `SELECT s.device, s.epoch, s.keep_alive, s.remote, d.product, d.sn FROM session s JOIN device d ON d.id = s.device
-WHERE s.online = 1 AND s.node = ? ORDER BY s.keep_alive, s.device`, p.cfg.Node)
+	rows, err := p.Store.Query(ctx, `SELECT s.device, s.epoch, s.keep_alive, s.connected_at, s.began, s.remote, s.transport, s.protocol, d.product, d.sn
+FROM session s JOIN device d ON d.id = s.device WHERE s.online = 1 AND s.node = ? ORDER BY s.keep_alive, s.device`, p.cfg.Node)
 	if err != nil {
 		return nil, fmt.Errorf("find sessions of a dead process: %w", err)
 	}
@@ -158,7 +179,8 @@ WHERE s.online = 1 AND s.node = ? ORDER BY s.keep_alive, s.device`, p.cfg.Node)
 	for rows.Next() {
 		g := &gone{reason: registry.ReasonLost}
 		var keepAlive int64
-		if err := rows.Scan(&g.id, &g.epoch, &keepAlive, &g.remote, &g.device.Product, &g.device.SN); err != nil {
+		if err := rows.Scan(&g.id, &g.epoch, &keepAlive, &g.past.at, &g.past.began, &g.past.remote, &g.past.transport, &g.past.protocol,
+			&g.device.Product, &g.device.SN); err != nil {
 			return nil, fmt.Errorf("find sessions of a dead process: %w", err)
 		}
 		g.due = now.Add(time.Duration(keepAlive) * time.Second * 3 / 2)
@@ -179,9 +201,11 @@ func (p *Presence) settle(ctx context.Context, left []*gone) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.late.wake:
+		case <-p.held.wake:
 		case <-timer.C:
 		}
 		now := p.now()
+		next := p.expireHeld(now)
 		for len(left) > 0 && !left[0].due.After(now) {
 			p.expire(left[0])
 			left = left[1:]
@@ -189,6 +213,9 @@ func (p *Presence) settle(ctx context.Context, left []*gone) error {
 		wait := time.Hour
 		if len(left) > 0 {
 			wait = left[0].due.Sub(now)
+		}
+		if !next.IsZero() {
+			wait = min(wait, next.Sub(now))
 		}
 		if p.repeat(ctx) {
 			wait = min(wait, lateEvery)

@@ -7,7 +7,8 @@
 //
 // It promises: one Online when a device comes and one Offline when it goes; none of both when a connection takes over from
 // another, on this or another node; one Offline for a session that a dead process left behind, unless the device is back within
-// 1.5 times its keep-alive; sub-devices go offline with their gateway. A hub that is stopped in order emits no Offline either:
+// 1.5 times its keep-alive; sub-devices go offline with their gateway, unless it only took over its own connection and logs them in
+// again in time. A hub that is stopped in order emits no Offline either:
 // its next start, or the node that the device finds, settles it.
 //
 // It leaves who may log in to auth, the connections to broker, and the queue to downlink.
@@ -29,12 +30,19 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
 // Config is what a Presence needs to know.
 type Config struct {
-	Node string // this node's name, the same over restarts
+	Node  string // this node's name, the same over restarts
+	Alone bool   // there are no other nodes to be told of changes
+	// Grace is how long the sub-devices of a gateway that took over its own connection are waited for; 0 is DefaultGrace.
+	Grace time.Duration
 }
+
+// DefaultGrace is enough for a gateway to log 1,000 sub-devices in.
+const DefaultGrace = 30 * time.Second
 
 // Deps are what a Presence stands on.
 type Deps struct {
@@ -42,8 +50,10 @@ type Deps struct {
 	Registry *registry.Registry
 	Bus      *bus.Bus
 	IDs      uplink.Numberer
-	Rules    uplink.Matcher // nil: no rules
-	Feed     uplink.Feed    // nil: nobody watches
+	Rules    uplink.Matcher  // nil: no rules
+	Audience uplink.Audience // nil: no applications
+	Feed     uplink.Feed     // nil: nobody watches
+	Journal  Journal         // nil: nothing is kept of sub-devices' logins
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer // nil: not exported
 }
@@ -56,13 +66,17 @@ type Presence struct {
 	now     func() time.Time
 	local   directory
 	late    late
+	held    held
 }
 
 // New returns a Presence. Run must be running for sessions of a dead process to end.
 func New(cfg Config, deps Deps) *Presence {
+	if cfg.Grace == 0 {
+		cfg.Grace = DefaultGrace
+	}
 	p := &Presence{cfg: cfg, Deps: deps, now: time.Now}
 	p.metrics = newMetrics(deps.Metrics, p)
-	p.late.wake = make(chan struct{}, 1)
+	p.late.wake, p.held.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	return p
 }
 
@@ -89,6 +103,28 @@ func (p *Presence) Attach(s *Session, l Link) {
 
 var _ downlink.Directory = (*Presence)(nil)
 
+// renewTries bounds the changes of a product that are followed at once: each of them has somebody who follows it, too.
+const renewTries = 4
+
+// Renew gives a session that can be found its product as it is now, with the permissions that permit makes of it, and tells whether
+// that is another one. A change that came before the session could be found is thereby not missed, and of changes that are followed at
+// the same time the last one wins.
+func (p *Presence) Renew(ctx context.Context, s *Session, permit func(ident.Device, *registry.Product) *topic.Permissions) (changed bool, err error) {
+	dev := s.Device.Identity
+	for range renewTries {
+		product, err := p.Registry.Product(ctx, dev.Product)
+		if err != nil {
+			return changed, fmt.Errorf("product of %s: %w", dev, err)
+		}
+		if product == s.Product() {
+			break
+		}
+		s.SetProduct(product, permit(dev, product))
+		changed = true
+	}
+	return changed, nil
+}
+
 // Run settles what a dead process left online, repeats what the store could not take, and hears of changes on other nodes,
 // until ctx ends.
 func (p *Presence) Run(ctx context.Context) error {
@@ -113,6 +149,9 @@ const changedSubject = "hawser.presence.changed"
 
 // announce tells the other nodes that what they have cached of a device is old. It does not wait.
 func (p *Presence) announce(device int64) {
+	if p.cfg.Alone {
+		return
+	}
 	if err := p.Bus.Publish(changedSubject, fmt.Appendf(nil, "%s %d", p.cfg.Node, device)); err != nil {
 		p.Log.Debug("other nodes not told of a change", "err", err)
 	}

@@ -157,7 +157,7 @@ func TestOfflineIsRepeated(t *testing.T) {
 	}
 	g := &gone{device: f.dev.Identity, id: f.dev.ID, epoch: s.Epoch, session: s, at: time.Now()}
 	f.left(g, f.status(s, false, g.at), store.ErrUnavailable)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for f.events(t) != 2 {
 		if time.Now().After(deadline) {
 			t.Fatal("no Offline was stored")

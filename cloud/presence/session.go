@@ -1,12 +1,15 @@
 package presence
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"unique"
 
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/registry"
-	"github.com/hawser-iot/hawser/protocol/credential"
+	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
@@ -22,31 +25,76 @@ type Link interface {
 type Proof struct{ Authority, Serial string }
 
 // Session is one login: a device's own connection, or a sub-device's place on its gateway's connection. The exported
-// fields do not change.
+// fields do not change. There is one for each connected device, most of which are silent: what few of them have is behind pointers.
 type Session struct {
-	Device     *registry.Device // as it was at the login
-	Options    credential.Options
-	Epoch      int64    // the fence of its row; 0 for a restricted session, which has none
-	Restricted bool     // a dynamic registration: it can do nothing else
-	Proof      Proof    // what a login by certificate stands on
-	Gateway    *Session // whose connection carries it; nil: its own
-	KeepAlive  uint16   // seconds
+	Device  *registry.Device // as it was at the login
+	Epoch   int64            // the fence of its row; 0 for a restricted session, which has none
+	Gateway *Session         // whose connection carries it; nil: its own
+	proof   *Proof           // what a login by certificate stands on, nil for others
 
-	// What the history says of the connection.
-	remote, transport, protocol string
-
+	KeepAlive  uint16 // seconds
+	Restricted bool   // a dynamic registration: it can do nothing else
 	persistent bool
+	cbor, suit bool   // as in credential.Options
+	buffer     int32  // bytes, as there
 	expiry     uint32 // seconds that a persistent session outlives its connection
-	link       Link   // set by Attach, before anybody can find the session
-	product    atomic.Pointer[registry.Product]
-	perms      atomic.Pointer[topic.Permissions]
 
-	mu      sync.Mutex                // guards the fields below. Lock order: a sub-device before its gateway
-	waiting bool                      // Replay has not been called yet
-	held    []server.Message          // what Queued keeps until then
-	subs    map[ident.Device]*Session // logged-in sub-devices
-	tags    map[uint64]int64          // queued messages under way to sub-devices: tag → device id
+	since since         // complete once it has its row
+	link  Link          // set by Attach, before anybody can find the session
+	notes *uplink.Notes // of earlier publishes, once a repeat came; the connection's goroutine has it
+
+	product atomic.Pointer[registry.Product]
+	rules   atomic.Pointer[topic.Rules] // what the device may publish and subscribe to; nil: nothing
+
+	mu      sync.Mutex // guards the fields below. Lock order: a sub-device before its gateway
+	waiting bool       // Replay has not been called yet
 	ended   bool
+	more    *more // nil for most
+}
+
+// more is what a session has while messages wait for its Replay, on a gateway's connection, and as a sub-device.
+type more struct {
+	held  []server.Message          // what Queued keeps until Replay
+	subs  map[ident.Device]*Session // logged-in sub-devices
+	tags  map[uint64]int64          // queued messages under way to sub-devices: tag → device id
+	rated *registry.Product         // whose rate is
+	rate  *server.Rate              // of a sub-device: its share of the gateway's connection
+}
+
+// since is a session's past, in less room: a hub's sessions have few manners.
+type since struct {
+	at     int64
+	remote string
+	manner unique.Handle[manner]
+}
+
+// past is what the history says of the session.
+func (s *Session) past() past { return past{s.since.at, s.since.remote, s.since.manner.Value()} }
+
+func (s *Session) setPast(p past) { s.since = since{p.at, p.remote, unique.Make(p.manner)} }
+
+// Proof is what a login by certificate stands on, else zero.
+func (s *Session) Proof() Proof {
+	if s.proof == nil {
+		return Proof{}
+	}
+	return *s.proof
+}
+
+// moreLocked is what few sessions have, made when it is missing.
+func (s *Session) moreLocked() *more {
+	if s.more == nil {
+		s.more = &more{}
+	}
+	return s.more
+}
+
+// subsLocked are the logged-in sub-devices, nil without any.
+func (s *Session) subsLocked() map[ident.Device]*Session {
+	if s.more == nil {
+		return nil
+	}
+	return s.more.subs
 }
 
 var _ downlink.Target = (*Session)(nil)
@@ -56,46 +104,36 @@ func (s *Session) Product() *registry.Product { return s.product.Load() }
 
 // SetProduct gives the session a new snapshot of its product and the permissions that follow from it.
 func (s *Session) SetProduct(p *registry.Product, perms *topic.Permissions) {
+	s.mu.Lock() // both of one call
+	defer s.mu.Unlock()
 	s.product.Store(p)
-	s.perms.Store(perms)
+	if perms == nil {
+		s.rules.Store(nil)
+		return
+	}
+	s.rules.Store(perms.Rules)
 }
 
-// MayPublish finds the device that may publish to the topic name over this connection: the session's own or a logged-in
-// sub-device.
-func (s *Session) MayPublish(name string) (*Session, topic.Topic, bool) {
-	if t, ok := s.perms.Load().Publish(name); ok {
-		return s, t, true
+// mayPublish judges a topic by the device's own permissions.
+func (s *Session) mayPublish(name string) (topic.Topic, bool) {
+	r := s.rules.Load()
+	if r == nil {
+		return topic.Topic{}, false
 	}
-	t, err := topic.Parse(name)
-	if err != nil {
-		return nil, topic.Topic{}, false
-	}
-	sub, ok := s.Sub(t.Device)
-	if !ok {
-		return nil, topic.Topic{}, false
-	}
-	t, ok = sub.perms.Load().Publish(name)
-	return sub, t, ok
+	return r.For(s.Device.Identity).Publish(name)
 }
 
-// MaySubscribe tells whether the filter belongs to the session's device or to one of its logged-in sub-devices.
-func (s *Session) MaySubscribe(filter string) bool {
-	if s.perms.Load().Subscribe(filter) {
-		return true
-	}
-	for _, sub := range s.Subs() {
-		if sub.perms.Load().Subscribe(filter) {
-			return true
-		}
-	}
-	return false
+// maySubscribe judges a filter by the device's own permissions.
+func (s *Session) maySubscribe(filter string) bool {
+	r := s.rules.Load()
+	return r != nil && r.For(s.Device.Identity).Subscribe(filter)
 }
 
 // Sub returns the session of a logged-in sub-device.
 func (s *Session) Sub(dev ident.Device) (*Session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sub, ok := s.subs[dev]
+	sub, ok := s.subsLocked()[dev]
 	return sub, ok
 }
 
@@ -103,11 +141,7 @@ func (s *Session) Sub(dev ident.Device) (*Session, bool) {
 func (s *Session) Subs() []*Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*Session, 0, len(s.subs))
-	for _, sub := range s.subs {
-		list = append(list, sub)
-	}
-	return list
+	return slices.Collect(maps.Values(s.subsLocked()))
 }
 
 // addSub takes a sub-device in; it reports false when the connection has ended in the meantime.
@@ -117,18 +151,19 @@ func (s *Session) addSub(sub *Session) bool {
 	if s.ended {
 		return false
 	}
-	if s.subs == nil {
-		s.subs = map[ident.Device]*Session{}
+	m := s.moreLocked()
+	if m.subs == nil {
+		m.subs = map[ident.Device]*Session{}
 	}
-	s.subs[sub.Device.Identity] = sub
+	m.subs[sub.Device.Identity] = sub
 	return true
 }
 
 func (s *Session) dropSub(sub *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.subs[sub.Device.Identity] == sub {
-		delete(s.subs, sub.Device.Identity)
+	if subs := s.subsLocked(); subs[sub.Device.Identity] == sub {
+		delete(subs, sub.Device.Identity)
 	}
 }
 
@@ -136,11 +171,10 @@ func (s *Session) dropSub(sub *Session) {
 func (s *Session) end() []*Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*Session, 0, len(s.subs))
-	for _, sub := range s.subs {
-		list = append(list, sub)
+	list := slices.Collect(maps.Values(s.subsLocked()))
+	if s.ended = true; s.more != nil {
+		s.more.subs, s.more.held = nil, nil
 	}
-	s.ended, s.subs, s.held = true, nil, nil
 	return list
 }
 
@@ -156,10 +190,13 @@ func (s *Session) carrier() *Session {
 func (s *Session) DeviceID() int64 { return s.Device.ID }
 
 // CBOR implements downlink.Target; the connection's login decides.
-func (s *Session) CBOR() bool { return s.carrier().Options.CBOR }
+func (s *Session) CBOR() bool { return s.carrier().cbor }
+
+// Verifies implements downlink.Target. A gateway's announcement is about itself.
+func (s *Session) Verifies() bool { return s.suit }
 
 // Buffer implements downlink.Target.
-func (s *Session) Buffer() int { return s.carrier().Options.Buffer }
+func (s *Session) Buffer() int { return int(s.carrier().buffer) }
 
 // Persistent implements downlink.Target.
 func (s *Session) Persistent() bool { return s.persistent }
@@ -178,7 +215,8 @@ func (s *Session) Queued(m server.Message) error {
 		return server.ErrOffline
 	}
 	if s.waiting {
-		s.held = append(s.held, m)
+		more := s.moreLocked()
+		more.held = append(more.held, m)
 		return nil
 	}
 	return s.sendTagged(m)
@@ -188,8 +226,16 @@ func (s *Session) Queued(m server.Message) error {
 func (s *Session) Replay(list []server.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.more != nil {
+		list = append(list, s.more.held...)
+		s.more.held = nil
+	}
+	s.waiting = false
+	if len(list) == 0 {
+		return
+	}
 	sent := make(map[uint64]bool, len(list))
-	for _, m := range append(list, s.held...) {
+	for _, m := range list {
 		if sent[m.Tag] {
 			continue
 		}
@@ -198,7 +244,6 @@ func (s *Session) Replay(list []server.Message) {
 			break // gone or full: the rows stay for the next time
 		}
 	}
-	s.waiting, s.held = false, nil
 }
 
 // sendTagged sends a queued message; for a sub-device the connection notes whose tag it is.
@@ -216,30 +261,36 @@ func (s *Session) sendTagged(m server.Message) error {
 func (s *Session) noteTag(tag uint64, device int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tags == nil {
-		s.tags = map[uint64]int64{}
+	m := s.moreLocked()
+	if m.tags == nil {
+		m.tags = map[uint64]int64{}
 	}
-	s.tags[tag] = device
+	m.tags[tag] = device
 }
 
 // TagOf tells whose queue a tag belongs to that is under way.
 func (s *Session) TagOf(tag uint64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id, ok := s.tags[tag]; ok {
-		return id
-	}
-	return s.Device.ID
+	return s.tagLocked(tag)
 }
 
 // TagOwner tells whose queue a tag that was acknowledged belongs to, and forgets it.
 func (s *Session) TagOwner(tag uint64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, ok := s.tags[tag]
-	if !ok {
-		return s.Device.ID
+	id := s.tagLocked(tag)
+	if s.more != nil {
+		delete(s.more.tags, tag)
 	}
-	delete(s.tags, tag)
 	return id
+}
+
+func (s *Session) tagLocked(tag uint64) int64 {
+	if s.more != nil {
+		if id, ok := s.more.tags[tag]; ok {
+			return id
+		}
+	}
+	return s.Device.ID
 }

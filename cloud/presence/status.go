@@ -6,10 +6,17 @@ import (
 	"github.com/hawser-iot/hawser/cloud/monitor"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
+
+// Journal is told of sub-devices that come and go with their gateway's connection; the door knows only that. It must not block.
+type Journal interface {
+	// Carried is told of one that came over its gateway, or why it went.
+	Carried(sub, gateway ident.Device, online bool, why string, at time.Time)
+}
 
 // status is one event device/status: a message that the hub makes itself.
 type status struct {
@@ -17,20 +24,22 @@ type status struct {
 	msg     uplink.Message
 	online  bool
 	out     [][]byte // what the rules made of it
+	why     string   // it went offline
 }
 
-// status makes the event and lets the rules see it; nothing has happened yet.
+// status makes the event and lets the rules and applications see it; nothing has happened yet. What they make of it goes into the unit of the
+// change itself.
 func (p *Presence) status(s *Session, online bool, at time.Time) *status {
 	dev := s.Device.Identity
-	body, err := codec.Marshal(codec.JSON, message.NewStatus(dev, online))
-	if err != nil {
-		p.Log.Error("status not encoded", "device", dev, "err", err)
-	}
+	body := message.NewStatus(dev, online).AppendJSON(make([]byte, 0, 128))
 	st := &status{session: s, online: online, msg: uplink.Message{
 		ID: p.IDs.Next(), Device: dev, DeviceID: s.Device.ID, Product: s.Product(), At: at, QoS: 1, Payload: body,
 		Topic: topic.Topic{Kind: topic.DeviceStatus, Device: dev}, Name: topic.System(dev, topic.DeviceStatus)}}
 	if p.Rules != nil {
 		st.out = p.Rules.Match(&st.msg, st.msg.Name, st.msg.Root, nil)
+	}
+	if p.Audience != nil && p.Audience.Listening() {
+		p.Audience.Match(&st.msg)
 	}
 	return st
 }
@@ -43,6 +52,9 @@ func (p *Presence) tell(st *status) {
 	if st.session.Gateway != nil { // its connection may outlive the login: it hears of both changes
 		if err := st.session.sendStatus(st.online); err != nil {
 			p.Log.Debug("status not sent", "device", st.msg.Device, "err", err)
+		}
+		if p.Journal != nil {
+			p.Journal.Carried(st.msg.Device, st.session.Gateway.Device.Identity, st.online, st.why, st.msg.At)
 		}
 	}
 	if p.Feed != nil && p.Feed.Watched() {

@@ -51,7 +51,10 @@ func (p *Path) fault(m *Message, err error) {
 func (p *Path) unavailable(m *Message, err error) {
 	p.metrics.count(m.Topic.Kind, resultUnavailable)
 	p.Log.Debug("message not stored", "device", m.Device, "topic", m.Name, "message_id", m.ID, "err", err)
-	p.end(m, server.ErrUnavailable)
+	if !errors.Is(err, ErrHeld) { // who brings a batch wants to know
+		err = server.ErrUnavailable
+	}
+	p.end(m, err)
 }
 
 func isUnavailable(err error) bool {
@@ -70,9 +73,14 @@ func commonReply(k topic.Kind) topic.Kind {
 }
 
 // excuse stages the common form of a refusal's answer for kinds that have one. Kinds with a form of their own (shadow,
-// password) are answered by their handlers.
+// password) are answered by their handlers, which are asked here when the fault is the hub's.
 func (p *Path) excuse(m *Message, r *Refusal) {
 	kind := commonReply(m.Topic.Kind)
+	if e, ok := p.handlers[m.Topic.Kind].(Excuser); ok && kind == topic.Invalid {
+		if err := e.Excuse(m, r.Code); err != nil {
+			p.Log.Error("refusal not encoded", "topic", m.Name, "err", err)
+		}
+	}
 	if kind == topic.Invalid {
 		return
 	}

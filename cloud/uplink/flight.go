@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/protocol/codec"
@@ -22,6 +23,8 @@ type flight struct {
 	tries   int
 	lane    *lane
 	refused *Refusal
+	held    error // why the rules have no room for it
+	trace   trace
 }
 
 // begin binds the message to the path.
@@ -32,6 +35,20 @@ func (m *Message) begin(p *Path, ctx context.Context, ack Ack) {
 		m.root = m.Root
 		m.lazy.root = m.lazy.value
 	}
+}
+
+// ErrHeld is in the error of a message for which a Matcher has no room, beside server.ErrUnavailable.
+var ErrHeld = errors.New("uplink: held")
+
+// Hold is for a Matcher that has no room for what the message causes: the message is not taken, nothing of it is stored, and its sender
+// repeats it, as when the store has no room. It is false, and does nothing, for a message that comes through no path: that one
+// is stored by whoever made it.
+func (m *Message) Hold(why error) bool {
+	if m.path == nil {
+		return false
+	}
+	m.held = why
+	return true
 }
 
 // outcome is what the sender is told of a message whose unit is committed.
@@ -64,8 +81,10 @@ func (m *Message) release(p *Path) {
 		m.doc.Release()
 	}
 	out := m.unit.Out[:0]
+	clear(m.trace.hops)
 	*m = Message{ops: m.ops, replies: m.replies, derived: m.derived, after: m.after,
-		flight: flight{pooled: true, settled: m.settled, root: m.root, lazy: lazy{root: m.lazy.root}}}
+		flight: flight{pooled: true, settled: m.settled, root: m.root, lazy: lazy{root: m.lazy.root},
+			trace: trace{hops: m.trace.hops[:0]}}}
 	m.unit.Out = out
 	p.pool.Put(m)
 }

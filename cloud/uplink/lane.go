@@ -97,6 +97,7 @@ func (m *Message) takeBack(err error) {
 	clear(m.unit.Out)
 	m.unit.Out = m.unit.Out[:0]
 	m.refused = nil
+	m.retrace()
 }
 
 // put queues a message that was announced by coming; nil when it does not come after all.

@@ -24,14 +24,19 @@ type Message struct {
 	Epoch    int64 // the session's fence; 0 when no session carries the message (HTTP)
 	Product  *registry.Product
 	Topic    topic.Topic
-	Name     string // the topic as sent, without ?parse=true
+	Name     string // the topic as sent; the path takes ?parse=true away with the parsing
 	Payload  []byte
 	QoS      byte
-	At       time.Time // zero: the path sets it
+	At       time.Time // what the message is of; zero: the path sets it
+	Came     time.Time // when the hub was given it; zero: At
+	Replayed bool      // it waited at a gateway while that had no connection: what is newer may have come before it
 	CBOR     bool      // answers are to be CBOR
+	Verifies bool      // the device has announced at its login that it verifies manifests
 	Buffer   int       // the largest packet that the device takes; 0 means DefaultBuffer
 	From     Link      // nil over HTTP
 	Receipt  Receipt   // of a QoS 2 publish that must not be handled twice
+	Origin   Origin    // of a QoS 1 publish whose repeat is to be known
+	Mark     Mark      // by which a repeat is known otherwise
 
 	Retain bool           // it was published so
 	Also   func(*Message) // stages what else belongs into the message's unit, at each try; nil: nothing
@@ -53,6 +58,13 @@ type Message struct {
 type Receipt struct {
 	Device int64
 	Packet uint16
+}
+
+// Mark is an operation that is stored with what the message causes, by which its repeat will be known; with Always also when it causes
+// nothing. It is not stored when the message is refused.
+type Mark struct {
+	Op     store.Op
+	Always bool
 }
 
 // Reply is an answer that waits for the commit.
@@ -157,6 +169,13 @@ func (m *Message) Replies() []Reply { return m.replies }
 
 // Emitted returns the derived messages.
 func (m *Message) Emitted() []Derived { return m.derived }
+
+// Ended tells who asked for it (After) that the message's unit has ended: for who commits a message by a unit of its own.
+func (m *Message) Ended(err error) {
+	for _, f := range m.after {
+		f(err)
+	}
+}
 
 // Reset takes back what was staged, answered and emitted, so that a handler can be called again.
 func (m *Message) Reset() {

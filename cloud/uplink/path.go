@@ -3,12 +3,14 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hawser-iot/hawser/cloud/monitor/meter"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
@@ -30,9 +32,12 @@ type Config struct {
 	Store    Store
 	IDs      Numberer
 	Handlers map[topic.Kind]Handler // system topics without one are refused; custom topics need none
+	Parser   Parser                 // nil: messages that want a parse script are refused
 	Rules    Matcher                // nil: no rules
 	Audience Audience               // nil: no applications
 	Feed     Feed                   // nil: nobody watches
+	Journal  Journal                // nil: nothing is kept of what became of messages
+	Meter    *meter.Meter           // nil: nothing is counted by product
 	Sender   Sender                 // takes answers to messages that no connection carries; nil: they are dropped
 	Now      func() time.Time       // nil: time.Now
 	Log      *slog.Logger           // nil: slog.Default()
@@ -45,6 +50,7 @@ type Path struct {
 	handlers [256]Handler // Handlers, by kind
 	metrics  *metrics
 	lanes    lanes
+	parses   parses
 	pool     sync.Pool
 }
 
@@ -61,7 +67,7 @@ func New(c Config) *Path {
 		c.Log = slog.Default()
 	}
 	p := &Path{Config: c, metrics: newMetrics(c.Metrics)}
-	p.lanes.path = p
+	p.lanes.path, p.parses.path = p, p
 	for k, h := range c.Handlers {
 		p.handlers[k] = h
 	}
@@ -78,6 +84,15 @@ func (p *Path) New() *Message { return p.pool.Get().(*Message) }
 func (p *Path) Take(ctx context.Context, m *Message, ack Ack) {
 	m.begin(p, ctx, ack)
 	p.number(m)
+	p.beginTrace(m)
+	if p.parses.join(m) {
+		return // it is being parsed, or waits behind one that is
+	}
+	p.enter(m)
+}
+
+// enter begins with the steps, unless m has to wait.
+func (p *Path) enter(m *Message) {
 	if p.lanes.join(m) {
 		return // an earlier message of this device is being handled anew: this one waits behind it
 	}
@@ -91,9 +106,10 @@ func (p *Path) Do(ctx context.Context, m *Message) error {
 	return <-end
 }
 
-// Run waits for ctx and then for the messages that are being handled anew.
+// Run waits for ctx and then for the messages that are being parsed or handled anew.
 func (p *Path) Run(ctx context.Context) error {
 	<-ctx.Done()
+	p.parses.wait()
 	p.lanes.running.Wait()
 	return nil
 }
@@ -104,11 +120,17 @@ func (p *Path) run(m *Message) {
 	if m.lane == nil && p.lanes.join(m) {
 		return // the lane opened while the message was being handled
 	}
+	p.handled(m, err)
 	if err != nil {
 		p.fail(m, err)
 		return
 	}
 	p.match(m)
+	if held := m.held; held != nil {
+		m.held = nil
+		p.settle(m, fmt.Errorf("%w: %w: %w", server.ErrUnavailable, ErrHeld, held))
+		return
+	}
 	if p.Audience != nil && p.Audience.Listening() {
 		p.Audience.Match(m)
 	}
@@ -122,6 +144,10 @@ func (p *Path) run(m *Message) {
 func (p *Path) number(m *Message) {
 	if m.At.IsZero() {
 		m.At = p.Now()
+		m.trace.begun = m.At
+	}
+	if m.Came.IsZero() {
+		m.Came = m.At
 	}
 	if m.ID == 0 {
 		m.ID = p.IDs.Next()
@@ -146,12 +172,15 @@ func (p *Path) match(m *Message) {
 	if p.Rules == nil {
 		return
 	}
+	at := len(m.trace.hops)
+	m.Hop(Hop{Name: "rules", Result: OK})
 	m.unit.Out = p.Rules.Match(m, m.Name, m.root, m.unit.Out)
 	for i := range m.derived {
 		m.lazy.use(m.derived[i].Payload)
 		m.unit.Out = p.Rules.Match(m, m.derived[i].Topic, m.lazy.root, m.unit.Out)
 	}
 	m.lazy.use(nil)
+	p.matched(m, at)
 }
 
 // commit hands the unit to the store, which calls settle. A message that only asks goes there too: its answer must not
@@ -160,12 +189,33 @@ func (p *Path) commit(m *Message) {
 	if m.Receipt.Packet != 0 && m.refused == nil {
 		m.ops = append(m.ops, store.Op{Stmt: noteReceipt, Want: -1, Args: []any{m.Receipt.Device, int64(m.Receipt.Packet)}})
 	}
+	if m.Origin.Packet != 0 && len(m.ops)+len(m.unit.Out) > 0 && m.refused == nil { // what causes nothing may come twice
+		m.ops = append(m.ops, m.Origin.note(m.ID))
+	}
+	if m.Mark.Op.Stmt != nil && (m.Mark.Always || len(m.ops)+len(m.unit.Out) > 0) && m.refused == nil {
+		m.ops = append(m.ops, m.Mark.Op)
+	}
 	if len(m.ops)+len(m.unit.Out)+len(m.replies) == 0 {
 		p.settle(m, nil)
 		return
 	}
-	m.unit.Device, m.unit.Epoch, m.unit.Ops, m.unit.Done = m.DeviceID, m.Epoch, m.ops, m.settled
+	m.trace.asked = true
+	m.unit.Device, m.unit.Epoch, m.unit.Ops, m.unit.Done, m.unit.Patient = m.DeviceID, m.Epoch, m.ops, m.settled, m.patient()
 	p.Store.Submit(&m.unit)
+}
+
+// patient tells that nobody waits for the commit: a property post, which the next one makes old, at QoS 0, whose sender does not
+// listen to the answer.
+func (m *Message) patient() bool {
+	if m.QoS != 0 || m.Topic.Kind != topic.PropertyPost || m.From == nil {
+		return false
+	}
+	for i := range m.replies {
+		if _, ok := m.From.Subscribed(m.replies[i].Topic); ok {
+			return false
+		}
+	}
+	return true
 }
 
 var noteReceipt = store.NewStmt(`INSERT INTO receipt (device, packet) VALUES (?, ?) ON CONFLICT (device, packet) DO NOTHING`)
@@ -178,6 +228,7 @@ func (p *Path) settle(m *Message, err error) {
 		p.lanes.retry(m, err)
 		return
 	}
+	p.stored(m, err)
 	for _, f := range m.after {
 		f(err)
 	}
@@ -200,9 +251,15 @@ func (p *Path) settle(m *Message, err error) {
 // answer sends the staged replies to where the message came from.
 func (p *Path) answer(m *Message) {
 	for i := range m.replies {
-		if err := p.send(m, &m.replies[i]); err != nil {
+		err := p.send(m, &m.replies[i])
+		p.answered(m, &m.replies[i], err)
+		if err == nil {
+			p.Meter.Of(m.Device.Product).Message(meter.Down, len(m.replies[i].Payload))
+		} else {
 			p.metrics.unanswered.Inc()
-			p.Log.Debug("answer not sent", "device", m.Device, "topic", m.replies[i].Topic, "message_id", m.ID, "err", err)
+			if p.Log.Enabled(m.ctx, slog.LevelDebug) { // asked first: to name the message allocates, and most devices listen to no answers
+				p.Log.Debug("answer not sent", "device", m.Device, "topic", m.replies[i].Topic, "message_id", m.ID, "err", err)
+			}
 		}
 	}
 }
@@ -234,10 +291,12 @@ func (p *Path) end(m *Message, err error) {
 	switch {
 	case err == nil:
 		p.metrics.count(m.Topic.Kind, resultAccepted)
-		p.metrics.seconds.Observe(p.Now().Sub(m.At).Seconds())
+		p.metrics.seconds.Observe(p.over(m).Sub(m.Came).Seconds())
 	case m.refused != nil:
 		p.metrics.count(m.Topic.Kind, resultRefused)
 	}
+	p.meter(m, err)
+	p.journal(m, err)
 	ack, l := m.ack, m.lane
 	m.release(p)
 	ack.Done(err)

@@ -27,8 +27,9 @@ var dev = ident.Device{Product: "0123456789abcdef", SN: "dev-0001"}
 
 // link is a connection that keeps what it is sent.
 type link struct {
-	mu   sync.Mutex
-	sent []string
+	mu      sync.Mutex
+	sent    []string
+	listens map[string]bool
 }
 
 func (l *link) Send(m server.Message) error {
@@ -39,6 +40,9 @@ func (l *link) Send(m server.Message) error {
 }
 func (l *link) Identity() string { return dev.ClientID() }
 func (l *link) Data() any        { return nil }
+
+// Subscribed: it listens to what is in listens.
+func (l *link) Subscribed(name string) (byte, bool) { return 1, l.listens[name] }
 
 func (l *link) all() []string {
 	l.mu.Lock()
@@ -286,6 +290,54 @@ func TestPathAllocates(t *testing.T) {
 		<-ack.ch
 	})
 	if got >= 1 && !raceDetector {
+		t.Errorf("%v allocations a message", got)
+	}
+}
+
+// units keeps what it is given.
+type units []*store.Unit
+
+func (s *units) Submit(u *store.Unit) {
+	*s = append(*s, &store.Unit{Patient: u.Patient})
+	u.Done(nil)
+}
+
+// TestPatient: a commit may take its time for a property post at QoS 0, unless the sender listens to the answer.
+func TestPatient(t *testing.T) {
+	reply := handlerFunc(func(_ context.Context, m *Message) error {
+		return m.Reply(topic.PropertyPostReply, "", []byte(`{}`))
+	})
+	answers := &link{listens: map[string]bool{topic.System(dev, topic.PropertyPostReply): true}}
+	for _, test := range []struct {
+		kind topic.Kind
+		qos  byte
+		from Link
+		want bool
+	}{
+		{topic.PropertyPost, 0, &link{}, true},
+		{topic.PropertyPost, 0, answers, false},
+		{topic.PropertyPost, 0, nil, false}, // over HTTP
+		{topic.PropertyPost, 1, &link{}, false},
+		{topic.EventPost, 0, &link{}, false},
+	} {
+		var got units
+		p := newPath(t, &got, Config{Handlers: map[topic.Kind]Handler{topic.PropertyPost: reply, topic.EventPost: reply}})
+		m := post(`{}`, test.from)
+		m.Topic.Kind, m.QoS = test.kind, test.qos
+		if err := p.Do(t.Context(), m); err != nil || len(got) != 1 || got[0].Patient != test.want {
+			t.Errorf("%v at QoS %d from %v: %d units, %v, want patient %v", test.kind, test.qos, test.from, len(got), err, test.want)
+		}
+	}
+}
+
+// TestOriginAllocates: what notes a publish for its repeat costs a message of a persistent session no more than its arguments.
+func TestOriginAllocates(t *testing.T) {
+	payload, name := []byte(`{"temperature":21.5}`), topic.Name(dev, "upload")
+	got := testing.AllocsPerRun(1000, func() {
+		o := OriginOf(7_000_000, 9_000, name, payload)
+		_ = o.note(1574647125789118464)
+	})
+	if got > 4 && !raceDetector {
 		t.Errorf("%v allocations a message", got)
 	}
 }

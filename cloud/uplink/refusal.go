@@ -6,6 +6,7 @@ import (
 
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
 // Refusal says that a message is at fault and will never be taken. The sender gets Code and Reason as RetCode and Message
@@ -14,6 +15,16 @@ import (
 type Refusal struct {
 	Code   message.Code
 	Reason string
+	// Five is what a client of MQTT 5.0 is told instead of packet.ImplementationSpecific; nil for nothing special.
+	Five *server.Rejection
+}
+
+// Unwrap shows the door what to tell a client of MQTT 5.0.
+func (r *Refusal) Unwrap() error {
+	if r.Five == nil {
+		return nil
+	}
+	return r.Five
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("uplink: refused with %d: %s", r.Code, r.Reason) }

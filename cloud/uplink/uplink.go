@@ -22,6 +22,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/monitor"
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
 
@@ -36,11 +37,24 @@ type Handler interface {
 	Handle(ctx context.Context, m *Message) error
 }
 
+// Excuser is a Handler whose messages have an answer of their own form. Excuse stages the answer to a message that met a fault of
+// the hub's own; it must not wait for anything.
+type Excuser interface {
+	Excuse(m *Message, code message.Code) error
+}
+
 // Matcher finds the rules that want a message and appends one outbox record for each of their outputs to out.
 // topicName is m.Name for the message itself and the derived message's topic otherwise; payload decodes lazily and at most once.
 // It must not keep m, the value or out.
 type Matcher interface {
 	Match(m *Message, topicName string, payload func() (codec.Value, error), out [][]byte) [][]byte
+}
+
+// Parser turns the raw payload of a message whose topic asked for it into JSON; *script.Scripts is one. Parse may block, which holds up
+// the message's connection and nobody else. It calls done once, from any goroutine, with JSON that is the message's own from then
+// on, or with an error as a Handler's. The message does not change before that.
+type Parser interface {
+	Parse(ctx context.Context, m *Message, done func(json []byte, err error))
 }
 
 // Audience are applications that listen to what devices publish; *application.Applications is one. Listening must be cheap: it is
@@ -61,6 +75,7 @@ type Feed interface {
 // Link is the connection that a message came over; *server.Session is one. Data holds the door's own record.
 type Link interface {
 	Send(server.Message) error
+	Subscribed(topic string) (qos byte, ok bool)
 	Identity() string
 	Data() any
 }

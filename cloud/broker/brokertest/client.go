@@ -15,7 +15,7 @@ import (
 )
 
 // Wait is how long the client waits for what must come.
-const Wait = 10 * time.Second
+const Wait = time.Minute
 
 // Packet is one packet from the hub.
 type Packet struct {
@@ -111,8 +111,13 @@ func (c *Client) read() {
 		if err != nil {
 			return
 		}
-		if p.Type == packet.PUBLISH && p.QoS == 1 && !c.noAck {
-			c.write(packet.AppendID(nil, packet.PUBACK, p.ID))
+		switch {
+		case c.noAck:
+		case p.Type == packet.PUBLISH && p.QoS > 0:
+			c.write(packet.AppendID(nil, packet.PUBACK+packet.Type(p.QoS-1), p.ID))
+		case p.Type == packet.PUBREL:
+			c.write(packet.AppendID(nil, packet.PUBCOMP, p.ID))
+			continue
 		}
 		c.packets <- p
 	}
@@ -159,7 +164,7 @@ func decode(t packet.Type, flags byte, body []byte) (Packet, error) {
 			return p, err
 		}
 		p.ID, p.Codes = id, codes
-	case packet.PUBACK, packet.UNSUBACK:
+	case packet.PUBACK, packet.UNSUBACK, packet.PUBREL:
 		id, err := packet.DecodeID(body)
 		if err != nil {
 			return p, err
@@ -238,9 +243,15 @@ func (c *Client) id() uint16 {
 // Subscribe subscribes with QoS 1 and returns the codes of SUBACK.
 func (c *Client) Subscribe(filters ...string) []byte {
 	c.t.Helper()
+	return c.SubscribeAt(1, filters...)
+}
+
+// SubscribeAt subscribes with a QoS and returns the codes of SUBACK.
+func (c *Client) SubscribeAt(qos byte, filters ...string) []byte {
+	c.t.Helper()
 	var list []packet.Filter
 	for _, f := range filters {
-		list = append(list, packet.Filter{Filter: f, QoS: 1})
+		list = append(list, packet.Filter{Filter: f, QoS: qos})
 	}
 	c.write(packet.AppendSubscribe(nil, c.id(), list))
 	for {
@@ -264,6 +275,17 @@ func (c *Client) Send(topic, payload string) uint16 {
 	id := c.id()
 	c.write(packet.AppendPublish(nil, topic, []byte(payload), 1, id, false, false))
 	return id
+}
+
+// Repeat publishes with QoS 1 and DUP, as a client does that has not seen the PUBACK of id, and waits for it.
+func (c *Client) Repeat(id uint16, topic, payload string) {
+	c.t.Helper()
+	c.write(packet.AppendPublish(nil, topic, []byte(payload), 1, id, true, false))
+	for {
+		if p := c.Next(); p.Type == packet.PUBACK && p.ID == id {
+			return
+		}
+	}
 }
 
 // Retain publishes with QoS 1 and RETAIN, and waits for the PUBACK.
@@ -311,4 +333,15 @@ func Expect(t testing.TB, p Packet, topic, payload string) {
 	if p.Topic != topic || p.Payload != payload {
 		t.Fatalf("got %s\nwant %s", fmt.Sprintf("%s %s", p.Topic, p.Payload), fmt.Sprintf("%s %s", topic, payload))
 	}
+}
+
+// Packets are those that Next would return; the channel is closed when the connection ends.
+func (c *Client) Packets() <-chan Packet { return c.packets }
+
+// Close ends the connection without a word.
+func (c *Client) Close() { _ = c.conn.Close() }
+
+// SendQoS0 publishes with QoS 0.
+func (c *Client) SendQoS0(topic, payload string) {
+	c.write(packet.AppendPublish(nil, topic, []byte(payload), 0, 0, false, false))
 }

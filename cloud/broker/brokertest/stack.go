@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hawser-iot/hawser/cloud/agentlink"
 	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
@@ -40,10 +41,14 @@ type Config struct {
 	Node         string   // default "a"
 	Number       uint16   // of the node, default 1
 	Handlers     map[topic.Kind]uplink.Handler
-	Rules        uplink.Matcher // default a Recorder
-	Keys         auth.Keys      // of applications; nil: none may connect
+	Rules        uplink.Matcher             // default a Recorder
+	Parser       func(*Stack) uplink.Parser // of a stack whose ground is there; nil: none
+	Keys         auth.Keys                  // of applications; nil: none may connect
+	Journal      broker.Journal             // of what happens at the door; nil: nothing is kept
+	Receipts     downlink.Journal           // of messages down; nil: nothing is kept. With one, what applications send is numbered
 	Broker       func(*broker.Config)
 	Downlink     func(*downlink.Config)
+	Presence     func(*presence.Config)
 	Applications func(*application.Config)
 	Retained     func(*retained.Config)
 }
@@ -64,6 +69,7 @@ type Stack struct {
 	Broker       *broker.Broker
 	Applications *application.Applications
 	Retained     *retained.Retained
+	Agents       *agentlink.Links
 	Rules        *Recorder // what rules saw, unless the test has its own
 	Metrics      *prometheus.Registry
 	Listener     *server.MemListener
@@ -86,13 +92,15 @@ func New(t testing.TB, c Config) *Stack {
 		})
 	}
 	run(s.Path.Run)
+	run(s.Agents.Run)
 	run(s.Presence.Run)
 	run(s.Downlink.Run)
+	run(s.Provision.Run)
 	run(s.Broker.Run)
 	run(s.Retained.Run)
 	wg.Go(func() { _ = s.Broker.Serve(ctx, s.Listener, "mem") }) // ends by Close
 	s.stop = func() {
-		closing, done := context.WithTimeout(context.Background(), 5*time.Second)
+		closing, done := context.WithTimeout(context.Background(), Wait)
 		defer done()
 		if err := s.Broker.Close(closing); err != nil {
 			t.Errorf("close broker: %v", err)
@@ -143,25 +151,36 @@ func build(t testing.TB, c *Config) *Stack {
 	s.Nonces = auth.NewNonces(s.Store, storetest.Keyring)
 	s.Auth = auth.New(auth.DefaultConfig(), auth.Deps{Registry: s.Registry, Authorities: s.Authorities, Nonces: s.Nonces,
 		Keys: c.Keys, Log: log, Metrics: s.Metrics})
-	s.Presence = presence.New(presence.Config{Node: c.Node}, presence.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, IDs: ids,
+	here := presence.Config{Node: c.Node}
+	if c.Presence != nil {
+		c.Presence(&here)
+	}
+	s.Presence = presence.New(here, presence.Deps{Audience: audience{s}, Store: s.Store, Registry: s.Registry, Bus: s.Bus, IDs: ids,
 		Rules: c.Rules, Log: log, Metrics: s.Metrics})
 	down := downlink.DefaultConfig()
 	down.Node = c.Node
 	if c.Downlink != nil {
 		c.Downlink(&down)
 	}
-	s.Downlink = downlink.New(down, downlink.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Directory: s.Presence, Log: log, Metrics: s.Metrics})
+	s.Downlink = downlink.New(down, downlink.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Directory: s.Presence, Journal: c.Receipts, Log: log, Metrics: s.Metrics})
 	s.Provision = provision.New(provision.DefaultConfig(), provision.Deps{Store: s.Store, Registry: s.Registry, Presence: s.Presence,
 		Downlink: s.Downlink, Log: log, Metrics: s.Metrics})
 	handlers := s.Provision.Handlers()
+	s.Agents = agentlink.New(agentlink.DefaultConfig(), agentlink.Deps{Store: s.Store, Requests: s.Downlink, Log: log, Metrics: s.Metrics})
+	handlers[topic.AgentUp] = s.Agents
 	maps.Copy(handlers, c.Handlers)
 	apps := application.DefaultConfig()
 	apps.Node = c.Node
 	if c.Applications != nil {
 		c.Applications(&apps)
 	}
-	s.Applications = application.New(apps, application.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Sender: s.Downlink, Keys: c.Keys, Log: log, Metrics: s.Metrics})
-	s.Path = uplink.New(uplink.Config{Store: s.Store, IDs: ids, Handlers: handlers, Rules: c.Rules, Audience: s.Applications, Sender: s.Downlink, Log: log, Metrics: s.Metrics})
+	s.Applications = application.New(apps, application.Deps{Store: s.Store, Registry: s.Registry, Bus: s.Bus, Sender: numbered{s.Downlink, ids}, IDs: ids, Keys: c.Keys, Log: log, Metrics: s.Metrics})
+	var parser uplink.Parser
+	if c.Parser != nil {
+		parser = c.Parser(s)
+	}
+	s.Path = uplink.New(uplink.Config{Store: s.Store, IDs: ids, Handlers: handlers, Parser: parser, Rules: c.Rules, Audience: s.Applications, Sender: s.Downlink, Log: log, Metrics: s.Metrics})
+	s.Agents.Serve(s.Path)
 	keep := retained.DefaultConfig()
 	if c.Retained != nil {
 		c.Retained(&keep)
@@ -173,9 +192,25 @@ func build(t testing.TB, c *Config) *Stack {
 		c.Broker(&door)
 	}
 	s.Broker = broker.New(door, broker.Deps{Auth: s.Auth, Presence: s.Presence, Downlink: s.Downlink, Path: s.Path, Registry: s.Registry, Kept: s.Retained,
-		Applications: s.Applications, Bus: s.Bus, Log: log, Metrics: s.Metrics})
+		Applications: s.Applications, Agents: s.Agents, Journal: c.Journal, Bus: s.Bus, Log: log, Metrics: s.Metrics})
 	return s
 }
+
+// numbered gives what is sent a number, as the hub's log wants it.
+type numbered struct {
+	*downlink.Downlink
+	ids uplink.Numberer
+}
+
+func (n numbered) Send(ctx context.Context, m downlink.Message) (downlink.Outcome, error) {
+	return n.Downlink.Send(message.WithID(ctx, n.ids.Next()), m)
+}
+
+// audience is the applications for presence, which are made after it.
+type audience struct{ s *Stack }
+
+func (a audience) Listening() bool         { return a.s.Applications.Listening() }
+func (a audience) Match(m *uplink.Message) { a.s.Applications.Match(m) }
 
 // Product makes a product.
 func (s *Stack) Product(t testing.TB, n registry.NewProduct) *registry.Product {
@@ -227,6 +262,7 @@ type Seen struct {
 	Topic   string
 	Payload string
 	ID      int64
+	At      time.Time
 }
 
 // Recorder is a Matcher that keeps what it sees; its outbox record of a message is the payload.
@@ -237,7 +273,7 @@ type Recorder struct {
 
 // Match implements uplink.Matcher.
 func (r *Recorder) Match(m *uplink.Message, topicName string, payload func() (codec.Value, error), out [][]byte) [][]byte {
-	seen := Seen{Device: m.Device, Topic: string(append([]byte{}, topicName...)), ID: int64(m.ID)}
+	seen := Seen{Device: m.Device, Topic: string(append([]byte{}, topicName...)), ID: int64(m.ID), At: m.At}
 	if v, err := payload(); err == nil {
 		seen.Payload = string(v.AppendJSON(nil))
 	}

@@ -10,23 +10,45 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store"
 )
 
+// Role says what an action is for.
+type Role uint8
+
+// The roles of actions. The numbers are stored.
+const (
+	RoleAction   Role = 0 // gets each output of its rule
+	RoleError    Role = 1 // gets an Envelope of each record that another action of its rule gives up
+	RoleFallback Role = 2 // gets the records that its parent gives up
+)
+
+func (r Role) String() string { return [...]string{"action", "errorAction", "fallback"}[r] }
+
 // action is an action in force or one whose records are still delivered. It outlives changes of its rule.
 type action struct {
 	id, rule int64
 	kind     string
+	role     Role
 	books    books
-	current  atomic.Pointer[Sink]
+	breaker  breaker
+	letters  letters
+	room     room        // of an action that blocks
+	blocks   atomic.Bool // it blocks, as this node sees it
+	current  atomic.Pointer[service]
 
 	ctx   context.Context // ends when the action is deleted; the one context that is kept, because it is the action's life
 	end   context.CancelFunc
 	lanes [store.Shards]lane
 }
 
-func (a *action) sink() Sink { return *a.current.Load() }
+func (a *action) service() *service { return a.current.Load() }
 
 // use replaces the sink. The one before is not closed while a Send may be under way in it: sinks hold nothing but idle
 // connections by then, which end by themselves.
-func (a *action) use(s Sink) { a.current.Store(&s) }
+func (a *action) use(s *service) { a.current.Store(s) }
+
+func (a *action) arrive(w waiting)              { a.books.arrive(w) }
+func (a *action) forget(shard int)              { a.books.forget(shard) }
+func (a *action) delivered(w waiting)           { a.books.deliver(w) }
+func (a *action) drop(w waiting, reason string) { a.books.drop(w, reason) }
 
 // laneConsumer is the name of the outbox's cursor of an action that is behind in a shard.
 func laneConsumer(action int64, shard int) string {
@@ -53,6 +75,7 @@ func (r *Rules) endAction(ctx context.Context, a *action) {
 		ln.letGoLocked()
 		ln.shard.mu.Unlock()
 	}
+	r.metrics.orphaned.WithLabelValues(dropStopped).Add(float64(a.books.left()))
 	a.end() // last: a goroutine that this stops must find its lane ended
 	r.forgetCursors(context.WithoutCancel(ctx), func(action int64, _ int) bool { return action == a.id })
 }

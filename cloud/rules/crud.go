@@ -10,6 +10,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/protocol/rulesql"
 )
 
 // Create makes a rule and, when it is enabled, puts it in force.
@@ -18,20 +19,23 @@ func (r *Rules) Create(ctx context.Context, n NewRule) (*Rule, error) {
 	if n.Project == "" {
 		n.Project = registry.DefaultProject
 	}
-	rule := Rule{ID: int64(r.Deps.IDs.Next()), Project: n.Project, Name: n.Name, Description: n.Description, SQL: n.SQL, Enabled: n.Enabled,
-		Revision: 1,
-		Actions:  slices.Clone(n.Actions), Created: now, Updated: now}
-	for i := range rule.Actions {
-		rule.Actions[i].ID = int64(r.Deps.IDs.Next())
+	rule := Rule{ID: int64(r.Deps.IDs.Next()), Project: n.Project, Name: n.Name, Description: n.Description, SQL: n.SQL, DataType: n.DataType, Dialect: n.Dialect, Enabled: n.Enabled,
+		Revision: 1, Actions: n.Actions, ErrorAction: n.ErrorAction, Created: now, Updated: now}
+	if rule.DataType == "" {
+		rule.DataType = JSON
 	}
+	if rule.Dialect == 0 {
+		rule.Dialect = rulesql.Full
+	}
+	rule.ownParts(nil, r.nextID)
 	return r.replace(ctx, rule, nil, func(tx *store.Tx) (int64, error) {
 		if r.Deps.Quota != nil {
 			if err := r.Deps.Quota(ctx, tx, rule.Project, 1); err != nil {
 				return 0, err
 			}
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO rule (id, project, name, description, sql, enabled, dialect, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			rule.ID, rule.Project, rule.Name, rule.Description, rule.SQL, rule.Enabled, dialect, now.UnixMilli(), now.UnixMilli())
+		_, err := tx.Exec(ctx, `INSERT INTO rule (id, project, name, description, sql, enabled, dialect, data_type, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			rule.ID, rule.Project, rule.Name, rule.Description, rule.SQL, rule.Enabled, int64(rule.Dialect), string(rule.DataType), now.UnixMilli(), now.UnixMilli())
 		return rule.Revision, err
 	})
 }
@@ -40,7 +44,10 @@ func (r *Rules) Create(ctx context.Context, n NewRule) (*Rule, error) {
 func (r *Rules) Update(ctx context.Context, id int64, c Change) (*Rule, error) {
 	r.changing.Lock()
 	defer r.changing.Unlock()
-	old := r.set.Load().rules[id]
+	if err := r.syncLocked(ctx); err != nil {
+		return nil, err
+	}
+	old := r.set.Load().rule(id)
 	if old == nil {
 		return nil, ErrNotFound
 	}
@@ -49,22 +56,21 @@ func (r *Rules) Update(ctx context.Context, id int64, c Change) (*Rule, error) {
 	assign(&rule.Name, c.Name)
 	assign(&rule.Description, c.Description)
 	assign(&rule.SQL, c.SQL)
+	assign(&rule.DataType, c.DataType)
+	assign(&rule.Dialect, c.Dialect)
 	assign(&rule.Enabled, c.Enabled)
-	if c.Actions != nil {
-		rule.Actions = slices.Clone(*c.Actions)
-		for i, a := range rule.Actions {
-			if !slices.ContainsFunc(old.Actions, func(have Action) bool { return have.ID == a.ID && have.Kind == a.Kind }) {
-				rule.Actions[i].ID = int64(r.Deps.IDs.Next())
-			}
-		}
-	}
+	assign(&rule.Actions, c.Actions)
+	assign(&rule.ErrorAction, c.ErrorAction)
+	rule.ownParts(&old.Rule, r.nextID)
 	return r.replaceLocked(ctx, rule, old, func(tx *store.Tx) (int64, error) { return write(ctx, tx, &rule, c.IfRevision) })
 }
 
+func (r *Rules) nextID() int64 { return int64(r.Deps.IDs.Next()) }
+
 // write stores a changed rule, if it still has the revision that its caller has seen, and returns its new one.
 func write(ctx context.Context, tx *store.Tx, rule *Rule, ifRevision *int64) (revision int64, err error) {
-	if _, err := tx.Exec(ctx, `UPDATE rule SET name = ?, description = ?, sql = ?, enabled = ?, updated_at = ?, revision = revision + 1 WHERE id = ?`,
-		rule.Name, rule.Description, rule.SQL, rule.Enabled, rule.Updated.UnixMilli(), rule.ID); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE rule SET name = ?, description = ?, sql = ?, dialect = ?, data_type = ?, enabled = ?, updated_at = ?, revision = revision + 1 WHERE id = ?`,
+		rule.Name, rule.Description, rule.SQL, int64(rule.Dialect), string(rule.DataType), rule.Enabled, rule.Updated.UnixMilli(), rule.ID); err != nil {
 		return 0, err
 	}
 	err = tx.QueryRow(ctx, `SELECT revision FROM rule WHERE id = ?`, rule.ID).Scan(&revision)
@@ -99,12 +105,7 @@ func (r *Rules) replace(ctx context.Context, rule Rule, old *compiled, write fun
 
 // replaceLocked checks and stores a rule and puts it in the place of old.
 func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, write func(*store.Tx) (revision int64, err error)) (*Rule, error) {
-	for i := range rule.Actions {
-		if len(rule.Actions[i].Config) == 0 {
-			rule.Actions[i].Config = json.RawMessage(`{}`)
-		}
-	}
-	c, sinks, err := r.compile(rule, old)
+	c, services, err := r.compile(rule, old)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,10 @@ func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, wri
 		if c.Revision, err = write(tx); err != nil {
 			return err
 		}
-		return r.storeActions(ctx, tx, &rule)
+		if err := r.storeActions(ctx, tx, &rule); err != nil {
+			return err
+		}
+		return bumpVersion(ctx, tx)
 	})
 	if store.IsUnique(err) {
 		return nil, ErrExists
@@ -120,19 +124,23 @@ func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, wri
 	if err != nil {
 		return nil, fmt.Errorf("rules: store rule %s: %w", rule.Name, err)
 	}
-	for i, a := range c.actions {
-		a.use(sinks[i])
+	i := 0
+	for a := range c.all() {
+		a.use(services[i])
+		i++
 	}
 	r.set.Store(r.set.Load().with(rule.ID, c))
 	r.endActions(ctx, old, c)
+	r.announce()
 	return &c.Rule, nil
 }
 
 // storeActions replaces the actions of a rule. The dead letters of those that go, go with them.
 func (r *Rules) storeActions(ctx context.Context, tx *store.Tx, rule *Rule) error {
 	q, args := `DELETE FROM dead_letter WHERE action IN (SELECT id FROM rule_action WHERE rule = ?)`, []any{rule.ID}
-	for _, a := range rule.Actions {
-		q, args = q+` AND action <> ?`, append(args, a.ID)
+	parts := rule.parts()
+	for _, p := range parts {
+		q, args = q+` AND action <> ?`, append(args, p.ID)
 	}
 	if _, err := tx.Exec(ctx, q, args...); err != nil {
 		return err
@@ -140,9 +148,20 @@ func (r *Rules) storeActions(ctx context.Context, tx *store.Tx, rule *Rule) erro
 	if _, err := tx.Exec(ctx, `DELETE FROM rule_action WHERE rule = ?`, rule.ID); err != nil {
 		return err
 	}
-	for i, a := range rule.Actions {
-		_, err := tx.Exec(ctx, `INSERT INTO rule_action (id, rule, kind, config, position) VALUES (?, ?, ?, ?, ?)`,
-			a.ID, rule.ID, a.Kind, r.Deps.Store.Seal(store.ActionConfig, a.ID, a.Config), i)
+	for i, p := range parts {
+		if err := r.holdConnector(ctx, tx, p.field, *p.Action); err != nil {
+			return err
+		}
+		options, err := storedOptions(p.Options)
+		if err != nil {
+			return err
+		}
+		var parent int64
+		if p.role == RoleFallback {
+			parent = rule.Actions[p.parent].ID
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO rule_action (id, rule, kind, config, position, options, role, parent, connector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			p.ID, rule.ID, p.Kind, r.Deps.Store.Seal(store.ActionConfig, p.ID, p.Config), i, options, int64(p.role), parent, p.connector)
 		if err != nil {
 			return err
 		}
@@ -154,13 +173,18 @@ func (r *Rules) storeActions(ctx context.Context, tx *store.Tx, rule *Rule) erro
 func (r *Rules) Delete(ctx context.Context, id int64) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
-	old := r.set.Load().rules[id]
+	if err := r.syncLocked(ctx); err != nil {
+		return err
+	}
+	old := r.set.Load().rule(id)
 	if old == nil {
 		return ErrNotFound
 	}
 	err := r.Deps.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, q := range []string{
 			`DELETE FROM dead_letter WHERE action IN (SELECT id FROM rule_action WHERE rule = ?)`,
+			`DELETE FROM rule_total WHERE action IN (SELECT id FROM rule_action WHERE rule = ?)`,
+			`DELETE FROM rule_total WHERE action = ?`,
 			`DELETE FROM rule_action WHERE rule = ?`,
 			`DELETE FROM rule WHERE id = ?`,
 		} {
@@ -168,13 +192,14 @@ func (r *Rules) Delete(ctx context.Context, id int64) error {
 				return err
 			}
 		}
-		return nil
+		return bumpVersion(ctx, tx)
 	})
 	if err != nil {
 		return fmt.Errorf("rules: delete rule %s: %w", old.Name, err)
 	}
 	r.set.Store(r.set.Load().with(id, nil))
 	r.endActions(ctx, old, nil)
+	r.announce()
 	return nil
 }
 
@@ -183,16 +208,28 @@ func (r *Rules) endActions(ctx context.Context, old, next *compiled) {
 	if old == nil {
 		return
 	}
-	for _, a := range old.actions {
-		if next == nil || !slices.Contains(next.actions, a) {
+	for a := range old.all() {
+		if next == nil || !next.has(a) {
 			r.endAction(ctx, a)
 		}
 	}
 }
 
+func (c *compiled) has(a *action) bool {
+	for have := range c.all() {
+		if have == a {
+			return true
+		}
+	}
+	return false
+}
+
 // Get returns a rule.
-func (r *Rules) Get(_ context.Context, id int64) (*Rule, error) {
-	c := r.set.Load().rules[id]
+func (r *Rules) Get(ctx context.Context, id int64) (*Rule, error) {
+	if err := r.sync(ctx); err != nil {
+		return nil, err
+	}
+	c := r.set.Load().rule(id)
 	if c == nil {
 		return nil, ErrNotFound
 	}
@@ -201,7 +238,10 @@ func (r *Rules) Get(_ context.Context, id int64) (*Rule, error) {
 
 // List returns up to limit rules (0: all) of a project ("": of all) younger than the rule after (0: from the oldest), oldest
 // first.
-func (r *Rules) List(_ context.Context, project string, after int64, limit int) []*Rule {
+func (r *Rules) List(ctx context.Context, project string, after int64, limit int) []*Rule {
+	if err := r.sync(ctx); err != nil {
+		r.Deps.Log.Warn("rules of other nodes not read, what is listed may be old", "err", err)
+	}
 	var list []*Rule
 	for _, c := range r.set.Load().sorted() {
 		if c.ID > after && (project == "" || c.Project == project) && (limit <= 0 || len(list) < limit) {
@@ -222,13 +262,15 @@ func (r *Rules) readAll(ctx context.Context) ([]Rule, error) {
 		return nil, fmt.Errorf("rules: read actions: %w", err)
 	}
 	for i := range list {
-		list[i].Actions = actions[list[i].ID]
+		for _, p := range actions[list[i].ID] {
+			list[i].join(p)
+		}
 	}
 	return list, nil
 }
 
 func (r *Rules) readRules(ctx context.Context) (list []Rule, err error) {
-	rows, err := r.Deps.Store.Query(ctx, `SELECT id, project, name, description, sql, enabled, created_at, updated_at, revision FROM rule ORDER BY id`)
+	rows, err := r.Deps.Store.Query(ctx, `SELECT id, project, name, description, sql, dialect, data_type, enabled, created_at, updated_at, revision FROM rule ORDER BY id`)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +281,7 @@ func (r *Rules) readRules(ctx context.Context) (list []Rule, err error) {
 			enabled          int64
 			created, updated int64
 		)
-		if err := rows.Scan(&rule.ID, &rule.Project, &rule.Name, &rule.Description, &rule.SQL, &enabled, &created, &updated, &rule.Revision); err != nil {
+		if err := rows.Scan(&rule.ID, &rule.Project, &rule.Name, &rule.Description, &rule.SQL, &rule.Dialect, &rule.DataType, &enabled, &created, &updated, &rule.Revision); err != nil {
 			return nil, err
 		}
 		rule.Enabled = enabled != 0
@@ -249,22 +291,49 @@ func (r *Rules) readRules(ctx context.Context) (list []Rule, err error) {
 	return list, nil
 }
 
-func (r *Rules) readActions(ctx context.Context) (actions map[int64][]Action, err error) {
-	rows, err := r.Deps.Store.Query(ctx, `SELECT id, rule, kind, config FROM rule_action ORDER BY rule, position`)
+// storedAction is an action as it is stored.
+type storedAction struct {
+	Action
+	role   Role
+	parent int64
+}
+
+// join puts a stored action in its place; a fallback comes behind its action.
+func (r *Rule) join(s storedAction) {
+	switch s.role {
+	case RoleError:
+		r.ErrorAction = &s.Action
+	case RoleFallback:
+		if i := slices.IndexFunc(r.Actions, func(a Action) bool { return a.ID == s.parent }); i >= 0 {
+			r.Actions[i].Fallback = &s.Action
+		}
+	default:
+		r.Actions = append(r.Actions, s.Action)
+	}
+}
+
+func (r *Rules) readActions(ctx context.Context) (actions map[int64][]storedAction, err error) {
+	rows, err := r.Deps.Store.Query(ctx, `SELECT id, rule, kind, config, options, role, parent FROM rule_action ORDER BY rule, position`)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
-	actions = make(map[int64][]Action)
+	actions = make(map[int64][]storedAction)
 	for rows.Next() {
 		var (
-			a      Action
-			rule   int64
-			sealed []byte
+			a       storedAction
+			rule    int64
+			sealed  []byte
+			options string
+			role    int64
 		)
-		if err := rows.Scan(&a.ID, &rule, &a.Kind, &sealed); err != nil {
+		if err := rows.Scan(&a.ID, &rule, &a.Kind, &sealed, &options, &role, &a.parent); err != nil {
 			return nil, err
 		}
+		if a.Options, err = parseOptions(options); err != nil {
+			return nil, err
+		}
+		a.role = Role(role)
 		config, err := r.Deps.Store.Unseal(store.ActionConfig, a.ID, sealed)
 		if err != nil {
 			return nil, err

@@ -3,7 +3,7 @@ package rules
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
+	"fmt"
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/store"
@@ -11,7 +11,7 @@ import (
 
 // lane is the queue of one action in one shard. It is worked off by at most one goroutine, which exists while there is
 // something to do: that keeps the order. A sink that takes batches may let records wait for company: then a timer stands
-// for the goroutine until the batch is full or the oldest record has waited for Sink.Linger.
+// for the goroutine until the batch is full or the oldest record has waited long enough.
 //
 // While the sink keeps up, records come from memory. When it fails, or the queue is full, the lane falls behind: it
 // stores a cursor of its own, gives up its memory, and reads the outbox itself until it has caught up with the shard.
@@ -24,12 +24,15 @@ type lane struct {
 	bytes  int
 	busy   bool         // a goroutine works
 	behind bool         // records are left to the goroutine, which reads them from the outbox
-	from   store.Cursor // where it begins when nothing is in queue; its place in the outbox while behind
+	from   store.Cursor // where it begins when nothing is in queue
+	place  store.Cursor // how far it has got while behind
 	hold   *row         // kept open until the cursor is stored
 	linger *time.Timer  // runs while the queue waits for company; nil until the sink first asked for that
 	due    bool         // what is in the queue has waited long enough
 	ended  bool         // the action was deleted
 	past   store.Cursor // records before it were delivered before they were handed out here
+
+	room room // whether it has to give up what is oldest
 }
 
 // item is a record in a lane.
@@ -37,7 +40,7 @@ type item struct {
 	row    *row
 	at     store.Cursor // where the record is
 	record Record
-	size   int
+	size   int // in the outbox
 }
 
 func before(a, b store.Cursor) bool { return a.Seq < b.Seq || a.Seq == b.Seq && a.Idx < b.Idx }
@@ -47,13 +50,15 @@ func (ln *lane) offerLocked(it item) {
 	if ln.ended || before(it.at, ln.past) {
 		return
 	}
-	ln.action.books.queue(1)
+	ln.shard.lanes[ln] = true
+	ln.action.arrive(waiting{ln.shard.number, ln.behind, 1, int64(it.size)})
 	cfg := &ln.shard.rules.cfg
 	switch {
 	case ln.behind:
 		return
 	case len(ln.queue) >= cfg.LaneRecords || ln.bytes >= cfg.LaneBytes:
-		ln.behind, ln.from, ln.hold = true, it.at, it.row
+		ln.fallBehindLocked()
+		ln.from, ln.place, ln.hold = it.at, it.at, it.row
 		it.row.open++
 		ln.wakeLocked() // the queue may have been waiting for company
 		return
@@ -66,20 +71,37 @@ func (ln *lane) offerLocked(it item) {
 	}
 }
 
+func (ln *lane) fallBehindLocked() {
+	ln.behind = true
+	ln.action.books.behind(ln.shard.number)
+}
+
 // lingerLocked tells whether the queue is to wait for company, and starts the clock when that begins.
 func (ln *lane) lingerLocked(begin bool) bool {
-	sink := ln.action.sink()
-	d := sink.Linger()
-	if d <= 0 || ln.due || ln.busy || len(ln.queue) >= sink.MaxBatch() {
+	v := ln.action.service()
+	if v.linger <= 0 || ln.due || ln.busy || ln.fillLocked(v) < len(ln.queue) || len(ln.queue) >= v.count {
 		return false
 	}
 	switch {
 	case ln.linger == nil:
-		ln.linger = time.AfterFunc(d, ln.lingered)
+		ln.linger = time.AfterFunc(v.linger, ln.lingered)
 	case begin:
-		ln.linger.Reset(d)
+		ln.linger.Reset(v.linger)
 	}
 	return true
+}
+
+// fillLocked is how many of the queue fit into a batch.
+func (ln *lane) fillLocked(v *service) int {
+	n, bytes := 0, int64(0)
+	for n < min(len(ln.queue), v.count) {
+		bytes += int64(len(ln.queue[n].record.Result))
+		if n > 0 && v.bytes > 0 && bytes > v.bytes {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // lingered is called when the queue has waited long enough, or by a clock that was started for records that went with a
@@ -87,16 +109,16 @@ func (ln *lane) lingerLocked(begin bool) bool {
 func (ln *lane) lingered() {
 	ln.shard.mu.Lock()
 	defer ln.shard.mu.Unlock()
-	if len(ln.queue) == 0 || ln.ended || ln.shard.ctx.Err() != nil { // Run does not start anybody once it waits for all
+	if len(ln.queue) == 0 || ln.ended {
 		return
 	}
 	ln.due = true
 	ln.wakeLocked()
 }
 
-// wakeLocked sees to it that somebody works.
+// wakeLocked sees to it that somebody works, unless the shard's delivery has ended.
 func (ln *lane) wakeLocked() {
-	if ln.busy {
+	if ln.busy || ln.shard.ctx.Err() != nil {
 		return
 	}
 	ln.busy = true
@@ -121,6 +143,25 @@ func (ln *lane) letGoLocked() {
 	}
 }
 
+// resetLocked forgets everything, when another node delivers from here on or nobody does. Nobody works any more.
+func (ln *lane) resetLocked() {
+	if ln.linger != nil {
+		ln.linger.Stop()
+	}
+	ln.action.forget(ln.shard.number)
+	ln.queue, ln.bytes, ln.busy, ln.behind, ln.due, ln.hold, ln.linger = nil, 0, false, false, false, nil, nil
+	ln.from, ln.place, ln.past = store.Cursor{}, store.Cursor{}, store.Cursor{}
+	ln.room.set(0, 1)
+}
+
+// resumeLocked goes on from a stored place, before which n records of so many bytes wait.
+func (ln *lane) resumeLocked(at store.Cursor, n int, bytes int64) {
+	ln.shard.lanes[ln] = true
+	ln.behind, ln.from, ln.place, ln.past = true, at, at, at
+	ln.action.arrive(waiting{ln.shard.number, true, n, bytes})
+	ln.wakeLocked()
+}
+
 // work delivers until nothing is left or ctx ends.
 func (ln *lane) work(ctx context.Context) {
 	for {
@@ -134,7 +175,7 @@ func (ln *lane) work(ctx context.Context) {
 		default:
 			err = ln.deliverFresh(ctx, batch)
 		}
-		if err != nil { // ctx ended: what is not done is read again by the next Run
+		if err != nil { // ctx ended: what is not done is read again by whoever delivers next
 			return
 		}
 	}
@@ -157,14 +198,12 @@ func (ln *lane) next() (batch []item, behind, idle bool) {
 		ln.busy, ln.queue = false, nil
 		return nil, false, true
 	}
-	most := max(ln.action.sink().MaxBatch(), 1)
-	if len(ln.queue) < most && !ln.due {
-		if ln.busy = false; ln.lingerLocked(true) {
-			return nil, false, true
-		}
-		ln.busy = true
+	ln.busy = false
+	if ln.lingerLocked(true) {
+		return nil, false, true
 	}
-	n := min(len(ln.queue), most)
+	ln.busy = true
+	n := ln.fillLocked(ln.action.service())
 	ln.due = ln.due && len(ln.queue) > n
 	batch = append(batch, ln.queue[:n]...)
 	clear(ln.queue[:n])
@@ -180,18 +219,21 @@ const freshTries = 2
 
 // deliverFresh delivers a batch from memory. What goes wrong more than once makes the lane fall behind, which then sees to it.
 func (ln *lane) deliverFresh(ctx context.Context, batch []item) error {
-	records := make([]Record, len(batch))
+	all := make([]parcel, len(batch))
 	for i := range batch {
-		records[i] = batch[i].record
+		all[i] = parcel{record: batch[i].record, size: batch[i].size}
 	}
+	p := pack{lane: ln, parcels: all}
 	for try := 1; ; try++ {
-		err := ln.send(ctx, records)
-		if err != nil && errors.Is(err, ErrPermanent) && len(batch) == 1 {
-			err = ln.bury(ctx, &records[0], err)
+		if p.expire(); len(p.parcels) == 0 {
+			break
 		}
+		if ln.action.breaker.open() {
+			return ln.fallBehind(batch, len(p.parcels))
+		}
+		err := p.send(ctx, nil)
 		if err == nil {
-			ln.settle(batch)
-			return nil
+			break
 		}
 		if ctx.Err() != nil {
 			if ln.action.ctx.Err() != nil {
@@ -199,11 +241,26 @@ func (ln *lane) deliverFresh(ctx context.Context, batch []item) error {
 			}
 			return ctx.Err()
 		}
-		if try >= freshTries || errors.Is(err, ErrPermanent) {
-			return ln.fallBehind(batch)
+		if errors.Is(err, ErrPermanent) && len(p.parcels) == 1 {
+			if err := p.giveUp(ctx, err); err != nil {
+				return err
+			}
+			break
 		}
-		sleep(ctx, ln.pause(try, err))
+		if try >= freshTries || errors.Is(err, ErrPermanent) {
+			return ln.fallBehind(batch, len(p.parcels))
+		}
+		sleep(ctx, ln.shard.rules.cfg.pause(try, err))
 	}
+	ln.settle(batch)
+	return nil
+}
+
+// passed notes how far a lane that is behind has got.
+func (ln *lane) passed(at store.Cursor) {
+	ln.shard.mu.Lock()
+	defer ln.shard.mu.Unlock()
+	ln.place = at
 }
 
 // settle lets the shard go on without batch.
@@ -215,12 +272,15 @@ func (ln *lane) settle(batch []item) {
 	}
 }
 
-// fallBehind puts batch back, so that the lane goes on from the outbox with it.
-func (ln *lane) fallBehind(batch []item) error {
+// fallBehind puts the last n of a batch back, the others being settled, so that the lane goes on from the outbox with them.
+func (ln *lane) fallBehind(batch []item, n int) error {
+	ln.settle(batch[:len(batch)-n])
+	batch = batch[len(batch)-n:]
 	ln.shard.mu.Lock()
 	defer ln.shard.mu.Unlock()
-	ln.behind = true
+	ln.fallBehindLocked()
 	ln.queue = append(batch, ln.queue...)
+	ln.place = ln.queue[0].at
 	for i := range batch {
 		ln.bytes += batch[i].size
 	}
@@ -230,53 +290,21 @@ func (ln *lane) fallBehind(batch []item) error {
 	return nil
 }
 
-// send tries once and keeps the books.
-func (ln *lane) send(ctx context.Context, records []Record) error {
-	r, a := ln.shard.rules, ln.action
-	err := a.sink().Send(ctx, records)
-	if err == nil {
-		if a.books.deliver(len(records)) {
-			r.Deps.Log.Info("rule action works again", "rule", a.rule, "action", a.id, "sink", a.kind)
-		}
-		r.metrics.delivered.WithLabelValues(a.kind).Add(float64(len(records)))
-		return nil
-	}
-	if ctx.Err() != nil {
-		return err
-	}
-	r.metrics.retries.WithLabelValues(a.kind).Inc()
-	if a.books.fail(err, r.now()) {
-		r.Deps.Log.Warn("rule action fails", "rule", a.rule, "action", a.id, "sink", a.kind, "topic", records[0].Topic,
-			"message_id", records[0].MessageID, "err", err)
-	}
-	return err
-}
-
-// pause is how long to wait after the n-th failure in a row.
-func (ln *lane) pause(n int, err error) time.Duration {
-	cfg := &ln.shard.rules.cfg
-	d := cfg.RetryMax
-	if shift := n - 1; shift < 30 {
-		d = min(cfg.RetryMin<<shift, cfg.RetryMax)
-	}
-	var after RetryAfter
-	if errors.As(err, &after) {
-		d = min(max(d, after.RetryAfter()), max(cfg.RetryMax, time.Minute))
-	}
-	return d/2 + rand.N(d/2+1)
-}
-
-// persist tries something on the store until it succeeds or ctx ends.
+// persist tries something on the store until it succeeds or ctx ends. When the shard is another node's meanwhile, ctx ends.
 func (ln *lane) persist(ctx context.Context, what string, f func() error) error {
+	r := ln.shard.rules
 	for n := 1; ; n++ {
 		err := f()
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, store.ErrConflict):
+			ln.shard.lose()
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		ln.shard.rules.Deps.Log.Warn("rules cannot write to the store, trying again", "what", what, "action", ln.action.id, "err", err)
-		sleep(ctx, ln.pause(n, nil))
+		r.Deps.Log.Warn("rules cannot write to the store, trying again", "what", what, "action", ln.action.id, "err", err)
+		sleep(ctx, r.cfg.pause(n, nil))
 	}
 }

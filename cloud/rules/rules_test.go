@@ -33,6 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type target struct {
 	batch  int
 	linger time.Duration
+	forget bool // it keeps nothing
 	fail   atomic.Pointer[func([]Record) error]
 
 	mu  sync.Mutex
@@ -44,6 +45,9 @@ func (g *target) Send(_ context.Context, records []Record) error {
 		if err := (*f)(records); err != nil {
 			return err
 		}
+	}
+	if g.forget {
+		return nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,7 +87,10 @@ type rig struct {
 	targets map[string]*target
 	ids     *message.IDs
 	sent    desk
+	name    string // of the node
+	config  func(*Config)
 	stop    func()
+	abandon func() // lets go of a run that cannot end well
 }
 
 type desk struct {
@@ -101,6 +108,15 @@ func (d *desk) Publish(_ context.Context, dev ident.Device, name string, payload
 func newRig(t testing.TB, db *store.DB) *rig {
 	t.Helper()
 	r := &rig{t: t, db: db, targets: map[string]*target{"a": {}, "b": {}, "many": {batch: 10}}, ids: message.NewIDs(1, 0, time.Now)}
+	r.fill()
+	r.open()
+	return r
+}
+
+// fill makes a product with devices.
+func (r *rig) fill() {
+	r.t.Helper()
+	t, db := r.t, r.db
 	var err error
 	if r.reg, err = registry.New(t.Context(), db, r.log()); err != nil {
 		t.Fatal(err)
@@ -111,8 +127,6 @@ func newRig(t testing.TB, db *store.DB) *rig {
 	if r.devices, err = r.reg.CreateDevices(t.Context(), r.product.SN, 4, nil); err != nil {
 		t.Fatal(err)
 	}
-	r.open()
-	return r
 }
 
 func (r *rig) log() *slog.Logger { return slog.New(slog.NewTextHandler(r.t.Output(), nil)) }
@@ -135,10 +149,18 @@ func (r *rig) open() {
 	}
 	cfg := Config{RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, MaxAttempts: 4, SaveEvery: 20 * time.Millisecond, LaneRecords: 32}
 	var err error
-	r.rules, err = New(r.t.Context(), cfg, Deps{Store: r.db, Registry: r.reg, IDs: r.ids, Sender: &r.sent, Kinds: kinds, Log: r.log()})
+	r.rules, err = New(r.t.Context(), r.tune(cfg), Deps{Store: r.db, Node: r.name, Registry: r.reg, IDs: r.ids, Sender: &r.sent, Kinds: kinds, Log: r.log()})
 	if err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// tune changes the configuration where a test wants it otherwise.
+func (r *rig) tune(cfg Config) Config {
+	if r.config != nil {
+		r.config(&cfg)
+	}
+	return cfg
 }
 
 // loop republishes to the device itself.
@@ -170,6 +192,7 @@ func (r *rig) run() {
 			r.t.Errorf("Run: %v", err)
 		}
 	})
+	r.abandon = cancel
 	r.t.Cleanup(r.stop)
 }
 
@@ -216,13 +239,13 @@ func (r *rig) submit(device int, payload string) (wait func()) {
 // eventually polls until ok.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {
 			for _, rule := range r.rules.List(context.Background(), "", 0, 0) {
-				s, _ := r.rules.Stats(rule.ID)
+				s, _ := r.rules.Stats(context.Background(), rule.ID)
 				r.t.Logf("%s: %+v", rule.Name, s)
 			}
 			r.t.Fatalf("not in time: %s", what)
@@ -237,18 +260,18 @@ func (r *rig) stats(rule *Rule, matched int64) Stats {
 	var s Stats
 	r.eventually(fmt.Sprintf("%s: %d matched, none queued", rule.Name, matched), func() bool {
 		var err error
-		if s, err = r.rules.Stats(rule.ID); err != nil {
+		if s, err = r.rules.Stats(context.Background(), rule.ID); err != nil {
 			r.t.Fatal(err)
 		}
 		for _, a := range s.Actions {
-			sum := a.Delivered + a.Queued + a.Dead
+			sum := a.Delivered + a.InFlight + a.Queued + a.Late + a.Dead + a.FellBack
 			for _, n := range a.Dropped {
 				sum += n
 			}
 			if sum != a.Matched {
 				r.t.Fatalf("the books do not balance: %+v", a)
 			}
-			if a.Queued != 0 || a.Matched != matched {
+			if a.InFlight+a.Queued+a.Late != 0 || a.Matched != matched {
 				return false
 			}
 		}
@@ -298,9 +321,9 @@ func TestIndex(t *testing.T) {
 	levels := []string{"a", "b", "c", "$system", ""}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	pick := func(from []string) string { return from[rnd.IntN(len(from))] }
-	root := &node{}
+	var root *node
 	var all []*compiled
-	for range 300 {
+	for i := range 300 {
 		var parts []string
 		for range 1 + rnd.IntN(4) {
 			parts = append(parts, pick(append(levels, "+")))
@@ -308,8 +331,8 @@ func TestIndex(t *testing.T) {
 		if rnd.IntN(4) == 0 {
 			parts = append(parts, "#")
 		}
-		c := &compiled{Rule: Rule{Name: "/" + strings.Join(parts, "/")}}
-		root.add(c.Name, c)
+		c := &compiled{Rule: Rule{ID: int64(i), Name: "/" + strings.Join(parts, "/")}}
+		root = root.with(c.Name, c)
 		all = append(all, c)
 	}
 	for range 2000 {
@@ -354,7 +377,7 @@ func TestInvalid(t *testing.T) {
 	}
 	for _, err := range []error{
 		r.rules.Delete(t.Context(), 1),
-		second(r.rules.Get(t.Context(), 1)), second(r.rules.SetEnabled(t.Context(), 1, true)), second(r.rules.Stats(1)),
+		second(r.rules.Get(t.Context(), 1)), second(r.rules.SetEnabled(t.Context(), 1, true)), second(r.rules.Stats(t.Context(), 1)),
 	} {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("no such rule: %v, want ErrNotFound", err)
@@ -494,8 +517,8 @@ func TestDeadSinkHarmsNobody(t *testing.T) {
 		r.number(0, n)
 		r.eventually("the living sink has all", func() bool { return len(r.targets["b"].records()) == n })
 		checkNumbers(t, r.targets["b"].records(), 0, n, false)
-		s, err := r.rules.Stats(both.ID)
-		if err != nil || s.Actions[0].Queued != n || s.Actions[0].Connected || s.Actions[0].LastError == "" || !s.Actions[1].Connected {
+		s, err := r.rules.Stats(context.Background(), both.ID)
+		if err != nil || s.Actions[0].InFlight+s.Actions[0].Queued+s.Actions[0].Late != n || s.Actions[0].Status == Connected || s.Actions[0].LastError == "" || s.Actions[1].Status != Connected {
 			t.Errorf("stats with a dead sink: %+v, %v", s, err)
 		}
 		// The rows that only the dead sink lacks are kept by its own cursors; the others' have passed.
@@ -554,7 +577,7 @@ func TestLinger(t *testing.T) {
 	}
 	send(25)
 	r.eventually("two full batches, five that wait", func() bool {
-		s, err := r.rules.Stats(rule.ID)
+		s, err := r.rules.Stats(context.Background(), rule.ID)
 		return err == nil && len(many.records()) == 20 && s.Actions[0].Delivered == 20 && s.Actions[0].Queued == 5
 	})
 	r.stop()
@@ -589,8 +612,8 @@ func TestRestart(t *testing.T) {
 		r.number(150, 200)
 		r.run()
 		r.eventually("what waits is counted again", func() bool {
-			s, err := r.rules.Stats(rule.ID)
-			return err == nil && s.Actions[0].Queued == 150
+			s, err := r.rules.Stats(context.Background(), rule.ID)
+			return err == nil && s.Actions[0].InFlight+s.Actions[0].Queued+s.Actions[0].Late == 150
 		})
 		r.targets["a"].failing(nil)
 		r.eventually("a has them", func() bool { return len(r.targets["a"].records()) >= 200 })
@@ -627,29 +650,32 @@ func TestDeadLetters(t *testing.T) {
 				t.Errorf("action %+v, want 2 dead", a)
 			}
 		}
-		letters, err := r.rules.DeadLetters(ctx, rule.ID, 0, 100)
+		letters, err := r.rules.DeadLetters(ctx, DeadFilter{Rule: rule.ID}, 0, 100)
 		if err != nil || len(letters) != 4 {
 			t.Fatalf("%d dead letters, %v, want 4", len(letters), err)
 		}
 		for _, l := range letters {
-			want := map[string]string{`{"i":7}`: "the target refuses the record: unlucky", `{"i":13}`: "hmm"}[string(l.Record.Result)]
-			if !strings.Contains(l.Error, want) || want == "" {
-				t.Errorf("dead letter %s: %q", l.Record.Result, l.Error)
+			want := map[string]string{`{"i":7}`: "the target refuses the record: unlucky", `{"i":13}`: "hmm"}[string(l.Payload)]
+			if len(l.Failures) == 0 || !strings.Contains(l.Failures[len(l.Failures)-1].Error, want) || want == "" || l.Attempts == 0 {
+				t.Errorf("dead letter %s: %+v", l.Payload, l.Envelope)
 			}
 		}
 		r.targets["many"].failing(nil)
 		r.targets["a"].failing(nil)
-		if n, err := r.rules.Replay(ctx, letters); n != 4 || err != nil {
-			t.Fatalf("Replay = %d, %v", n, err)
+		if ids, last, err := r.rules.Replay(ctx, DeadFilter{Rule: rule.ID}, 0, 3); len(ids) != 3 || last == 0 || err != nil {
+			t.Fatalf("Replay = %d, %d, %v", ids, last, err)
 		}
-		if n, err := r.rules.Replay(ctx, letters[:1]); n != 0 || err == nil {
-			t.Errorf("Replay again = %d, %v", n, err)
+		if ids, last, err := r.rules.Replay(ctx, DeadFilter{Rule: rule.ID}, 0, 3); len(ids) != 1 || last != 0 || err != nil {
+			t.Fatalf("Replay of the rest = %d, %d, %v", ids, last, err)
+		}
+		if ids, _, err := r.rules.Replay(ctx, DeadFilter{IDs: []int64{letters[0].ID}}, 0, 1); len(ids) != 0 || err != nil {
+			t.Errorf("Replay again = %d, %v", ids, err)
 		}
 		r.stats(rule, 62)
 		if n := len(r.targets["a"].records()); n != 60 {
 			t.Errorf("a has %d, want 60", n)
 		}
-		if left, err := r.rules.DeadLetters(ctx, rule.ID, 0, 100); err != nil || len(left) != 0 {
+		if left, err := r.rules.DeadLetters(ctx, DeadFilter{Rule: rule.ID}, 0, 100); err != nil || len(left) != 0 {
 			t.Errorf("%d letters left, %v", len(left), err)
 		}
 	})
@@ -694,8 +720,8 @@ func TestRepublish(t *testing.T) {
 		keys[rec.Key()] = true
 	}
 	r.eventually("the loop ends as a dead letter", func() bool {
-		letters, err := r.rules.DeadLetters(t.Context(), r.rules.List(t.Context(), "", 0, 1)[0].ID, 0, 10)
-		return err == nil && len(letters) == 1 && strings.Contains(letters[0].Error, "republish")
+		letters, err := r.rules.DeadLetters(t.Context(), DeadFilter{Rule: r.rules.List(t.Context(), "", 0, 1)[0].ID}, 0, 10)
+		return err == nil && len(letters) == 1 && strings.Contains(letters[0].Failures[0].Error, "republish")
 	})
 	r.sent.mu.Lock()
 	defer r.sent.mu.Unlock()
@@ -728,17 +754,16 @@ func TestDerived(t *testing.T) {
 
 func benchmark(b *testing.B, rules int, filter func(i int) string, payload string) {
 	r := newRig(b, storetest.SQLite(b))
-	s := newSet()
+	s := &set{}
 	for i := range rules {
-		c, sinks, err := r.rules.compile(Rule{ID: int64(i + 1), Name: "n", SQL: `SELECT t FROM ` + filter(i) + ` WHERE t > 30 AND x = 'a'`,
+		c, sinks, err := r.rules.compile(Rule{ID: int64(i + 1), Project: registry.DefaultProject, DataType: JSON, Name: "n", SQL: `SELECT t FROM ` + filter(i) + ` WHERE t > 30 AND x = 'a'`,
 			Actions: []Action{{ID: int64(i + 1), Kind: "target", Config: json.RawMessage(`{"Name":"a"}`)}}, Enabled: true}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
 		c.actions[0].use(sinks[0])
-		s.put(c)
+		s = s.with(c.ID, c)
 	}
-	s.build()
 	r.rules.set.Store(s)
 	d := r.devices[0]
 	m := &uplink.Message{ID: 1, Device: d.Identity, DeviceID: d.ID, Name: topic.Name(d.Identity, "upload"), At: time.Now(), Payload: []byte(payload)}

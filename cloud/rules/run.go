@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"sync"
@@ -14,142 +15,179 @@ import (
 // closeTimeout bounds the writes after the end of Run's context.
 const closeTimeout = 5 * time.Second
 
-// trimEvery is how often the outbox is relieved of what all have got.
-const trimEvery = 5 * time.Second
+const (
+	trimEvery    = 5 * time.Second        // how often the outbox is relieved of what all have got
+	boundEvery   = time.Second            // how often it is looked at who lags too far behind
+	lettersEvery = 30 * time.Second       // how often dead letters are counted and old ones deleted
+	pollEvery    = 100 * time.Millisecond // how often rows of other nodes are looked for
+	totalsEvery  = time.Second            // how often totals are saved
+	rulesEvery   = time.Second            // how often other nodes' changes of rules are looked for
+)
 
 var errRunning = errors.New("rules: Run was called twice")
 
-// Run delivers what is in the outbox until ctx ends, then waits for its goroutines and saves how far they got. It
-// returns nil when ctx ended it. It may be called once.
+// Run delivers this node's share of what is in the outbox until ctx ends, then waits for its goroutines, saves how far they got and gives
+// its share back. It returns nil when ctx ended it. It may be called once.
 func (r *Rules) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return errRunning
 	}
-	if err := r.start(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
 	var wg sync.WaitGroup
 	wg.Go(func() { r.distribute(ctx) })
-	r.housekeep(ctx)
+	wg.Go(func() { r.housekeep(ctx) })
+	r.keeper.keep(ctx)
 	wg.Wait()
-	for _, s := range r.shards {
-		s.mu.Lock()   // behind whoever saw ctx alive in lingered
-		s.mu.Unlock() //nolint:staticcheck // an empty section is what is meant
-		s.workers.Wait()
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	if err := r.saveProgress(last); err != nil {
-		r.Deps.Log.Warn("progress of the rules not saved, records will be delivered twice", "err", err)
-	}
-	for _, a := range r.set.Load().actions {
-		if err := a.sink().Close(); err != nil {
+	r.saveLastTotals()
+	for _, a := range r.set.Load().actions.all() {
+		if err := a.service().Close(); err != nil {
 			r.Deps.Log.Warn("sink not closed", "action", a.id, "err", err)
 		}
 	}
 	return nil
 }
 
-// start reads where delivery stopped and sets the actions that were behind to work.
-func (r *Rules) start(ctx context.Context) error {
-	cursors, err := r.laneCursors(ctx)
-	if err != nil {
-		return err
-	}
-	for _, s := range r.shards {
-		c, err := r.outbox.Cursor(ctx, consumer, s.number)
-		if err != nil {
-			return fmt.Errorf("rules: %w", err)
+// distribute hands out rows until ctx ends. One goroutine does it for all shards, because each commit brings rows for most
+// of them; it never waits for a sink.
+func (r *Rules) distribute(ctx context.Context) {
+	pause, force := r.cfg.RetryMin, true
+	for ctx.Err() == nil {
+		news := r.outbox.News()
+		more, err := r.round(ctx, force)
+		force = false
+		var again <-chan time.Time
+		switch {
+		case err != nil && ctx.Err() == nil:
+			r.Deps.Log.Error("outbox not read, trying again", "err", err)
+			again, news = time.After(pause), nil
+			pause = min(2*pause, r.cfg.RetryMax)
+		case more:
+			continue
+		default:
+			again, pause = r.poll(), r.cfg.RetryMin
 		}
+		select {
+		case <-news:
+		case <-r.again:
+			force = true
+		case <-again:
+			force = err != nil
+			if e := r.outbox.Refresh(ctx); e != nil && err == nil && ctx.Err() == nil {
+				r.Deps.Log.Warn("rows of other nodes not looked for, trying again", "err", e)
+			}
+		case <-ctx.Done():
+		}
+	}
+}
+
+// round gives each shard one turn: those of which this process knows that they have got rows, or all by force. It tells
+// whether some may have more.
+func (r *Rules) round(ctx context.Context, force bool) (more bool, err error) {
+	heads := r.outbox.Heads()
+	for i, s := range r.shards {
 		s.mu.Lock()
-		s.ctx, s.read, s.done, s.rows = ctx, c.Seq, c.Seq, nil
+		epoch, after := s.epoch, s.read
 		s.mu.Unlock()
-	}
-	if err := r.countBacklog(ctx, cursors); err != nil {
-		return err
-	}
-	actions := r.set.Load().actions
-	for _, c := range cursors {
-		if a := actions[c.action]; a != nil {
-			a.lanes[c.shard].resume(c.at)
-		}
-	}
-	r.forgetCursors(ctx, func(action int64, _ int) bool { return actions[action] == nil })
-	return nil
-}
-
-// resume goes on from a stored place.
-func (ln *lane) resume(at store.Cursor) {
-	ln.shard.mu.Lock()
-	defer ln.shard.mu.Unlock()
-	ln.behind, ln.from, ln.past = true, at, at
-	ln.wakeLocked()
-}
-
-// countBacklog enters into the books what waits between the places of the actions that are behind and that of their
-// shard; the shard itself counts the rest.
-func (r *Rules) countBacklog(ctx context.Context, cursors []storedCursor) error {
-	actions := r.set.Load().actions
-	for _, c := range cursors {
-		a := actions[c.action]
-		if a == nil {
+		if epoch == 0 || s.seen == heads[i] && !force {
 			continue
 		}
-		n, err := r.countFrom(ctx, c, r.shards[c.shard].read)
+		rows, err := r.outbox.Read(ctx, i, after, readRows)
 		if err != nil {
-			return err
+			return false, err
 		}
-		a.books.queue(n)
+		if err := r.know(ctx, rows); err != nil {
+			return false, err
+		}
+		set := r.set.Load()
+		for j := range rows {
+			s.dispatch(set, &rows[j], epoch)
+		}
+		if len(rows) < readRows {
+			s.seen = heads[i]
+		} else {
+			more = true
+		}
+	}
+	return more, nil
+}
+
+// poll is when to look for rows that do not wake us: where other nodes may write to the same store.
+func (r *Rules) poll() <-chan time.Time {
+	if r.keeper.alone {
+		return nil
+	}
+	return time.After(pollEvery)
+}
+
+// know sees to it that the actions of all records are known: another node may have made a rule a moment ago. What is unknown
+// afterwards was deleted.
+func (r *Rules) know(ctx context.Context, rows []store.OutRow) error {
+	unknown := false
+	for i := range rows {
+		for _, raw := range rows[i].Records {
+			if id, ok := actionOf(raw); ok && r.set.Load().action(id) == nil && !r.gone[id] {
+				unknown = true
+			}
+		}
+	}
+	if !unknown {
+		return nil
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return err
+	}
+	for i := range rows {
+		for _, raw := range rows[i].Records {
+			if id, ok := actionOf(raw); ok && r.set.Load().action(id) == nil {
+				if len(r.gone) >= maxGone {
+					clear(r.gone)
+				}
+				r.gone[id] = true
+			}
+		}
 	}
 	return nil
 }
 
-// countFrom counts the records of an action from its place up to the row limit.
-func (r *Rules) countFrom(ctx context.Context, c storedCursor, limit int64) (n int, err error) {
-	skip := c.at.Idx
-	for seq := c.at.Seq; seq < limit; {
-		rows, err := r.outbox.Read(ctx, c.shard, seq, readRows)
-		if err != nil {
-			return 0, fmt.Errorf("rules: count what waits: %w", err)
-		}
-		if len(rows) == 0 {
-			return n, nil
-		}
-		for _, row := range rows {
-			if seq = row.Seq; seq > limit {
-				return n, nil
-			}
-			for i, raw := range row.Records {
-				if id, ok := actionOf(raw); ok && id == c.action && int64(i) >= skip {
-					n++
-				}
-			}
-			skip = 0
-		}
-	}
-	return n, nil
-}
+// maxGone bounds what is remembered of actions that are gone.
+const maxGone = 10_000
 
-// housekeep saves progress and trims the outbox until ctx ends.
+// housekeep saves progress, trims the outbox and looks after bounds until ctx ends.
 func (r *Rules) housekeep(ctx context.Context) {
-	save, trim := time.NewTicker(r.cfg.SaveEvery), time.NewTicker(trimEvery)
-	defer save.Stop()
-	defer trim.Stop()
+	jobs := []struct {
+		every time.Duration
+		do    func(context.Context) error
+		next  time.Time
+	}{
+		{r.cfg.SaveEvery, r.saveProgress, time.Time{}},
+		{boundEvery, r.bound, time.Time{}},
+		{totalsEvery, r.saveTotals, time.Time{}},
+		{rulesEvery, r.sync, time.Time{}},
+		{trimEvery, func(ctx context.Context) error { _, err := r.outbox.Trim(ctx); return err }, r.now().Add(trimEvery)},
+		{lettersEvery, r.keepLetters, time.Time{}},
+	}
+	tick := time.NewTicker(min(r.cfg.SaveEvery, boundEvery))
+	defer tick.Stop()
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-save.C:
-			err = r.saveProgress(ctx)
-		case <-trim.C:
-			_, err = r.outbox.Trim(ctx)
+		case <-r.heard:
+			if err := r.sync(ctx); err != nil && ctx.Err() == nil {
+				r.Deps.Log.Warn("changes of rules not read, trying again", "err", err)
+			}
+		case <-r.recount:
+			jobs[len(jobs)-1].next = time.Time{}
+		case <-tick.C:
 		}
-		if err != nil && ctx.Err() == nil {
-			r.Deps.Log.Warn("outbox not looked after, trying again", "err", err)
+		for i := range jobs {
+			j := &jobs[i]
+			if r.now().Before(j.next) {
+				continue
+			}
+			j.next = r.now().Add(j.every - j.every/8)
+			if err := j.do(ctx); err != nil && ctx.Err() == nil {
+				r.Deps.Log.Warn("outbox not looked after, trying again", "err", err)
+			}
 		}
 	}
 }
@@ -162,28 +200,64 @@ func (r *Rules) saveProgress(ctx context.Context) error {
 	)
 	for i, s := range r.shards {
 		s.mu.Lock()
-		done[i] = s.done
-		s.mu.Unlock()
-		if done[i] != s.saved {
-			ops = append(ops, r.outbox.CursorOp(consumer, i, store.Cursor{Seq: done[i]}))
+		if s.epoch != 0 && s.done != s.saved {
+			done[i] = s.done
+			ops = append(ops, r.outbox.MoveOp(consumer, i, store.Cursor{Seq: s.done}, s.epoch))
 		}
+		s.mu.Unlock()
 	}
 	if len(ops) == 0 {
 		return nil
 	}
-	if err := r.Deps.Store.Do(ctx, &store.Unit{Ops: ops}); err != nil {
+	err := r.Deps.Store.Do(ctx, &store.Unit{Ops: ops})
+	if errors.Is(err, store.ErrConflict) {
+		return r.saveEach(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("rules: save progress: %w", err)
 	}
 	for i, s := range r.shards {
-		s.saved = done[i]
+		if done[i] != 0 {
+			s.mu.Lock()
+			s.saved = max(s.saved, done[i])
+			s.mu.Unlock()
+		}
 	}
 	return nil
 }
 
-// ruleEvent is {"rule":"name","result":…}.
+// saveEach stores how far each shard is done by itself: one of them has been lost.
+func (r *Rules) saveEach(ctx context.Context) error {
+	for i, s := range r.shards {
+		s.mu.Lock()
+		epoch, done, saved := s.epoch, s.done, s.saved
+		s.mu.Unlock()
+		if epoch == 0 || done == saved {
+			continue
+		}
+		err := r.Deps.Store.Do(ctx, &store.Unit{Ops: []store.Op{r.outbox.MoveOp(consumer, i, store.Cursor{Seq: done}, epoch)}})
+		switch {
+		case errors.Is(err, store.ErrConflict):
+			s.lose() // the keeper sees to the rest
+		case err != nil:
+			return fmt.Errorf("rules: save progress: %w", err)
+		default:
+			s.mu.Lock()
+			s.saved = max(s.saved, done)
+			s.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// ruleEvent is {"rule":"name","result":…}, of bytes in base64.
 func ruleEvent(c *compiled, result []byte) []byte {
 	b := append(make([]byte, 0, len(result)+len(c.Name)+32), `{"rule":`...)
 	b = codec.AppendString(b, c.Name)
-	b = append(append(b, `,"result":`...), result...)
-	return append(b, '}')
+	b = append(b, `,"result":`...)
+	if c.DataType == Binary {
+		b = base64.StdEncoding.AppendEncode(append(b, '"'), result)
+		return append(b, '"', '}')
+	}
+	return append(append(b, result...), '}')
 }

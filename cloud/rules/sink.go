@@ -44,8 +44,12 @@ type Factory func(config json.RawMessage, env Env) (Sink, error)
 
 // Env is what a sink may use of the hub.
 type Env struct {
+	// Binary tells that the rule is for binary messages: a Record's Result is bytes then, JSON only by chance.
+	Binary bool
 	// Publish puts a message on a custom topic of a device: to the device and to the rules.
 	Publish func(ctx context.Context, p Publication) error
+	// Connector finds a connector of the rule's project by its id, which must be of the kind.
+	Connector func(kind, id string) (Handle, error)
 }
 
 // Publication is a message that a rule makes of another.

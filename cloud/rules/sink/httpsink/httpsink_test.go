@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hawser-iot/hawser/cloud/rules"
+	"github.com/hawser-iot/hawser/cloud/rules/outbound"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,9 +40,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-func open(t *testing.T, config string, o Options) rules.Sink {
+func open(t *testing.T, config string, o outbound.Options) rules.Sink {
 	t.Helper()
-	s, err := New(o)(json.RawMessage(config), rules.Env{})
+	s, err := New(outbound.New(o))(json.RawMessage(config), rules.Env{})
 	if err != nil {
 		t.Fatalf("New(%s): %v", config, err)
 	}
@@ -62,7 +62,7 @@ func TestSend(t *testing.T) {
 	rec := &receiver{}
 	srv := httptest.NewServer(rec)
 	defer srv.Close()
-	s := open(t, `{"url":"`+srv.URL+`/hook?a=b","headers":{"authorization":"Bearer x","content-type":"application/vnd.x+json"}}`, Options{AllowLocal: true, UserAgent: "hawser/1"})
+	s := open(t, `{"url":"`+srv.URL+`/hook?a=b","headers":{"authorization":"Bearer x","content-type":"application/vnd.x+json"}}`, outbound.Options{AllowLocal: true, UserAgent: "hawser/1"})
 	if got := s.MaxBatch(); got != 1 {
 		t.Errorf("MaxBatch = %d, want 1", got)
 	}
@@ -84,7 +84,7 @@ func TestBatch(t *testing.T) {
 	rec := &receiver{}
 	srv := httptest.NewServer(rec)
 	defer srv.Close()
-	s := open(t, `{"url":"`+srv.URL+`","batchSize":3}`, Options{AllowLocal: true})
+	s := open(t, `{"url":"`+srv.URL+`","batchSize":3}`, outbound.Options{AllowLocal: true})
 	if got := s.MaxBatch(); got != 3 {
 		t.Errorf("MaxBatch = %d, want 3", got)
 	}
@@ -103,14 +103,14 @@ func TestAnswers(t *testing.T) {
 	rec := &receiver{}
 	srv := httptest.NewServer(rec)
 	defer srv.Close()
-	s := open(t, `{"url":"`+srv.URL+`"}`, Options{AllowLocal: true})
+	s := open(t, `{"url":"`+srv.URL+`"}`, outbound.Options{AllowLocal: true})
 	tests := []struct {
 		status                 int
 		permanent, unavailable bool
 	}{
 		{200, false, false}, {202, false, false}, {204, false, false},
 		{302, true, false}, {400, true, false}, {413, true, false}, {422, true, false},
-		{401, false, false}, {404, false, false}, {500, false, false},
+		{401, false, true}, {403, false, false}, {404, false, false}, {500, false, false},
 		{408, false, true}, {429, false, true}, {502, false, true}, {503, false, true}, {504, false, true},
 	}
 	for _, tt := range tests {
@@ -138,7 +138,7 @@ func TestTimeout(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-gate }))
 	defer srv.Close()
 	defer close(gate)
-	s := open(t, `{"url":"`+srv.URL+`","timeoutSeconds":0.05}`, Options{AllowLocal: true})
+	s := open(t, `{"url":"`+srv.URL+`","timeoutSeconds":0.05}`, outbound.Options{AllowLocal: true})
 	if err := s.Send(t.Context(), records(`{}`)); !errors.Is(err, rules.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a target that does not answer: %v", err)
 	}
@@ -150,18 +150,13 @@ func TestLocalTargets(t *testing.T) {
 	defer srv.Close()
 	port := srv.URL[strings.LastIndex(srv.URL, ":"):]
 	// A name is only known when it is resolved.
-	s := open(t, `{"url":"http://localhost`+port+`"}`, Options{})
+	s := open(t, `{"url":"http://localhost`+port+`"}`, outbound.Options{})
 	if err := s.Send(t.Context(), records(`{}`)); !errors.Is(err, rules.ErrPermanent) || rec.calls != 0 {
 		t.Errorf("localhost: %v, %d calls", err, rec.calls)
 	}
 	for _, host := range []string{"127.0.0.1", "127.9.9.9", "[::1]", "169.254.169.254", "[fe80::1]", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "224.0.0.1"} {
-		if _, err := New(Options{})(json.RawMessage(`{"url":"http://`+host+`/x"}`), rules.Env{}); !errors.Is(err, errLocal) {
+		if _, err := New(outbound.New(outbound.Options{}))(json.RawMessage(`{"url":"http://`+host+`/x"}`), rules.Env{}); !errors.Is(err, outbound.ErrLocal) {
 			t.Errorf("%s: %v, want it refused", host, err)
-		}
-	}
-	for _, addr := range []string{"10.0.0.1", "192.168.1.1", "8.8.8.8", "2001:db8::1"} {
-		if local(netip.MustParseAddr(addr)) {
-			t.Errorf("%s is taken for local", addr)
 		}
 	}
 }
@@ -170,8 +165,13 @@ func TestConfig(t *testing.T) {
 	for _, bad := range []string{``, `[]`, `{}`, `{"url":"ftp://x"}`, `{"url":"x"}`, `{"url":"http://x","colour":1}`, `{"url":"http://x","timeoutSeconds":61}`,
 		`{"url":"http://x","batchSize":2,"lingerMillis":-1}`, `{"url":"http://x","batchSize":2,"lingerMillis":10001}`,
 		`{"url":"http://x","lingerMillis":5}`, `{"url":"http://x","batchSize":101}`, `{"url":"http://x","batchSize":-1}`, `{"url":"http://x","headers":{"a b":"c"}}`,
-		`{"url":"http://x","headers":{"a":"c\r\nd: e"}}`, `{"url":"http://x","headers":{"host":"y"}}`, `{"url":"http://x","headers":{"idempotency-key":"y"}}`} {
-		if _, err := New(Options{})(json.RawMessage(bad), rules.Env{}); err == nil {
+		`{"url":"http://x","headers":{"a":"c\r\nd: e"}}`, `{"url":"http://x","connector":"7"}`, `{"url":"http://x","method":"GET"}`,
+		`{"url":"http://x","path":"a"}`, `{"url":"http://x","path":"/a b"}`, `{"url":"http://x","path":"/../b"}`, `{"url":"http://x","path":"/a/%2e%2e/b"}`,
+		`{"url":"http://x","path":"/a#b"}`, `{"url":"http://x","path":"/${"}`, `{"url":"http://x","body":"${"}`, `{"url":"http://x","compression":"br"}`,
+		`{"url":"http://x","signingSecrets":["short"]}`, `{"url":"http://x","signingSecrets":["0123456789abcdef","0123456789abcdef"]}`,
+		`{"url":"http://x","batchBytes":10}`, `{"url":"http://x","batchSize":2,"batchBytes":-1}`, `{"url":"http://x","headers":{"hawser-signature":"y"}}`,
+		`{"url":"http://x","headers":{"content-type":"text/plain"},"batchSize":2}`, `{"url":"http://x","headers":{"host":"y"}}`, `{"url":"http://x","headers":{"idempotency-key":"y"}}`} {
+		if _, err := New(outbound.New(outbound.Options{}))(json.RawMessage(bad), rules.Env{}); err == nil {
 			t.Errorf("%s was taken", bad)
 		}
 	}
@@ -185,7 +185,7 @@ func TestLinger(t *testing.T) {
 		`{"url":"http://x","batchSize":2,"lingerMillis":0}`:   0,
 		`{"url":"http://x","batchSize":2,"lingerMillis":250}`: 250 * time.Millisecond,
 	} {
-		if got := open(t, config, Options{}).Linger(); got != want {
+		if got := open(t, config, outbound.Options{}).Linger(); got != want {
 			t.Errorf("%s lingers %v, want %v", config, got, want)
 		}
 	}

@@ -1,21 +1,23 @@
 // Package republish puts rule outputs on a custom topic of a device: the device gets them, and rules see them as they see
 // any message.
 //
-// The topic may hold fields of the output: /${productSN}/${deviceSN}/set. A field is looked up in the result first, by
-// its whole name and then as a path, and deviceSN and productSN then in the message that the rule fired on. How often one
-// message may go round is the hub's to bound.
+// The topic may hold fields of the output, as package template has them: /${productSN}/${deviceSN}/set. How often one message
+// may go round is the hub's to bound.
 package republish
 
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hawser-iot/hawser/cloud/rules"
-	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/cloud/rules/template"
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
@@ -39,11 +41,11 @@ func New(config json.RawMessage, env rules.Env) (rules.Sink, error) {
 	if c.QoS > 1 {
 		return nil, fmt.Errorf("qos must be 0 or 1")
 	}
-	t, err := parse(c.Topic)
+	t, err := template.Parse(c.Topic)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("topic: %w", err)
 	}
-	if !t.custom() {
+	if !custom(t) {
 		return nil, fmt.Errorf("topic %q is no custom topic of a device, like /${productSN}/${deviceSN}/set", c.Topic)
 	}
 	return &Sink{cfg: c, topic: t, publish: env.Publish}, nil
@@ -52,11 +54,14 @@ func New(config json.RawMessage, env rules.Env) (rules.Sink, error) {
 // Sink is the sink of one action.
 type Sink struct {
 	cfg     Config
-	topic   template
+	topic   *template.Template
 	publish func(context.Context, rules.Publication) error
 }
 
-var _ rules.Sink = (*Sink)(nil)
+var (
+	_ rules.Sink      = (*Sink)(nil)
+	_ rules.Previewer = (*Sink)(nil)
+)
 
 // MaxBatch implements rules.Sink.
 func (*Sink) MaxBatch() int { return 1 }
@@ -70,104 +75,80 @@ func (*Sink) Close() error { return nil }
 // Send implements rules.Sink.
 func (s *Sink) Send(ctx context.Context, records []rules.Record) error {
 	for i := range records {
-		r := &records[i]
-		name, err := s.topic.fill(r)
+		p, err := s.publication(&records[i])
 		if err != nil {
 			return err
 		}
-		t, err := topic.Parse(name)
-		if err != nil || t.Kind != topic.Custom {
-			return fmt.Errorf("%w: %q is no custom topic of a device", rules.ErrPermanent, name)
-		}
-		err = s.publish(ctx, rules.Publication{Device: t.Device, Topic: name, Payload: r.Result, QoS: s.cfg.QoS,
-			MessageID: r.MessageID, Key: r.Key(), Hop: r.Hop + 1})
-		if err != nil {
-			return fmt.Errorf("republish to %s: %w", name, err)
+		if err := s.publish(ctx, p); err != nil {
+			return fmt.Errorf("republish to %s: %w", p.Topic, err)
 		}
 	}
 	return nil
 }
 
-// template is text and fields in turn: text[0] field[0] text[1] …
-type template struct{ text, fields []string }
-
-func parse(s string) (template, error) {
-	var t template
-	for {
-		before, rest, found := strings.Cut(s, "${")
-		t.text = append(t.text, before)
-		if !found {
-			return t, nil
-		}
-		field, after, closed := strings.Cut(rest, "}")
-		if !closed || field == "" {
-			return t, fmt.Errorf("topic: ${ without a field and }")
-		}
-		t.fields = append(t.fields, field)
-		s = after
+func (s *Sink) publication(r *rules.Record) (rules.Publication, error) {
+	name, err := s.fill(r)
+	if err != nil {
+		return rules.Publication{}, err
 	}
+	t, err := topic.Parse(name)
+	if err != nil || t.Kind != topic.Custom {
+		return rules.Publication{}, fmt.Errorf("%w: %q is no custom topic of a device", rules.ErrPermanent, name)
+	}
+	return rules.Publication{Device: t.Device, Topic: name, Payload: r.Result, QoS: s.cfg.QoS, MessageID: r.MessageID, Key: r.Key(), Hop: r.Hop + 1}, nil
+}
+
+// Preview implements rules.Previewer. Whether the device is there shows only when the message is sent.
+func (s *Sink) Preview(r *rules.Record) (rules.Preview, error) {
+	p, err := s.publication(r)
+	if err != nil {
+		return rules.Preview{}, err
+	}
+	text := string(p.Payload)
+	if !utf8.ValidString(text) {
+		text = "base64:" + base64.StdEncoding.EncodeToString(p.Payload)
+	}
+	return rules.Preview{Target: fmt.Sprintf("%s, QoS %d", p.Topic, p.QoS), Statement: text}, nil
 }
 
 // custom tells whether the template makes custom topics, with names in the place of the fields that would fit anywhere.
-func (t template) custom() bool {
+func custom(t *template.Template) bool {
 	const anyName = "0123456789abcdef"
-	name, err := topic.Parse(t.join(func(string) string { return anyName }))
+	filled := strings.NewReplacer(pairs(t.Fields(), anyName)...).Replace(t.String())
+	name, err := topic.Parse(filled)
 	return err == nil && name.Kind == topic.Custom && !name.Parse
 }
 
-func (t template) join(value func(field string) string) string {
-	var b strings.Builder
-	for i, text := range t.text {
-		b.WriteString(text)
-		if i < len(t.fields) {
-			b.WriteString(value(t.fields[i]))
-		}
+// pairs are what a replacer takes to put text in the place of each field.
+func pairs(fields []string, text string) (list []string) {
+	for _, f := range fields {
+		list = append(list, "${"+f+"}", text)
 	}
-	return b.String()
+	return list
 }
 
 // fill makes the topic for one record.
-func (t template) fill(r *rules.Record) (string, error) {
-	if len(t.fields) == 0 {
-		return t.text[0], nil
+func (s *Sink) fill(r *rules.Record) (string, error) {
+	if name, ok := s.topic.Literal(); ok {
+		return name, nil
 	}
-	doc, err := codec.Decode(r.Result, codec.DefaultLimits())
+	row, err := template.Open(r)
 	if err != nil {
-		return "", fmt.Errorf("%w: result: %w", rules.ErrPermanent, err)
+		return "", err
 	}
-	defer doc.Release()
-	missing := ""
-	name := t.join(func(field string) string {
-		s, ok := lookup(doc.Root(), field, r)
-		if !ok {
-			missing = field
-		}
-		return s
-	})
-	if missing != "" {
-		return "", fmt.Errorf("%w: the result has no field %q that could be part of a topic", rules.ErrPermanent, missing)
-	}
-	return name, nil
+	defer row.Release()
+	return s.topic.Expand(row, level)
 }
 
-func lookup(root codec.Value, field string, r *rules.Record) (string, bool) {
-	v := root.Get(field)
-	if v.Kind() == codec.Missing {
-		v = root.Path(strings.Split(field, ".")...)
-	}
-	switch v.Kind() {
-	case codec.String:
-		s, _ := v.Str()
-		return s, s != "" && !strings.ContainsAny(s, "/+#")
-	case codec.Int:
-		return string(v.AppendJSON(nil)), true
-	case codec.Missing:
-		switch field {
-		case "deviceSN", "deviceSN()":
-			return r.Device.SN, true
-		case "productSN", "productSN()":
-			return r.Device.Product, true
+// level is the text of a field that becomes part of a topic: it must not add levels to it.
+func level(field string, v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		if v != "" && !strings.ContainsAny(v, "/+#") {
+			return v, nil
 		}
+	case int64:
+		return strconv.FormatInt(v, 10), nil
 	}
-	return "", false
+	return "", &template.FieldError{Field: field, Err: fmt.Errorf("%v cannot be part of a topic", v)}
 }

@@ -69,3 +69,23 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+func TestPreview(t *testing.T) {
+	config, err := json.Marshal(Config{Topic: "/${productSN}/${deviceSN}/set", QoS: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(config, rules.Env{Publish: func(context.Context, rules.Publication) error {
+		t.Error("a preview has published")
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for result, want := range map[string]string{`{"a":1}`: `{"a":1}`, "\xff\x00": "base64:/wA="} {
+		got, err := s.(rules.Previewer).Preview(&rules.Record{Device: ident.Device{Product: product, SN: "dev1"}, Result: []byte(result)})
+		if err != nil || got.Statement != want || got.Target != "/"+product+"/dev1/set, QoS 1" {
+			t.Errorf("%q: %+v, %v", result, got, err)
+		}
+	}
+}

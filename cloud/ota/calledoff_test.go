@@ -1,0 +1,164 @@
+package ota
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hawser-iot/hawser/cloud/monitor"
+	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/cloud/uplink"
+	"github.com/hawser-iot/hawser/protocol/codec"
+)
+
+// happened is what a test looks at of an event.
+type happened struct{ TaskID, Module, Version, FromVersion, State, Stage, Class string }
+
+// ears are rules that take every event.
+type ears struct {
+	mu   sync.Mutex // guards the field below
+	list []string
+}
+
+func (h *ears) Match(m *uplink.Message, _ string, _ func() (codec.Value, error), out [][]byte) [][]byte {
+	var e happened
+	if err := json.Unmarshal(m.Payload, &e); err != nil {
+		e.Stage = err.Error()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.list = append(h.list, fmt.Sprintf("%s %s: %s, %s %s", m.Device.SN, e.Version, e.State, e.Stage, e.Class))
+	return append(out, m.Payload)
+}
+
+// take is what was heard since the last look, in the order of devices.
+func (h *ears) take() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := h.list
+	h.list = nil
+	slices.Sort(list)
+	return list
+}
+
+// TestCalledOffIsHeard: rules and watchers hear of every update that is cancelled or superseded, by whatever does it, whether its device was offered it or not.
+func TestCalledOffIsHeard(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		f := newFixture(t, db)
+		rules, feed := &ears{}, monitor.New(monitor.DefaultConfig())
+		f.Rules, f.Feed = rules, feed
+		events, done := feed.Subscribe(monitor.Filter{Product: f.product, Types: []string{monitor.TypeOTA}})
+		defer done()
+		f.fleet("pump", 2)
+		f.wire.away["pump-1"] = true
+		two, three, four := f.firmwareOf("2.0", "b"), f.firmwareOf("3.0", "c"), f.firmwareOf("4.0", "d")
+		want := func(what string, want ...string) {
+			t.Helper()
+			var ended []string
+			for _, e := range rules.take() {
+				if strings.Contains(e, "cancelled") {
+					ended = append(ended, e)
+				}
+			}
+			if !slices.Equal(ended, want) {
+				t.Errorf("%s: got %q, want %q", what, ended, want)
+			}
+		}
+		offer := func() {
+			t.Helper()
+			if err := f.push(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.task(two, "pump-0", "pump-1")
+		offer()
+		task := f.task(three, "pump-0", "pump-1")
+		offer()
+		want("another task", "pump-0 2.0: cancelled, superseded superseded", "pump-1 2.0: cancelled, superseded superseded")
+		if _, err := f.CancelTask(t.Context(), f.product, task.ID); err != nil {
+			t.Fatal(err)
+		}
+		want("a task that is cancelled", "pump-0 3.0: cancelled, cancelled ", "pump-1 3.0: cancelled, cancelled ")
+		f.campaign(two, Spec{})
+		f.turns(2)
+		c := f.campaign(four, Spec{})
+		f.turns(2)
+		want("another campaign", "pump-0 2.0: cancelled, superseded superseded", "pump-1 2.0: cancelled, superseded superseded")
+		if _, err := f.Abort(t.Context(), f.product, c.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		f.turns(1)
+		want("a campaign that is aborted", "pump-0 4.0: cancelled, cancelled ", "pump-1 4.0: cancelled, cancelled ")
+		done()
+		shown := 0
+		for e := range events {
+			var got happened
+			if err := json.Unmarshal(e.Data, &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.State == "cancelled" {
+				shown++
+			}
+		}
+		if shown != 8 {
+			t.Errorf("watchers saw %d, want 8", shown)
+		}
+		kept := 0 // for the rules' targets
+		for shard := range store.Shards {
+			rows, err := db.Outbox().Read(t.Context(), shard, 0, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				for _, record := range row.Records {
+					if strings.Contains(string(record), `"cancelled"`) {
+						kept++
+					}
+				}
+			}
+		}
+		if kept != 8 {
+			t.Errorf("kept for targets: %d, want 8", kept)
+		}
+	})
+}
+
+// TestWentBack: a device that verifies and says that it runs less than before, which nobody has brought it, has gone back; rules hear of it, once.
+func TestWentBack(t *testing.T) {
+	f := newFixture(t, storetest.SQLite(t))
+	d := f.device("gw-1")
+	says := func(version string, sequence int) (events []happened) {
+		t.Helper()
+		f.emitted = nil
+		f.say(d, 1, fmt.Sprintf(`{"Method":"report_version","Payload":{"Module":"default","Version":"%s","Manifest":true,"Sequence":%d}}`, version, sequence))
+		for _, text := range f.emitted {
+			var e happened
+			if err := json.Unmarshal([]byte(text), &e); err != nil {
+				t.Fatal(err)
+			}
+			events = append(events, e)
+		}
+		return events
+	}
+	if got := slices.Concat(says("1.0", 0), says("2.0", 7), says("2.0", 7), says("3.0", 8)); got != nil {
+		t.Errorf("on its way up: %+v", got)
+	}
+	want := []happened{{TaskID: "0", Module: "default", Version: "2.0", FromVersion: "3.0", State: "rolled_back", Stage: "rolled_back", Class: "went_back"}}
+	if got := says("2.0", 7); !slices.Equal(got, want) {
+		t.Errorf("back: %+v, want %+v", got, want)
+	}
+	if got := says("2.0", 7); got != nil {
+		t.Errorf("once more: %+v", got)
+	}
+	task := f.task(f.firmwareOf("4.0", "x"), "gw-1")
+	says("4.0", 9)
+	f.want(task, d, Succeeded, "")
+	want[0].TaskID, want[0].Version, want[0].FromVersion = fmt.Sprint(task.ID), "1.0", "4.0"
+	if got := says("1.0", 0); !slices.Equal(got, want) {
+		t.Errorf("to what was shipped: %+v, want %+v", got, want)
+	}
+}

@@ -29,6 +29,8 @@ const (
 	TypeEvent    = "event"
 	TypeCommand  = "command"
 	TypeRule     = "rule"
+	TypeOTA      = "ota"
+	TypeCampaign = "campaign" // how many devices of a campaign are where; it has no Device
 )
 
 // Event is something that happened. Data is valid JSON or nil; whoever

@@ -13,8 +13,10 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/allowance"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 )
 
@@ -29,6 +31,8 @@ type Config struct {
 	MaxBody int64
 	// MaxImport is the same for a file to import, which is stored as it comes in.
 	MaxImport int64
+	// MaxFirmware is the same for the file of a firmware.
+	MaxFirmware int64
 	// Rate is how many requests a second a caller may make in the long run, on each node, and Burst how many at once. A Rate
 	// of 0 is no limit.
 	Rate  float64
@@ -39,7 +43,7 @@ type Config struct {
 
 // DefaultConfig takes bodies of 4 MiB, which 10,000 deviceSNs of 64 characters fit in, and beats every 15 s.
 func DefaultConfig() Config {
-	return Config{MaxBody: 4 << 20, MaxImport: 256 << 20, Rate: 200, Burst: 1000, Heartbeat: 15 * time.Second}
+	return Config{MaxBody: 4 << 20, MaxImport: 256 << 20, MaxFirmware: 1 << 30, Rate: 200, Burst: 1000, Heartbeat: 15 * time.Second}
 }
 
 // Validate names the field that is wrong.
@@ -61,8 +65,9 @@ type server struct {
 	Services
 	cfg     Config
 	log     *slog.Logger
-	limiter *limiter
+	limiter *allowance.Allowance
 	metrics *metrics
+	lives   atomic.Int32 // trials of rules that wait for a message
 }
 
 var _ apitype.StrictServerInterface = (*server)(nil)
@@ -74,19 +79,15 @@ func New(cfg Config, services Services, log *slog.Logger) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Services: services, cfg: cfg, log: log, limiter: newLimiter(cfg.Rate, cfg.Burst), metrics: newMetrics(services.Metrics)}
+	s := &server{Services: services, cfg: cfg, log: log, limiter: allowance.New(cfg.Rate, cfg.Burst), metrics: newMetrics(services.Metrics)}
 	mux := &guarded{ServeMux: http.NewServeMux(), s: s, ops: ops, bare: map[string]http.HandlerFunc{}}
 	s.routes(mux)
 	if len(mux.missing) > 0 {
 		return nil, fmt.Errorf("api: not in the OpenAPI document: %s", strings.Join(mux.missing, ", "))
 	}
-	readable, err := docs(document)
-	if err != nil {
-		return nil, err
-	}
-	mux.ServeMux.HandleFunc("GET "+docsPath, readable)
+	mux.ServeMux.HandleFunc("GET "+docsPath, s.docs())
 	mux.ServeMux.HandleFunc("/", s.unknown(mux.ServeMux))
-	return s.withRequestID(s.withLimit(mux)), nil
+	return fenced(s.withRequestID(s.withLimit(mux))), nil
 }
 
 // routes registers every operation of the document on mux.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -34,16 +36,26 @@ func (h *held) Write(b []byte) (int, error) {
 	return h.body.Write(b)
 }
 
-// audit has every change in the log before it is answered. A change whose entry cannot be stored is answered as one that
-// may not have been made, which is told to the hub's log.
+// audit has every change in the log before it is answered: what is known of it before in the transaction of the change itself,
+// what came of it afterwards. A change that has no transaction, and whose entry cannot be stored, is answered as one that may not
+// have been made, which is told to the hub's log.
 func (g *guarded) audit(op operation, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		before := g.look(op.object, r)
+		asked := asks(op, r, before)
+		ctx, pending := g.s.Accounts.Accompany(r.Context(), func() *account.Entry {
+			if requestOf(r.Context()).quiet {
+				return nil
+			}
+			e := entryOf(op, r, account.From(r.Context()))
+			e.Diff = asked
+			return &e
+		})
 		h := &held{header: w.Header()}
-		next(h, r)
+		next(h, r.WithContext(ctx))
 		h.WriteHeader(http.StatusOK)
 		e := entryOf(op, r, account.From(r.Context()))
-		e.Result = h.status
+		e.Result, e.Pending = h.status, pending
 		switch {
 		case h.status >= http.StatusBadRequest:
 			e.Code = member(h.body.Bytes(), "code")
@@ -53,18 +65,47 @@ func (g *guarded) audit(op operation, next http.HandlerFunc) http.HandlerFunc {
 			e.Object += made(op, h.body.Bytes())
 			e.Diff = account.Diff(nil, h.body.Bytes())
 		}
-		if !requestOf(r.Context()).quiet {
+		if !requestOf(r.Context()).quiet || pending.Stored() {
 			if err := g.s.Accounts.Record(r.Context(), e); err != nil {
-				g.s.log.Error("change without an entry in the audit log", "operation", e.Operation, "object", e.Object, "actor", e.Actor,
-					"result", e.Result, "request", e.Request, "err", err)
-				g.s.fail(w, r, err)
-				return
+				g.s.log.Error("entry of the audit log not completed", "operation", e.Operation, "object", e.Object, "actor", e.Actor,
+					"result", e.Result, "request", e.Request, "stored", pending.Stored(), "err", err)
+				if !pending.Stored() {
+					g.s.fail(w, r, err)
+					return
+				}
 			}
 		}
 		w.WriteHeader(h.status)
 		_, _ = w.Write(h.body.Bytes()) // the caller may have gone
 	}
 }
+
+// asks is what a change is to do, as far as that shows before it is made: the body of the request, or the end of what was there.
+// Only of things that can be looked at afterwards, so that nothing else gets into the log this way.
+func asks(op operation, r *http.Request, before []byte) string {
+	if op.open || op.object == "" && op.made == "" {
+		return ""
+	}
+	if r.Method == http.MethodDelete {
+		return account.Diff(before, nil)
+	}
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/json" {
+		return ""
+	}
+	body, err := io.ReadAll(r.Body)
+	var rest io.Reader = bytes.NewReader(body)
+	if err != nil { // whoever reads it next is to meet the error too
+		rest = io.MultiReader(rest, failing{err})
+	}
+	r.Body = io.NopCloser(rest)
+	return account.Asked(body)
+}
+
+// failing is a reader that has only an error.
+type failing struct{ err error }
+
+// Read is io.Reader's.
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // look reads what an operation is about to change, or has changed, as the caller would.
 func (g *guarded) look(route string, r *http.Request) []byte {
@@ -99,7 +140,11 @@ func entryOf(op operation, r *http.Request, p *account.Principal) account.Entry 
 	e.Operation, e.Object, e.Address, e.Request, e.Project = op.id, cutPath(r.URL.EscapedPath()), known.from.Address, known.id, account.HubProject
 	if p != nil {
 		e.Kind, e.Actor, e.ActorName = p.Kind, p.ID, p.Name
-		if !op.hub && p.Project != "" {
+		switch {
+		case op.hub:
+		case known.place != "":
+			e.Project = known.place
+		case p.Project != "":
 			e.Project = p.Project
 		}
 	}
@@ -136,6 +181,7 @@ func member(body []byte, name string) string {
 
 // Audit is what the API needs of the audit log.
 type Audit interface {
+	Accompany(ctx context.Context, entry func() *account.Entry) (context.Context, *account.Pending)
 	Record(ctx context.Context, e account.Entry) error
 	Audit(ctx context.Context, f account.AuditFilter) ([]*account.Entry, error)
 }

@@ -12,6 +12,10 @@ import (
 // CAs is what the API needs of the authorities that sign certificates of devices.
 type CAs interface {
 	Own(ctx context.Context) (*authority.Authority, error)
+	Owned(ctx context.Context) ([]authority.Authority, error)
+	Find(ctx context.Context, id string) (*authority.Authority, error)
+	Rotate(ctx context.Context) (*authority.Authority, error)
+	Retire(ctx context.Context, id string, force bool) (*authority.Authority, error)
 	Code(product string) string
 	Accept(ctx context.Context, product string, certPEM, proof []byte) (*authority.Accepted, error)
 	Accepted(ctx context.Context, product string) ([]authority.Accepted, error)
@@ -28,9 +32,62 @@ func (s *server) GetCA(ctx context.Context, _ apitype.GetCARequestObject) (apity
 	if err != nil {
 		return nil, err
 	}
-	ca := caOf(own, own.Created)
-	ca.CrlPath = authority.CRLPath(own.ID)
-	return apitype.GetCA200JSONResponse(ca), nil
+	if own, err = s.CAs.Find(ctx, own.ID); err != nil { // with what it holds
+		return nil, err
+	}
+	return apitype.GetCA200JSONResponse(ownOf(own)), nil
+}
+
+func (s *server) ListCAs(ctx context.Context, _ apitype.ListCAsRequestObject) (apitype.ListCAsResponseObject, error) {
+	list, err := s.CAs.Owned(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]apitype.CA, len(list))
+	for i := range list {
+		items[i] = ownOf(&list[i])
+	}
+	return apitype.ListCAs200JSONResponse{Items: items}, nil
+}
+
+func (s *server) GetOwnCA(ctx context.Context, r apitype.GetOwnCARequestObject) (apitype.GetOwnCAResponseObject, error) {
+	own, err := s.CAs.Find(ctx, r.CaID)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.GetOwnCA200JSONResponse(ownOf(own)), nil
+}
+
+func (s *server) RotateCA(ctx context.Context, _ apitype.RotateCARequestObject) (apitype.RotateCAResponseObject, error) {
+	own, err := s.CAs.Rotate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.RotateCA201JSONResponse(ownOf(own)), nil
+}
+
+func (s *server) RetireCA(ctx context.Context, r apitype.RetireCARequestObject) (apitype.RetireCAResponseObject, error) {
+	own, err := s.CAs.Retire(ctx, r.CaID, r.Body != nil && r.Body.Force)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.RetireCA200JSONResponse(ownOf(own)), nil
+}
+
+func ownOf(a *authority.Authority) apitype.CA {
+	ca := caOf(a, a.Created)
+	ca.CrlPath, ca.Holding, ca.RetiredAt = authority.CRLPath(a.ID), a.Holding, a.Retired
+	switch {
+	case !a.Retired.IsZero():
+		ca.Status = "retired"
+	case a.Issues:
+		ca.Status = "issuing"
+	case time.Now().After(a.Cert.NotAfter):
+		ca.Status = "expired"
+	default:
+		ca.Status = "trusted"
+	}
+	return ca
 }
 
 func caOf(a *authority.Authority, created time.Time) apitype.CA {

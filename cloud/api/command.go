@@ -2,16 +2,14 @@ package api
 
 import (
 	"context"
-	"encoding/base64"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/hawser-iot/hawser/cloud/apitype"
-	"github.com/hawser-iot/hawser/cloud/downlink"
+	"github.com/hawser-iot/hawser/cloud/fleet"
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/thingmodel"
 	"github.com/hawser-iot/hawser/protocol/ident"
-	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
 func (s *server) CallCommand(ctx context.Context, r apitype.CallCommandRequestObject) (apitype.CallCommandResponseObject, error) {
@@ -23,13 +21,40 @@ func (s *server) CallCommand(ctx context.Context, r apitype.CallCommandRequestOb
 	if err != nil {
 		return nil, err
 	}
+	queue, err := durationOf("queueSeconds", r.Body.QueueSeconds, thingmodel.MaxQueueTime)
+	if err != nil {
+		return nil, err
+	}
 	res, err := s.Things.Command(ctx, d.Identity, thingmodel.Command{Identifier: r.Body.Identifier, Input: r.Body.Input,
-		Async: r.Body.Async, Timeout: wait})
+		Async: r.Body.Async, Timeout: wait, Queue: queue, By: callerOf(ctx)})
 	if err != nil {
 		return nil, err
 	}
 	return apitype.CallCommand200JSONResponse{RequestID: res.RequestID, Identifier: r.Body.Identifier, RetCode: int(res.Code),
-		Output: res.Output, Pending: r.Body.Async}, nil
+		Output: res.Output, Pending: res.Status == thingmodel.StatusSent || res.Status == thingmodel.StatusQueued,
+		Status: apitype.CommandStatus(res.Status)}, nil
+}
+
+// durationOf reads a number of seconds, 0 for none.
+func durationOf(field string, seconds float64, most time.Duration) (time.Duration, error) {
+	if !(seconds >= 0 && seconds <= most.Seconds()) {
+		return 0, invalid(field, "%s: must be 0 to %v", field, most.Seconds())
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// queryOf reads the parameters that lists of records have.
+func queryOf(limit *int, cursor *string, since, until *time.Time) (thingmodel.Query, error) {
+	q := thingmodel.Query{From: valueOf(since), To: valueOf(until)}
+	page, err := pageOf(limit, nil)
+	if err != nil {
+		return q, err
+	}
+	if q.Limit = page.Limit; q.Limit == 0 {
+		q.Limit = registry.DefaultLimit
+	}
+	q.Before, err = numberCursor(cursor)
+	return q, err
 }
 
 func (s *server) ListCommands(ctx context.Context, r apitype.ListCommandsRequestObject) (apitype.ListCommandsResponseObject, error) {
@@ -37,92 +62,130 @@ func (s *server) ListCommands(ctx context.Context, r apitype.ListCommandsRequest
 	if err != nil {
 		return nil, err
 	}
-	page, err := pageOf(r.Params.Limit, nil)
+	q, err := queryOf(r.Params.Limit, r.Params.Cursor, r.Params.Since, r.Params.Until)
 	if err != nil {
 		return nil, err
 	}
-	if page.Limit == 0 {
-		page.Limit = registry.DefaultLimit
-	}
-	before, err := numberCursor(r.Params.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	list, err := s.Things.Commands(ctx, d.Identity, before, page.Limit)
+	q.Identifier, q.State, q.Job = valueOf(r.Params.Identifier), string(valueOf(r.Params.Status)), valueOf(r.Params.Job)
+	list, err := s.Things.Commands(ctx, d.Identity, q)
 	if err != nil {
 		return nil, err
 	}
 	out := apitype.ListCommands200JSONResponse{Items: make([]apitype.CommandRecord, len(list))}
 	for i := range list {
-		out.Items[i] = commandOf(&list[i])
+		out.Items[i] = commandOf(list[i])
 	}
-	if len(list) == page.Limit {
+	if len(list) == q.Limit {
 		out.NextCursor = numberCursorOf(list[len(list)-1].ID)
 	}
 	return out, nil
 }
 
-func commandOf(l *thingmodel.Logged) apitype.CommandRecord {
-	return apitype.CommandRecord{ID: strconv.FormatInt(l.ID, 10), RequestID: l.RequestID, Identifier: l.Identifier, Input: l.Input,
-		Output: l.Output, RetCode: int(l.Code), Status: apitype.CommandRecordStatus(l.Status), CreatedAt: l.Created, DoneAt: l.Done}
+func commandOf(r *thingmodel.Record) apitype.CommandRecord {
+	return apitype.CommandRecord{ID: strconv.FormatInt(r.ID, 10), RequestID: r.RequestID, Identifier: r.Identifier, Input: r.Input,
+		Output: r.Output, RetCode: int(r.Code), Message: r.Message, Status: apitype.CommandStatus(r.Status), Caller: r.By, JobID: r.Job,
+		Async: r.Async, Late: r.Late, CreatedAt: r.Created, SentAt: r.Sent, DoneAt: r.Done, ExpiresAt: r.Expires,
+		TimeoutSeconds: r.Timeout.Seconds(), DurationMs: r.Duration().Milliseconds()}
 }
 
-// Sender is what the API needs of the way to a device.
-type Sender interface {
-	Send(ctx context.Context, m downlink.Message) (downlink.Outcome, error)
-}
-
-func (s *server) Publish(ctx context.Context, r apitype.PublishRequestObject) (apitype.PublishResponseObject, error) {
+func (s *server) GetCommand(ctx context.Context, r apitype.GetCommandRequestObject) (apitype.GetCommandResponseObject, error) {
 	d, err := s.device(ctx, r.ProductSN, r.DeviceSN)
 	if err != nil {
 		return nil, err
 	}
-	m := downlink.Message{Device: d.Identity, Queue: r.Body.Qos == 1, QoS: byte(r.Body.Qos)}
-	if r.Body.Qos < 0 || r.Body.Qos > 1 {
-		return nil, invalid("qos", "qos: must be 0 or 1")
-	}
-	if m.Topic, err = publishTopic(d.Identity, r.Body.Topic); err != nil {
-		return nil, err
-	}
-	if m.Payload, err = payloadOf(r.Body); err != nil {
-		return nil, err
-	}
-	outcome, err := s.Sender.Send(ctx, m)
+	rec, err := s.Things.Record(ctx, d.Identity, r.RequestID)
 	if err != nil {
 		return nil, err
 	}
-	return apitype.Publish200JSONResponse{Outcome: apitype.PublicationResultOutcome(outcome.String())}, nil
+	return apitype.GetCommand200JSONResponse(commandOf(rec)), nil
 }
 
-// publishTopic takes a topic whole or from the device on. Only custom topics: what goes out on system topics is the
-// hub's business.
-func publishTopic(dev ident.Device, name string) (string, error) {
-	if !strings.HasPrefix(name, "/") {
-		name = topic.Name(dev, name)
-	}
-	if err := topic.ValidName(name); err != nil {
-		return "", invalid("topic", "topic: %s", plain(err.Error()))
-	}
-	t, err := topic.Parse(name)
+func (s *server) CancelCommand(ctx context.Context, r apitype.CancelCommandRequestObject) (apitype.CancelCommandResponseObject, error) {
+	d, err := s.device(ctx, r.ProductSN, r.DeviceSN)
 	if err != nil {
-		return "", invalid("topic", "topic: %s", plain(err.Error()))
+		return nil, err
 	}
-	if t.Kind != topic.Custom || t.Device != dev {
-		return "", invalid("topic", "topic: must be a custom topic of the device, such as set or /%s/%s/set", dev.Product, dev.SN)
+	rec, err := s.Things.CancelCommand(ctx, d.Identity, r.RequestID)
+	if err != nil {
+		return nil, err
 	}
-	return name, nil
+	return apitype.CancelCommand200JSONResponse(commandOf(rec)), nil
 }
 
-func payloadOf(b *apitype.PublishJSONRequestBody) ([]byte, error) {
-	if b.PayloadBase64 == "" {
-		return []byte(b.Payload), nil
+func (s *server) CommandDevices(ctx context.Context, r apitype.CommandDevicesRequestObject) (apitype.CommandDevicesResponseObject, error) {
+	if _, err := s.Products.Product(ctx, r.ProductSN); err != nil {
+		return nil, err
 	}
-	if b.Payload != "" {
-		return nil, invalid("payload", "payload: give either payload or payloadBase64")
-	}
-	payload, err := base64.StdEncoding.DecodeString(b.PayloadBase64)
+	out, err := s.batch(ctx, r.ProductSN, r.Params.DryRun, r.Body)
+	return apitype.CommandDevices202JSONResponse(out), err
+}
+
+func (s *server) CommandFleet(ctx context.Context, r apitype.CommandFleetRequestObject) (apitype.CommandFleetResponseObject, error) {
+	out, err := s.batch(ctx, "", r.Params.DryRun, r.Body)
+	return apitype.CommandFleet202JSONResponse(out), err
+}
+
+// defaultBatchQueue is how long a batch's commands wait when nothing else is said.
+const defaultBatchQueue = time.Hour
+
+// batch calls a command in a product, or in the whole of the caller's project.
+func (s *server) batch(ctx context.Context, product string, dryRun *bool, b *apitype.CommandBatch) (apitype.Job, error) {
+	timeout, err := durationOf("timeoutSeconds", b.TimeoutSeconds, thingmodel.MaxTimeout)
 	if err != nil {
-		return nil, invalid("payloadBase64", "payloadBase64: is not base64: %v", err)
+		return apitype.Job{}, err
 	}
-	return payload, nil
+	queue, err := durationOf("queueSeconds", b.QueueSeconds, thingmodel.MaxQueueTime)
+	if err != nil {
+		return apitype.Job{}, err
+	}
+	if queue == 0 {
+		queue = defaultBatchQueue
+	}
+	n := newJob(ctx, fleet.KindCommand, product, dryRun)
+	n.Spec, err = fleet.Call{Identifier: b.Identifier, Input: b.Input, Timeout: timeout.Seconds(), Queue: queue.Seconds(), By: callerOf(ctx), State: string(b.State),
+		Filter: b.Filter}.Spec()
+	if err != nil {
+		return apitype.Job{}, err
+	}
+	j, err := s.Jobs.Create(ctx, n)
+	if err != nil {
+		return apitype.Job{}, err
+	}
+	return jobOf(j), nil
+}
+
+func (s *server) ListEvents(ctx context.Context, r apitype.ListEventsRequestObject) (apitype.ListEventsResponseObject, error) {
+	d, err := s.device(ctx, r.ProductSN, r.DeviceSN)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.events(ctx, d.Identity, apitype.ListProductEventsParams(r.Params))
+	return apitype.ListEvents200JSONResponse(out), err
+}
+
+func (s *server) ListProductEvents(ctx context.Context, r apitype.ListProductEventsRequestObject) (apitype.ListProductEventsResponseObject, error) {
+	out, err := s.events(ctx, ident.Device{Product: r.ProductSN}, r.Params)
+	return apitype.ListProductEvents200JSONResponse(out), err
+}
+
+// events is a page of the events of a device, or of a product.
+func (s *server) events(ctx context.Context, of ident.Device, p apitype.ListProductEventsParams) (out apitype.EventList, err error) {
+	q, err := queryOf(p.Limit, p.Cursor, p.Since, p.Until)
+	if err != nil {
+		return out, err
+	}
+	q.Identifier, q.State = valueOf(p.Identifier), string(valueOf(p.Type))
+	list, err := s.Things.Events(ctx, of, q)
+	if err != nil {
+		return out, err
+	}
+	out.Items = make([]apitype.EventRecord, len(list))
+	for i, e := range list {
+		out.Items[i] = apitype.EventRecord{ID: strconv.FormatInt(e.ID, 10), DeviceSN: e.Device, Identifier: e.Identifier, Type: apitype.EventSeverity(e.Type),
+			Output: e.Output, Time: e.At, ReceivedAt: e.Received}
+	}
+	if len(list) == q.Limit {
+		out.NextCursor = numberCursorOf(list[len(list)-1].ID)
+	}
+	return out, nil
 }

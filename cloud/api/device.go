@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/registry"
@@ -104,6 +103,14 @@ func (s *server) UpdateDevice(ctx context.Context, r apitype.UpdateDeviceRequest
 	return apitype.UpdateDevice200JSONResponse(deviceOf(ctx, d)), nil
 }
 
+func (s *server) RevealDevice(ctx context.Context, r apitype.RevealDeviceRequestObject) (apitype.RevealDeviceResponseObject, error) {
+	d, err := s.device(ctx, r.ProductSN, r.DeviceSN)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.RevealDevice200JSONResponse(deviceOf(ctx, d)), nil
+}
+
 func (s *server) EnableDevice(ctx context.Context, r apitype.EnableDeviceRequestObject) (apitype.EnableDeviceResponseObject, error) {
 	d, err := s.setEnabled(ctx, r.ProductSN, r.DeviceSN, true)
 	if err != nil {
@@ -159,13 +166,10 @@ func devicesOf(ctx context.Context, list []*registry.Device) []apitype.Device {
 
 func deviceOf(ctx context.Context, d *registry.Device) apitype.Device {
 	out := apitype.Device{ProductSN: d.Identity.Product, DeviceSN: d.Identity.SN, Name: d.Name, Description: d.Description,
-		Tags: apitype.Tags(d.Tags), Revision: d.Revision, State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created, ActivatedAt: stored(d.Activated),
-		OnlineAt: stored(d.OnlineAt), OfflineAt: stored(d.OfflineAt), LastSeen: stored(d.LastSeen)}
+		Tags: apitype.Tags(d.Tags), Revision: d.Revision, State: apitype.DeviceState(d.State.String()), CreatedAt: d.Created.Time(), ActivatedAt: d.Activated.Time(),
+		OnlineAt: d.OnlineAt.Time(), OfflineAt: d.OfflineAt.Time(), LastSeen: d.Seen().Time()}
 	if seesSecrets(ctx, d.Identity.Product) {
 		out.DeviceSecret = d.Secret.Reveal()
 	}
 	return out
 }
-
-// stored is a time as the store has it: the registry's snapshot may be of a moment ago and more precise.
-func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -71,19 +72,22 @@ type pageResponse struct {
 	Members       []pageMember
 }
 
-// docs answers the page, which is made once.
-func docs(doc []byte) (http.HandlerFunc, error) {
-	html, err := renderDocs(doc)
-	if err != nil {
-		return nil, fmt.Errorf("api: make %s: %w", docsPath, err)
-	}
+// readable is the page, made when it is first asked for: it is most of what the start of an API would cost.
+var readable = sync.OnceValues(func() ([]byte, error) { return renderDocs(document) })
+
+// docs answers the page.
+func (s *server) docs() http.HandlerFunc {
 	// Nothing from elsewhere, and no script but ours.
 	script := sha256.Sum256([]byte(pageJS))
 	policy := "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(script[:]) +
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	tag := etagOf(html)
 	return func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
+		html, err := readable()
+		if err != nil {
+			s.fail(w, r, fmt.Errorf("api: make %s: %w", docsPath, err))
+			return
+		}
+		tag, h := etagOf(html), w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -94,7 +98,7 @@ func docs(doc []byte) (http.HandlerFunc, error) {
 			return
 		}
 		_, _ = w.Write(html) // the reader may have gone
-	}, nil
+	}
 }
 
 func renderDocs(doc []byte) ([]byte, error) {

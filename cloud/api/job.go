@@ -84,6 +84,9 @@ func (s *server) job(ctx context.Context, id string, need account.Permission) (*
 	if err == nil && !mayJob(ctx, j, need) {
 		return nil, job.ErrNotFound
 	}
+	if err == nil {
+		requestOf(ctx).place = j.Project
+	}
 	return j, err
 }
 

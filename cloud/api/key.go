@@ -26,7 +26,13 @@ func (s *server) ListAPIKeys(ctx context.Context, _ apitype.ListAPIKeysRequestOb
 
 func (s *server) CreateAPIKey(ctx context.Context, r apitype.CreateAPIKeyRequestObject) (apitype.CreateAPIKeyResponseObject, error) {
 	b := r.Body
-	n := account.NewKey{Name: b.Name, Project: b.Project, Role: account.Role(b.Role), Products: b.Products, Expires: b.ExpiresAt}
+	n := account.NewKey{Name: b.Name, Project: b.Project, Role: account.Role(b.Role), Products: b.Products, Expires: b.ExpiresAt, Pair: b.Pair}
+	for sn, role := range b.ProductRoles {
+		if n.ProductRoles == nil {
+			n.ProductRoles = map[string]account.Role{}
+		}
+		n.ProductRoles[sn] = account.Role(role)
+	}
 	for _, name := range b.Permissions {
 		p, ok := account.ParsePermission(name)
 		if !ok {
@@ -34,7 +40,7 @@ func (s *server) CreateAPIKey(ctx context.Context, r apitype.CreateAPIKeyRequest
 		}
 		n.Permissions |= p
 	}
-	if n.Role == "" && n.Permissions == 0 {
+	if n.Role == "" && n.Permissions == 0 && len(n.ProductRoles) == 0 {
 		n.Role = account.RoleOwner
 	}
 	p := account.From(ctx)
@@ -43,12 +49,19 @@ func (s *server) CreateAPIKey(ctx context.Context, r apitype.CreateAPIKeyRequest
 			return nil, account.ErrProjectNotFound
 		}
 	}
+	if n.Project != "" {
+		requestOf(ctx).place = n.Project
+	} else if p.Everywhere {
+		requestOf(ctx).place = account.HubProject
+	}
 	text, k, err := s.Accounts.CreateKey(ctx, requestOf(ctx).caller, p, n)
 	if err != nil {
 		return nil, err
 	}
 	out := keyOf(k)
-	out.Key = text
+	if out.Key = text; k.Pair {
+		out.Key, out.PrivateKey = "", text
+	}
 	return apitype.CreateAPIKey201JSONResponse(out), nil
 }
 
@@ -57,6 +70,7 @@ func (s *server) GetAPIKey(ctx context.Context, r apitype.GetAPIKeyRequestObject
 	if err != nil {
 		return nil, err
 	}
+	requestOf(ctx).place = k.Project
 	return apitype.GetAPIKey200JSONResponse(keyOf(k)), nil
 }
 
@@ -68,8 +82,15 @@ func (s *server) DeleteAPIKey(ctx context.Context, r apitype.DeleteAPIKeyRequest
 }
 
 func keyOf(k *account.Key) apitype.APIKey {
-	return apitype.APIKey{ID: k.ID, Name: k.Name, Project: k.Project, Role: string(k.Role), Permissions: k.Permissions.Names(), Products: slices.Clone(k.Products),
-		CreatedBy: k.CreatedBy, CreatedAt: k.Created, LastUsedAt: k.LastUsed, ExpiresAt: k.Expires}
+	var roles map[string]string
+	for sn, role := range k.ProductRoles {
+		if roles == nil {
+			roles = map[string]string{}
+		}
+		roles[sn] = string(role)
+	}
+	return apitype.APIKey{ID: k.ID, Name: k.Name, Project: k.Project, Role: string(k.Role), Permissions: k.Permissions.Names(), Products: slices.Clone(k.Products), ProductRoles: roles,
+		Pair: k.Pair, PublicKey: k.PublicKey(), CreatedBy: k.CreatedBy, CreatedAt: k.Created, LastUsedAt: k.LastUsed, ExpiresAt: k.Expires}
 }
 
 // each translates a list; an empty one is no null.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -25,7 +24,7 @@ func (op operation) deadline() time.Duration {
 	switch {
 	case op.long:
 		return 0
-	case op.upload:
+	case op.upload || op.download:
 		return importTime
 	}
 	return usualTime
@@ -82,82 +81,22 @@ func (s *shallow) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// maxBuckets is how many callers' buckets are kept; when there are more, the full ones go, which are as good as new.
-const maxBuckets = 10_000
-
-// limiter gives each caller a bucket of tokens, one a request, that fills up again.
-type limiter struct {
-	rate  float64 // tokens a second; 0 is no limit
-	burst float64
-	now   func() time.Time
-
-	mu      sync.Mutex // guards buckets
-	buckets map[string]*bucket
-}
-
-type bucket struct {
-	tokens float64
-	at     time.Time // when tokens was right
-}
-
-func newLimiter(rate float64, burst int) *limiter {
-	return &limiter{rate: rate, burst: float64(burst), now: time.Now, buckets: make(map[string]*bucket)}
-}
-
-// take takes a token of the caller's; without one, wait is how long until there is one again.
-func (l *limiter) take(caller string) (left int, full, wait time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	b := l.buckets[caller]
-	if b == nil {
-		if len(l.buckets) >= maxBuckets {
-			l.forgetLocked(now)
-		}
-		b = &bucket{tokens: l.burst, at: now}
-		l.buckets[caller] = b
-	}
-	b.tokens, b.at = min(l.burst, b.tokens+max(now.Sub(b.at).Seconds(), 0)*l.rate), now
-	if b.tokens < 1 {
-		wait = l.seconds(1 - b.tokens)
-	} else {
-		b.tokens--
-	}
-	return int(b.tokens), l.seconds(l.burst - b.tokens), wait
-}
-
-func (l *limiter) seconds(tokens float64) time.Duration {
-	return time.Duration(tokens / l.rate * float64(time.Second))
-}
-
-// forgetLocked drops the buckets that are full by now; when none is, all: a moment's generosity instead of ever more memory.
-func (l *limiter) forgetLocked(now time.Time) {
-	for caller, b := range l.buckets {
-		if b.tokens+now.Sub(b.at).Seconds()*l.rate >= l.burst {
-			delete(l.buckets, caller)
-		}
-	}
-	if len(l.buckets) >= maxBuckets {
-		clear(l.buckets)
-	}
-}
-
 // limited refuses a caller who asks too often, and tells everybody how much they have left.
 func (s *server) limited(next http.HandlerFunc) http.HandlerFunc {
-	if s.limiter.rate == 0 {
+	if s.limiter.Rate == 0 {
 		return next
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		left, full, wait := s.limiter.take(callerOf(r.Context()))
+		left, full, wait := s.limiter.Take(callerOf(r.Context()))
 		h := w.Header()
-		h.Set("RateLimit-Limit", strconv.Itoa(int(s.limiter.burst)))
+		h.Set("RateLimit-Limit", strconv.Itoa(int(s.limiter.Burst)))
 		h.Set("RateLimit-Remaining", strconv.Itoa(left))
 		h.Set("RateLimit-Reset", strconv.Itoa(ceilSeconds(full)))
 		if wait > 0 {
 			s.metrics.limited.Inc()
 			h.Set("Retry-After", strconv.Itoa(max(ceilSeconds(wait), 1)))
 			s.write(w, r, problem{status: http.StatusTooManyRequests, code: "too_many_requests",
-				detail: "more than " + strings.TrimSuffix(strconv.FormatFloat(s.limiter.rate, 'f', 2, 64), ".00") + " requests a second; Retry-After says when there is room again"})
+				detail: "more than " + strings.TrimSuffix(strconv.FormatFloat(s.limiter.Rate, 'f', 2, 64), ".00") + " requests a second; Retry-After says when there is room again"})
 			return
 		}
 		next(w, r)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,38 +10,6 @@ import (
 	"testing/iotest"
 	"time"
 )
-
-func TestLimiter(t *testing.T) {
-	l := newLimiter(2, 3)
-	now := time.Now()
-	l.now = func() time.Time { return now }
-	for i, want := range []int{2, 1, 0} {
-		if left, _, wait := l.take("a"); left != want || wait != 0 {
-			t.Errorf("request %d: %d left, wait %v, want %d", i+1, left, wait, want)
-		}
-	}
-	if _, full, wait := l.take("a"); wait != 500*time.Millisecond || full != 1500*time.Millisecond {
-		t.Errorf("fourth: wait %v, full in %v", wait, full)
-	}
-	if _, _, wait := l.take("b"); wait != 0 {
-		t.Errorf("another caller waits %v", wait)
-	}
-	now = now.Add(time.Second)
-	if left, _, wait := l.take("a"); left != 1 || wait != 0 {
-		t.Errorf("a second later: %d left, wait %v", left, wait)
-	}
-	now = now.Add(-time.Hour) // a clock that is set back takes nothing away
-	if left, _, wait := l.take("a"); left != 0 || wait != 0 {
-		t.Errorf("after the clock was set back: %d left, wait %v", left, wait)
-	}
-	// Whoever makes up callers cannot fill the memory.
-	for i := range 3 * maxBuckets {
-		l.take(fmt.Sprint(i))
-	}
-	if n := len(l.buckets); n > maxBuckets {
-		t.Errorf("%d buckets", n)
-	}
-}
 
 func TestShallow(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat(`[{"a":`, n/2) + "1" + strings.Repeat("}]", n/2) }

@@ -70,7 +70,16 @@ func setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
 	if age <= 0 {
 		age = -1
 	}
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: sameSite(name)})
+}
+
+// sameSite keeps a session from every request that another site makes. The cookie of a login must come along when the identity provider,
+// which is another site, sends the browser back.
+func sameSite(cookie string) http.SameSite {
+	if cookie == flowCookie {
+		return http.SameSiteLaxMode
+	}
+	return http.SameSiteStrictMode
 }
 
 func (s *server) Login(ctx context.Context, r apitype.LoginRequestObject) (apitype.LoginResponseObject, error) {

@@ -53,11 +53,12 @@ func (s *server) GetMe(ctx context.Context, _ apitype.GetMeRequestObject) (apity
 	return apitype.GetMe200JSONResponse(out), nil
 }
 
-// loggedOut takes the cookie back, too.
+// loggedOut takes the cookie back, too, and what the browser has kept of answers.
 type loggedOut struct{}
 
 func (loggedOut) VisitLogoutResponse(w http.ResponseWriter) error {
 	setCookie(w, sessionCookie, "", 0)
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

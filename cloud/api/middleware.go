@@ -29,8 +29,12 @@ type request struct {
 	// actor is who a login turned out to be, or claimed to be.
 	actor account.Entry
 	quiet bool // not for the audit log
+	// place is the project of what is changed, when a caller of the whole hub has named none.
+	place string
 	// sameOrigin is a request that a page of another origin cannot have made.
 	sameOrigin bool
+	// secretless is a request whose answer has no secrets, whoever asks.
+	secretless bool
 }
 
 type requestKey struct{}
@@ -55,6 +59,21 @@ func (s *server) withRequestID(next http.Handler) http.Handler {
 		w.Header().Set(requestIDHeader, id)
 		known := &request{id: id, from: account.Origin{Address: r.RemoteAddr, Agent: r.UserAgent()}, sameOrigin: sameOrigin(r)}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, known)))
+	})
+}
+
+// fenced gives every answer what holds a browser to it: it is what it says it is, no page's frame, picture or script, and kept nowhere unless the
+// operation says otherwise. No other origin is let in: there is no Access-Control-Allow-Origin.
+func fenced(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -90,6 +109,7 @@ func (g *guarded) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 		g.missing = append(g.missing, pattern)
 		return
 	}
+	handler = g.s.complete(op, handler)
 	g.bare[pattern] = handler
 	if op.audited {
 		handler = g.audit(op, handler)
@@ -186,6 +206,7 @@ func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (*account.
 		return nil, false
 	}
 	caller.Cookie = cookie
+	requestOf(r.Context()).secretless = cookie && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 	requestOf(r.Context()).caller = caller
 	return caller, true
 }
@@ -272,18 +293,23 @@ func (s *server) scopeOfProduct(ctx context.Context, sn, named string, caller *a
 	return caller.Nowhere(), registry.ErrProductNotFound
 }
 
-// seesSecrets tells whether the caller may see secrets of a product and its devices.
+// seesSecrets tells whether the caller may see secrets of a product and its devices. Pages in a browser get them only with what the audit
+// log tells of.
 func seesSecrets(ctx context.Context, product string) bool {
 	p := account.From(ctx)
-	return p != nil && p.On(product).Has(account.DeviceSecret)
+	return !requestOf(ctx).secretless && p != nil && p.On(product).Has(account.DeviceSecret)
 }
 
 // withLimit bounds the body; reading past the bound becomes 413.
 func (s *server) withLimit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := s.cfg.MaxBody
-		if strings.HasSuffix(r.URL.Path, ":import") {
+		switch {
+		case strings.HasSuffix(r.URL.Path, ":import"):
 			limit = s.cfg.MaxImport
+		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/firmwares"),
+			r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/releases/"):
+			limit = s.cfg.MaxFirmware + 1 // whoever stores it tells that it is too large
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)

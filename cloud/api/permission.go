@@ -26,8 +26,12 @@ type operation struct {
 	long bool
 	// upload takes a file, which is stored as it comes in.
 	upload bool
+	// download gives a file, which may be large.
+	download bool
 	// json is an answer that is JSON.
 	json bool
+	// body is what a JSON body must have; nil is nothing.
+	body *shape
 	// audited is a change; object is the route that shows what it changes, "" when that is known only afterwards, and made the
 	// name of the member of the answer that says what was made.
 	audited      bool
@@ -46,10 +50,17 @@ const (
 // operations reads what every operation of an OpenAPI document needs, by "METHOD /path". An operation that does not
 // say it, or says what nobody knows, is an error: what is forgotten must not be open.
 func operations(doc []byte) (map[string]operation, error) {
-	var d struct {
-		Paths map[string]map[string]yaml.Node
+	var (
+		d struct {
+			Paths map[string]map[string]yaml.Node
+		}
+		root yaml.Node
+	)
+	err := yaml.Unmarshal(doc, &root)
+	if err == nil {
+		err = root.Decode(&d)
 	}
-	if err := yaml.Unmarshal(doc, &d); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("api: read the OpenAPI document: %w", err)
 	}
 	all := make(map[string]operation)
@@ -63,6 +74,7 @@ func operations(doc []byte) (map[string]operation, error) {
 			if err != nil {
 				return nil, fmt.Errorf("api: %s: %w", route, err)
 			}
+			op.body = docReader{root.Content[0]}.shapeOf(field(&node, "requestBody", "content", "application/json", "schema"), 0)
 			all[route] = op
 		}
 	}
@@ -92,7 +104,10 @@ func operationOf(node *yaml.Node) (operation, error) {
 	op := operation{id: o.ID, open: o.Security != nil && len(*o.Security) == 0, hub: o.Scope == scopeHub, filtered: o.Products == filtered}
 	_, op.long = o.Responses["200"].Content["text/event-stream"]
 	_, op.json = o.Responses["200"].Content["application/json"]
-	_, op.upload = o.Body.Content["text/csv"]
+	_, table := o.Body.Content["text/csv"]
+	_, file := o.Body.Content["application/octet-stream"]
+	op.upload = table || file
+	_, op.download = o.Responses["200"].Content["application/octet-stream"]
 	switch {
 	case o.Scope != "" && !op.hub:
 		return op, fmt.Errorf("x-scope: there is no scope %q", o.Scope)
@@ -118,7 +133,7 @@ func audited(route string, op operation, all map[string]operation) operation {
 	parent := path[:max(strings.LastIndexByte(path, '/'), 0)]
 	_, own := all["GET "+path]
 	_, above := all["GET "+parent]
-	op.audited = method != http.MethodGet && op.id != "beginOIDC" || op.id == "finishOIDC"
+	op.audited = method != http.MethodGet && op.id != "beginOIDC" && op.id != "tryRule" && op.id != "planCampaign" || op.id == "finishOIDC"
 	switch {
 	case !op.audited || op.open:
 	case own && method != http.MethodPost:

@@ -23,11 +23,11 @@ func TestOperationsOfTheDocument(t *testing.T) {
 		"POST /v1/projects":              {id: "createProject", need: account.ProjectWrite, hub: true, audited: true, made: "projectID"},
 		"PUT /v1/rules/{ruleID}":         {id: "updateRule", need: account.RuleWrite, audited: true, object: "GET /v1/rules/{ruleID}"},
 		"POST /v1/rules/{ruleID}/enable": {id: "enableRule", need: account.RuleWrite, audited: true, object: "GET /v1/rules/{ruleID}"},
-		"POST /v1/products/{productSN}/devices/{deviceSN}/commands": {id: "callCommand", need: account.DeviceControl, audited: true},
+		"POST /v1/products/{productSN}/devices/{deviceSN}/commands": {id: "callCommand", need: account.DeviceControl, audited: true, made: "requestID"},
 		"DELETE /v1/api-keys/{keyID}":                               {id: "deleteAPIKey", need: account.KeyWrite, audited: true, object: "GET /v1/api-keys/{keyID}"},
 	} {
 		got := ops[route]
-		if got.json = false; got != want {
+		if got.json, got.body = false, nil; got != want {
 			t.Errorf("%s: %+v, want %+v", route, got, want)
 		}
 	}

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"net/http"
 
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
@@ -20,6 +18,11 @@ type Products interface {
 	UpdateProduct(ctx context.Context, sn string, u registry.ProductUpdate) (*registry.Product, error)
 	DeleteProduct(ctx context.Context, sn string, only ...registry.IfRevision) error
 	SetTemplate(ctx context.Context, sn string, t *thing.Template, only ...registry.IfRevision) (*registry.Product, error)
+	Publish(ctx context.Context, sn string, n registry.Publication) (registry.Version, error)
+	Unpublish(ctx context.Context, sn string, only ...registry.IfRevision) (*registry.Product, error)
+	Versions(ctx context.Context, sn string, page registry.Page) ([]registry.Version, string, error)
+	Version(ctx context.Context, sn string, number int64) (registry.Version, error)
+	RestoreVersion(ctx context.Context, sn string, number int64, only ...registry.IfRevision) (*registry.Product, error)
 	SetTopics(ctx context.Context, sn string, topics []topic.Template, only ...registry.IfRevision) (*registry.Product, error)
 }
 
@@ -80,7 +83,8 @@ func (s *server) GetProduct(ctx context.Context, r apitype.GetProductRequestObje
 func (s *server) UpdateProduct(ctx context.Context, r apitype.UpdateProductRequestObject) (apitype.UpdateProductResponseObject, error) {
 	b := r.Body
 	u := registry.ProductUpdate{Name: b.Name, Description: b.Description,
-		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, Shadow: b.Shadow, Published: b.Published, IfRevision: ifRevision(ctx)}
+		DynamicRegister: b.DynamicRegister, PreRegister: b.PreRegister, Shadow: b.Shadow, Published: b.Published, By: callerOf(ctx),
+		IfRevision: ifRevision(ctx)}
 	if b.Settings != nil {
 		settings := settingsFrom(*b.Settings)
 		u.Settings = &settings
@@ -99,6 +103,14 @@ func (s *server) DeleteProduct(ctx context.Context, r apitype.DeleteProductReque
 	return apitype.DeleteProduct204Response{}, nil
 }
 
+func (s *server) RevealProduct(ctx context.Context, r apitype.RevealProductRequestObject) (apitype.RevealProductResponseObject, error) {
+	p, err := s.Products.Product(ctx, r.ProductSN)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.RevealProduct200JSONResponse(productOf(ctx, p)), nil
+}
+
 func productOf(ctx context.Context, p *registry.Product) apitype.Product {
 	out := apitype.Product{ProductSN: p.SN, Name: p.Name, Description: p.Description, Kind: apitype.ProductKind(p.Kind),
 		DynamicRegister: p.DynamicRegister, PreRegister: p.PreRegister, Shadow: p.Shadow, Published: p.Published,
@@ -111,55 +123,14 @@ func productOf(ctx context.Context, p *registry.Product) apitype.Product {
 
 func settingsFrom(s apitype.ProductSettings) registry.Settings {
 	return registry.Settings{PublishRate: s.PublishRate, PublishBytes: s.PublishBytes, MaxPacket: s.MaxPacket, MaxSubscriptions: s.MaxSubscriptions,
-		QoS2: s.Qos2, Retain: s.Retain, Will: s.Will, ShadowMerge: s.ShadowMerge, SubdeviceProof: s.SubdeviceProof}
+		QoS2: s.Qos2, Retain: s.Retain, Will: s.Will, ShadowMerge: s.ShadowMerge, SubdeviceProof: s.SubdeviceProof, SubdeviceConsent: s.SubdeviceConsent, MessageLog: s.MessageLog,
+		HistoryDays: s.HistoryDays, HistoryCount: s.HistoryCount}
 }
 
 func settingsOf(s registry.Settings) apitype.ProductSettings {
 	return apitype.ProductSettings{PublishRate: s.PublishRate, PublishBytes: s.PublishBytes, MaxPacket: s.MaxPacket, MaxSubscriptions: s.MaxSubscriptions,
-		Qos2: s.QoS2, Retain: s.Retain, Will: s.Will, ShadowMerge: s.ShadowMerge, SubdeviceProof: s.SubdeviceProof}
-}
-
-// thingModel is the definition as an answer. The generated type would not do: a defined type of json.RawMessage
-// marshals as base64.
-type thingModel struct{ *thing.Template }
-
-func (m thingModel) write(w http.ResponseWriter) error {
-	if m.Template == nil {
-		m.Template = &thing.Template{}
-	}
-	b, err := json.Marshal(m.Template)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, err = w.Write(b)
-	return err
-}
-
-func (m thingModel) VisitGetThingModelResponse(w http.ResponseWriter) error { return m.write(w) }
-func (m thingModel) VisitSetThingModelResponse(w http.ResponseWriter) error { return m.write(w) }
-
-func (s *server) GetThingModel(ctx context.Context, r apitype.GetThingModelRequestObject) (apitype.GetThingModelResponseObject, error) {
-	p, err := s.Products.Product(ctx, r.ProductSN)
-	if err != nil {
-		return nil, err
-	}
-	return thingModel{p.Template}, nil
-}
-
-func (s *server) SetThingModel(ctx context.Context, r apitype.SetThingModelRequestObject) (apitype.SetThingModelResponseObject, error) {
-	t, err := thing.ParseTemplate(*r.Body)
-	if err == nil {
-		_, err = thing.Compile(t) // so that its complaint is told apart from the store's
-	}
-	if err != nil {
-		return nil, invalid("", "%s", plain(err.Error()))
-	}
-	p, err := s.Products.SetTemplate(ctx, r.ProductSN, t, onlyIf(ctx)...)
-	if err != nil {
-		return nil, err
-	}
-	return thingModel{p.Template}, nil
+		Qos2: s.QoS2, Retain: s.Retain, Will: s.Will, ShadowMerge: s.ShadowMerge, SubdeviceProof: s.SubdeviceProof, SubdeviceConsent: s.SubdeviceConsent, MessageLog: s.MessageLog,
+		HistoryDays: s.HistoryDays, HistoryCount: s.HistoryCount}
 }
 
 // permissions are the directions of a custom topic by their names on the API.
@@ -168,7 +139,7 @@ var permissions = map[apitype.TopicPermission]topic.Direction{apitype.Pub: topic
 func topicsOf(list []topic.Template) apitype.TopicList {
 	items := make([]apitype.Topic, len(list))
 	for i, t := range list {
-		items[i].Path = t.Path
+		items[i].Path, items[i].Description = t.Path, t.Description
 		for name, perm := range permissions {
 			if perm == t.Perm {
 				items[i].Permission = name
@@ -193,7 +164,7 @@ func (s *server) SetTopics(ctx context.Context, r apitype.SetTopicsRequestObject
 		if !ok {
 			return nil, invalid("permission", `permission of %q: must be "pub", "sub" or "pubsub"`, t.Path)
 		}
-		list[i] = topic.Template{Path: t.Path, Perm: perm}
+		list[i] = topic.Template{Path: t.Path, Perm: perm, Description: t.Description}
 	}
 	p, err := s.Products.SetTopics(ctx, r.ProductSN, list, onlyIf(ctx)...)
 	if err != nil {

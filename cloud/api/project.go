@@ -48,7 +48,7 @@ func (s *server) GetProject(ctx context.Context, r apitype.GetProjectRequestObje
 }
 
 func (s *server) UpdateProject(ctx context.Context, r apitype.UpdateProjectRequestObject) (apitype.UpdateProjectResponseObject, error) {
-	u := account.ProjectUpdate{Name: r.Body.Name, Description: r.Body.Description}
+	u := account.ProjectUpdate{Name: r.Body.Name, Description: r.Body.Description, CampaignApproval: r.Body.CampaignApproval}
 	if r.Body.Quota != nil {
 		q := quotaOf(*r.Body.Quota)
 		u.Quota = &q
@@ -108,7 +108,7 @@ func (s *server) RemoveMember(ctx context.Context, r apitype.RemoveMemberRequest
 
 func projectTo(p *account.Project) apitype.Project {
 	q := p.Quota
-	return apitype.Project{ID: p.ID, Name: p.Name, Description: p.Description, CreatedAt: p.Created, UpdatedAt: p.Updated,
+	return apitype.Project{ID: p.ID, Name: p.Name, Description: p.Description, CampaignApproval: p.CampaignApproval, CreatedAt: p.Created, UpdatedAt: p.Updated,
 		Quota: apitype.Quota{Devices: q.Devices, Products: q.Products, Rules: q.Rules, Users: q.Users, APIKeys: q.Keys}}
 }
 

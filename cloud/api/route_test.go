@@ -59,14 +59,16 @@ func TestProblemCodesAreStable(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"api_key_not_found", "busy", "ca_exists", "ca_not_found", "certificate_not_found", "device_exists",
-		"device_not_found", "device_offline", "device_queue_full", "device_timeout", "exceeds_own", "exists", "group_by_filter",
-		"group_exists", "group_not_found", "idempotency_key_reused", "job_finished", "job_not_finished", "job_not_found", "last_owner",
-		"last_owner_key", "limit_exceeded", "login_over", "member_not_found", "no_thing_model", "not_a_user", "not_subscribed",
-		"product_has_devices", "product_not_found", "product_published", "project_not_empty", "project_not_found", "quota_exceeded",
-		"request_in_hand", "revision_mismatch", "rule_exists", "rule_not_found", "session_not_found", "shadow_disabled", "throttled",
-		"timeout", "too_large", "too_large_for_device", "too_many_idempotency_keys", "too_many_jobs", "totp_off", "totp_on",
-		"totp_required", "unauthorized", "unavailable", "unknown_user", "user_not_found", "wrong_code", "wrong_login"}
+	want := []string{"agent_config_not_found", "alarm_channel_in_use", "alarm_channel_not_found", "alarm_cleared", "alarm_not_found", "alarm_rule_not_found", "api_key_not_found", "approval_needed", "busy", "ca_exists", "ca_in_use", "ca_issues", "ca_not_found", "ca_rotated", "campaign_not_found", "certificate_not_found",
+		"command_not_found", "command_not_queued", "command_queue_full", "connector_exists", "connector_in_use", "connector_not_found", "content_not_found", "dead_letter_not_found", "device_exists", "device_not_found", "device_offline",
+		"device_queue_full", "device_timeout", "diagnosis_not_found", "diagnosis_open", "director_last", "director_not_found", "director_rotating", "exceeds_own", "exists", "file_not_found", "firmware_exists", "firmware_in_use", "firmware_not_found",
+		"gateway_not_found", "group_by_filter", "group_exists", "group_not_found", "idempotency_key_reused", "invalid", "job_finished", "job_not_finished",
+		"job_not_found", "last_owner", "last_owner_key", "limit_exceeded", "login_over", "member_not_found", "no_agent", "no_bundle", "no_history", "no_root", "no_thing_model",
+		"not_a_gateway", "not_a_subdevice", "not_a_user", "not_in_campaign", "not_subscribed", "own_approval", "plain_http", "product_has_devices", "product_not_found", "product_published",
+		"project_not_empty", "project_not_found", "quota_exceeded", "release_not_ready", "request_in_hand", "revision_mismatch", "rule_exists", "rule_not_found",
+		"script_not_found", "script_paused", "session_not_found", "shadow_disabled", "task_ended", "task_not_found", "throttled", "timeout", "too_large",
+		"too_large_for_device", "too_many_idempotency_keys", "too_many_jobs", "topology_request_not_found", "totp_off", "totp_on", "totp_required",
+		"unauthorized", "unavailable", "unknown_user", "user_not_found", "version_not_found", "wrong_code", "wrong_login"}
 	if got = slices.Compact(got); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

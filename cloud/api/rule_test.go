@@ -49,7 +49,7 @@ func FuzzPublishTopic(f *testing.F) {
 	}
 	dev := ident.Device{Product: "0123456789abcdef", SN: "lamp-1"}
 	f.Fuzz(func(t *testing.T, name string) {
-		got, err := publishTopic(dev, name)
+		got, err := publishTopic("topic", dev, name)
 		if err != nil {
 			return
 		}

@@ -29,13 +29,26 @@ type Services struct {
 	Accounts Accounts
 	Shadows  Shadows
 	Things   Things
+	Topology Topology
 	Sender   Sender
+	Scripts  Scripts
 	Rules    Rules
-	CAs      CAs
-	Feed     Feed
-	Jobs     Jobs
-	Answers  Answers
-	Metrics  prometheus.Registerer // may be nil
+	// Connectors are what rules deliver through.
+	Connectors Connectors
+	CAs        CAs
+	Feed       Feed
+	Files      Files
+	OTA        OTA
+	Releases   Releases
+	Jobs       Jobs
+	Messages   Messages
+	History    History
+	Alarms     Alarms
+	Answers    Answers
+	Agents     Agents
+	// AgentConfigs are what agents are to work with.
+	AgentConfigs AgentConfigs
+	Metrics      prometheus.Registerer // may be nil
 	// OIDC is the identity provider that users may log in through; nil for none.
 	OIDC OIDC
 	// Info says what this hub is.

@@ -18,27 +18,252 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
-// Defines values for CommandRecordStatus.
+// Defines values for ActionStatsRole.
 const (
-	CommandRecordStatusBad     CommandRecordStatus = "bad"
-	CommandRecordStatusDone    CommandRecordStatus = "done"
-	CommandRecordStatusFailed  CommandRecordStatus = "failed"
-	CommandRecordStatusSent    CommandRecordStatus = "sent"
-	CommandRecordStatusTimeout CommandRecordStatus = "timeout"
+	ActionStatsRoleAction      ActionStatsRole = "action"
+	ActionStatsRoleErrorAction ActionStatsRole = "errorAction"
+	ActionStatsRoleFallback    ActionStatsRole = "fallback"
 )
 
-// Valid indicates whether the value is a known member of the CommandRecordStatus enum.
-func (e CommandRecordStatus) Valid() bool {
+// Valid indicates whether the value is a known member of the ActionStatsRole enum.
+func (e ActionStatsRole) Valid() bool {
 	switch e {
-	case CommandRecordStatusBad:
+	case ActionStatsRoleAction:
 		return true
-	case CommandRecordStatusDone:
+	case ActionStatsRoleErrorAction:
 		return true
-	case CommandRecordStatusFailed:
+	case ActionStatsRoleFallback:
 		return true
-	case CommandRecordStatusSent:
+	default:
+		return false
+	}
+}
+
+// Defines values for ActionStatsStatus.
+const (
+	ActionStatsStatusConnected    ActionStatsStatus = "connected"
+	ActionStatsStatusConnecting   ActionStatsStatus = "connecting"
+	ActionStatsStatusDisconnected ActionStatsStatus = "disconnected"
+)
+
+// Valid indicates whether the value is a known member of the ActionStatsStatus enum.
+func (e ActionStatsStatus) Valid() bool {
+	switch e {
+	case ActionStatsStatusConnected:
 		return true
-	case CommandRecordStatusTimeout:
+	case ActionStatsStatusConnecting:
+		return true
+	case ActionStatsStatusDisconnected:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AgentDiagnosisState.
+const (
+	AgentDiagnosisStateAsked     AgentDiagnosisState = "asked"
+	AgentDiagnosisStateDone      AgentDiagnosisState = "done"
+	AgentDiagnosisStateFailed    AgentDiagnosisState = "failed"
+	AgentDiagnosisStateMaking    AgentDiagnosisState = "making"
+	AgentDiagnosisStateTimeout   AgentDiagnosisState = "timeout"
+	AgentDiagnosisStateUploading AgentDiagnosisState = "uploading"
+)
+
+// Valid indicates whether the value is a known member of the AgentDiagnosisState enum.
+func (e AgentDiagnosisState) Valid() bool {
+	switch e {
+	case AgentDiagnosisStateAsked:
+		return true
+	case AgentDiagnosisStateDone:
+		return true
+	case AgentDiagnosisStateFailed:
+		return true
+	case AgentDiagnosisStateMaking:
+		return true
+	case AgentDiagnosisStateTimeout:
+		return true
+	case AgentDiagnosisStateUploading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlarmConditionKind.
+const (
+	AlarmConditionKindMetric   AlarmConditionKind = "metric"
+	AlarmConditionKindPresence AlarmConditionKind = "presence"
+	AlarmConditionKindProperty AlarmConditionKind = "property"
+	AlarmConditionKindRule     AlarmConditionKind = "rule"
+)
+
+// Valid indicates whether the value is a known member of the AlarmConditionKind enum.
+func (e AlarmConditionKind) Valid() bool {
+	switch e {
+	case AlarmConditionKindMetric:
+		return true
+	case AlarmConditionKindPresence:
+		return true
+	case AlarmConditionKindProperty:
+		return true
+	case AlarmConditionKindRule:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlarmConditionOp.
+const (
+	Empty            AlarmConditionOp = "!="
+	EqualEqual       AlarmConditionOp = "=="
+	GreaterThan      AlarmConditionOp = ">"
+	GreaterThanEqual AlarmConditionOp = ">="
+	LessThan         AlarmConditionOp = "<"
+	LessThanEqual    AlarmConditionOp = "<="
+)
+
+// Valid indicates whether the value is a known member of the AlarmConditionOp enum.
+func (e AlarmConditionOp) Valid() bool {
+	switch e {
+	case Empty:
+		return true
+	case EqualEqual:
+		return true
+	case GreaterThan:
+		return true
+	case GreaterThanEqual:
+		return true
+	case LessThan:
+		return true
+	case LessThanEqual:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlarmSeverity.
+const (
+	AlarmSeverityCritical AlarmSeverity = "critical"
+	AlarmSeverityMajor    AlarmSeverity = "major"
+	AlarmSeverityMinor    AlarmSeverity = "minor"
+	AlarmSeverityWarning  AlarmSeverity = "warning"
+)
+
+// Valid indicates whether the value is a known member of the AlarmSeverity enum.
+func (e AlarmSeverity) Valid() bool {
+	switch e {
+	case AlarmSeverityCritical:
+		return true
+	case AlarmSeverityMajor:
+		return true
+	case AlarmSeverityMinor:
+		return true
+	case AlarmSeverityWarning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AlarmState.
+const (
+	Acknowledged AlarmState = "acknowledged"
+	Cleared      AlarmState = "cleared"
+	Open         AlarmState = "open"
+)
+
+// Valid indicates whether the value is a known member of the AlarmState enum.
+func (e AlarmState) Valid() bool {
+	switch e {
+	case Acknowledged:
+		return true
+	case Cleared:
+		return true
+	case Open:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CampaignAction.
+const (
+	Abort    CampaignAction = "abort"
+	Pause    CampaignAction = "pause"
+	Rollback CampaignAction = "rollback"
+)
+
+// Valid indicates whether the value is a known member of the CampaignAction enum.
+func (e CampaignAction) Valid() bool {
+	switch e {
+	case Abort:
+		return true
+	case Pause:
+		return true
+	case Rollback:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CampaignStatus.
+const (
+	CampaignStatusAborted          CampaignStatus = "aborted"
+	CampaignStatusAwaitingApproval CampaignStatus = "awaiting_approval"
+	CampaignStatusDone             CampaignStatus = "done"
+	CampaignStatusPaused           CampaignStatus = "paused"
+	CampaignStatusPreparing        CampaignStatus = "preparing"
+	CampaignStatusRunning          CampaignStatus = "running"
+)
+
+// Valid indicates whether the value is a known member of the CampaignStatus enum.
+func (e CampaignStatus) Valid() bool {
+	switch e {
+	case CampaignStatusAborted:
+		return true
+	case CampaignStatusAwaitingApproval:
+		return true
+	case CampaignStatusDone:
+		return true
+	case CampaignStatusPaused:
+		return true
+	case CampaignStatusPreparing:
+		return true
+	case CampaignStatusRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommandStatus.
+const (
+	CommandStatusCancelled CommandStatus = "cancelled"
+	CommandStatusExpired   CommandStatus = "expired"
+	CommandStatusFailed    CommandStatus = "failed"
+	CommandStatusQueued    CommandStatus = "queued"
+	CommandStatusSent      CommandStatus = "sent"
+	CommandStatusSucceeded CommandStatus = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the CommandStatus enum.
+func (e CommandStatus) Valid() bool {
+	switch e {
+	case CommandStatusCancelled:
+		return true
+	case CommandStatusExpired:
+		return true
+	case CommandStatusFailed:
+		return true
+	case CommandStatusQueued:
+		return true
+	case CommandStatusSent:
+		return true
+	case CommandStatusSucceeded:
 		return true
 	default:
 		return false
@@ -57,6 +282,108 @@ func (e ConnectionEvent) Valid() bool {
 	case ConnectionEventOffline:
 		return true
 	case ConnectionEventOnline:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConnectorStatusState.
+const (
+	ConnectorStatusStateConnected    ConnectorStatusState = "connected"
+	ConnectorStatusStateDisconnected ConnectorStatusState = "disconnected"
+	ConnectorStatusStateUnused       ConnectorStatusState = "unused"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorStatusState enum.
+func (e ConnectorStatusState) Valid() bool {
+	switch e {
+	case ConnectorStatusStateConnected:
+		return true
+	case ConnectorStatusStateDisconnected:
+		return true
+	case ConnectorStatusStateUnused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConnectorUseRole.
+const (
+	ConnectorUseRoleAction      ConnectorUseRole = "action"
+	ConnectorUseRoleErrorAction ConnectorUseRole = "errorAction"
+	ConnectorUseRoleFallback    ConnectorUseRole = "fallback"
+)
+
+// Valid indicates whether the value is a known member of the ConnectorUseRole enum.
+func (e ConnectorUseRole) Valid() bool {
+	switch e {
+	case ConnectorUseRoleAction:
+		return true
+	case ConnectorUseRoleErrorAction:
+		return true
+	case ConnectorUseRoleFallback:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeploymentState.
+const (
+	DeploymentStateAccepted    DeploymentState = "accepted"
+	DeploymentStateArmed       DeploymentState = "armed"
+	DeploymentStateBurning     DeploymentState = "burning"
+	DeploymentStateCancelled   DeploymentState = "cancelled"
+	DeploymentStateDownloading DeploymentState = "downloading"
+	DeploymentStateFailed      DeploymentState = "failed"
+	DeploymentStateOffered     DeploymentState = "offered"
+	DeploymentStateQueued      DeploymentState = "queued"
+	DeploymentStateRebooting   DeploymentState = "rebooting"
+	DeploymentStateRejected    DeploymentState = "rejected"
+	DeploymentStateRolledBack  DeploymentState = "rolled_back"
+	DeploymentStateStaged      DeploymentState = "staged"
+	DeploymentStateSucceeded   DeploymentState = "succeeded"
+	DeploymentStateSuperseded  DeploymentState = "superseded"
+	DeploymentStateTimedOut    DeploymentState = "timed_out"
+	DeploymentStateTrial       DeploymentState = "trial"
+)
+
+// Valid indicates whether the value is a known member of the DeploymentState enum.
+func (e DeploymentState) Valid() bool {
+	switch e {
+	case DeploymentStateAccepted:
+		return true
+	case DeploymentStateArmed:
+		return true
+	case DeploymentStateBurning:
+		return true
+	case DeploymentStateCancelled:
+		return true
+	case DeploymentStateDownloading:
+		return true
+	case DeploymentStateFailed:
+		return true
+	case DeploymentStateOffered:
+		return true
+	case DeploymentStateQueued:
+		return true
+	case DeploymentStateRebooting:
+		return true
+	case DeploymentStateRejected:
+		return true
+	case DeploymentStateRolledBack:
+		return true
+	case DeploymentStateStaged:
+		return true
+	case DeploymentStateSucceeded:
+		return true
+	case DeploymentStateSuperseded:
+		return true
+	case DeploymentStateTimedOut:
+		return true
+	case DeploymentStateTrial:
 		return true
 	default:
 		return false
@@ -123,11 +450,34 @@ func (e DeviceState) Valid() bool {
 	}
 }
 
+// Defines values for EventSeverity.
+const (
+	EventSeverityError   EventSeverity = "error"
+	EventSeverityNotify  EventSeverity = "notify"
+	EventSeverityWarning EventSeverity = "warning"
+)
+
+// Valid indicates whether the value is a known member of the EventSeverity enum.
+func (e EventSeverity) Valid() bool {
+	switch e {
+	case EventSeverityError:
+		return true
+	case EventSeverityNotify:
+		return true
+	case EventSeverityWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventType.
 const (
+	EventTypeCampaign EventType = "campaign"
 	EventTypeCommand  EventType = "command"
 	EventTypeEvent    EventType = "event"
 	EventTypeMessage  EventType = "message"
+	EventTypeOta      EventType = "ota"
 	EventTypePresence EventType = "presence"
 	EventTypeProperty EventType = "property"
 	EventTypeRule     EventType = "rule"
@@ -137,11 +487,15 @@ const (
 // Valid indicates whether the value is a known member of the EventType enum.
 func (e EventType) Valid() bool {
 	switch e {
+	case EventTypeCampaign:
+		return true
 	case EventTypeCommand:
 		return true
 	case EventTypeEvent:
 		return true
 	case EventTypeMessage:
+		return true
+	case EventTypeOta:
 		return true
 	case EventTypePresence:
 		return true
@@ -201,6 +555,183 @@ func (e MeKind) Valid() bool {
 	}
 }
 
+// Defines values for MessageKind.
+const (
+	MessageKindConnection MessageKind = "connection"
+	MessageKindDelivery   MessageKind = "delivery"
+	MessageKindDevice     MessageKind = "device"
+	MessageKindDownlink   MessageKind = "downlink"
+	MessageKindLeftOut    MessageKind = "left_out"
+	MessageKindUplink     MessageKind = "uplink"
+)
+
+// Valid indicates whether the value is a known member of the MessageKind enum.
+func (e MessageKind) Valid() bool {
+	switch e {
+	case MessageKindConnection:
+		return true
+	case MessageKindDelivery:
+		return true
+	case MessageKindDevice:
+		return true
+	case MessageKindDownlink:
+		return true
+	case MessageKindLeftOut:
+		return true
+	case MessageKindUplink:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MessageResult.
+const (
+	MessageResultFailed  MessageResult = "failed"
+	MessageResultOk      MessageResult = "ok"
+	MessageResultRefused MessageResult = "refused"
+	MessageResultWaiting MessageResult = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the MessageResult enum.
+func (e MessageResult) Valid() bool {
+	switch e {
+	case MessageResultFailed:
+		return true
+	case MessageResultOk:
+		return true
+	case MessageResultRefused:
+		return true
+	case MessageResultWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ModelChangeChange.
+const (
+	Added   ModelChangeChange = "added"
+	Changed ModelChangeChange = "changed"
+	Removed ModelChangeChange = "removed"
+)
+
+// Valid indicates whether the value is a known member of the ModelChangeChange enum.
+func (e ModelChangeChange) Valid() bool {
+	switch e {
+	case Added:
+		return true
+	case Changed:
+		return true
+	case Removed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ModelChangeKind.
+const (
+	ModelChangeKindCommand  ModelChangeKind = "command"
+	ModelChangeKindEvent    ModelChangeKind = "event"
+	ModelChangeKindProperty ModelChangeKind = "property"
+)
+
+// Valid indicates whether the value is a known member of the ModelChangeKind enum.
+func (e ModelChangeKind) Valid() bool {
+	switch e {
+	case ModelChangeKindCommand:
+		return true
+	case ModelChangeKindEvent:
+		return true
+	case ModelChangeKindProperty:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ModelFormat.
+const (
+	Native  ModelFormat = "native"
+	Tsl     ModelFormat = "tsl"
+	Wot     ModelFormat = "wot"
+	Wrapped ModelFormat = "wrapped"
+)
+
+// Valid indicates whether the value is a known member of the ModelFormat enum.
+func (e ModelFormat) Valid() bool {
+	switch e {
+	case Native:
+		return true
+	case Tsl:
+		return true
+	case Wot:
+		return true
+	case Wrapped:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OTAState.
+const (
+	OTAStateBurning     OTAState = "burning"
+	OTAStateCancelled   OTAState = "cancelled"
+	OTAStateDownloading OTAState = "downloading"
+	OTAStateFailed      OTAState = "failed"
+	OTAStateInitial     OTAState = "initial"
+	OTAStatePending     OTAState = "pending"
+	OTAStateRolledBack  OTAState = "rolled_back"
+	OTAStateSucceeded   OTAState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the OTAState enum.
+func (e OTAState) Valid() bool {
+	switch e {
+	case OTAStateBurning:
+		return true
+	case OTAStateCancelled:
+		return true
+	case OTAStateDownloading:
+		return true
+	case OTAStateFailed:
+		return true
+	case OTAStateInitial:
+		return true
+	case OTAStatePending:
+		return true
+	case OTAStateRolledBack:
+		return true
+	case OTAStateSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OTATaskState.
+const (
+	OTATaskStateCancelled OTATaskState = "cancelled"
+	OTATaskStateEnded     OTATaskState = "ended"
+	OTATaskStateRunning   OTATaskState = "running"
+)
+
+// Valid indicates whether the value is a known member of the OTATaskState enum.
+func (e OTATaskState) Valid() bool {
+	switch e {
+	case OTATaskStateCancelled:
+		return true
+	case OTATaskStateEnded:
+		return true
+	case OTATaskStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProductKind.
 const (
 	ProductKindDevice    ProductKind = "device"
@@ -240,27 +771,99 @@ func (e PublicationResultOutcome) Valid() bool {
 	}
 }
 
+// Defines values for ReleaseState.
+const (
+	ReleaseStateFailed  ReleaseState = "failed"
+	ReleaseStateMaking  ReleaseState = "making"
+	ReleaseStateMissing ReleaseState = "missing"
+	ReleaseStateReady   ReleaseState = "ready"
+)
+
+// Valid indicates whether the value is a known member of the ReleaseState enum.
+func (e ReleaseState) Valid() bool {
+	switch e {
+	case ReleaseStateFailed:
+		return true
+	case ReleaseStateMaking:
+		return true
+	case ReleaseStateMissing:
+		return true
+	case ReleaseStateReady:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReleaseFileKind.
+const (
+	Delta ReleaseFileKind = "delta"
+	Image ReleaseFileKind = "image"
+	Index ReleaseFileKind = "index"
+	Pack  ReleaseFileKind = "pack"
+)
+
+// Valid indicates whether the value is a known member of the ReleaseFileKind enum.
+func (e ReleaseFileKind) Valid() bool {
+	switch e {
+	case Delta:
+		return true
+	case Image:
+		return true
+	case Index:
+		return true
+	case Pack:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReleaseFileState.
+const (
+	ReleaseFileStateFailed  ReleaseFileState = "failed"
+	ReleaseFileStateMissing ReleaseFileState = "missing"
+	ReleaseFileStateReady   ReleaseFileState = "ready"
+	ReleaseFileStateWaiting ReleaseFileState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ReleaseFileState enum.
+func (e ReleaseFileState) Valid() bool {
+	switch e {
+	case ReleaseFileStateFailed:
+		return true
+	case ReleaseFileStateMissing:
+		return true
+	case ReleaseFileStateReady:
+		return true
+	case ReleaseFileStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevocationReason.
 const (
-	AffiliationChanged   RevocationReason = "affiliationChanged"
-	CessationOfOperation RevocationReason = "cessationOfOperation"
-	KeyCompromise        RevocationReason = "keyCompromise"
-	Superseded           RevocationReason = "superseded"
-	Unspecified          RevocationReason = "unspecified"
+	RevocationReasonAffiliationChanged   RevocationReason = "affiliationChanged"
+	RevocationReasonCessationOfOperation RevocationReason = "cessationOfOperation"
+	RevocationReasonKeyCompromise        RevocationReason = "keyCompromise"
+	RevocationReasonSuperseded           RevocationReason = "superseded"
+	RevocationReasonUnspecified          RevocationReason = "unspecified"
 )
 
 // Valid indicates whether the value is a known member of the RevocationReason enum.
 func (e RevocationReason) Valid() bool {
 	switch e {
-	case AffiliationChanged:
+	case RevocationReasonAffiliationChanged:
 		return true
-	case CessationOfOperation:
+	case RevocationReasonCessationOfOperation:
 		return true
-	case KeyCompromise:
+	case RevocationReasonKeyCompromise:
 		return true
-	case Superseded:
+	case RevocationReasonSuperseded:
 		return true
-	case Unspecified:
+	case RevocationReasonUnspecified:
 		return true
 	default:
 		return false
@@ -294,6 +897,156 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for RuleDataType.
+const (
+	RuleBinary RuleDataType = "binary"
+	RuleJSON   RuleDataType = "json"
+)
+
+// Valid indicates whether the value is a known member of the RuleDataType enum.
+func (e RuleDataType) Valid() bool {
+	switch e {
+	case RuleBinary:
+		return true
+	case RuleJSON:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleDialect.
+const (
+	RuleFull  RuleDialect = 2
+	RuleStock RuleDialect = 1
+)
+
+// Valid indicates whether the value is a known member of the RuleDialect enum.
+func (e RuleDialect) Valid() bool {
+	switch e {
+	case RuleFull:
+		return true
+	case RuleStock:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleFaultKind.
+const (
+	RuleFaultKindBadArgument    RuleFaultKind = "bad_argument"
+	RuleFaultKindDivisionByZero RuleFaultKind = "division_by_zero"
+	RuleFaultKindLimit          RuleFaultKind = "limit"
+	RuleFaultKindMissingField   RuleFaultKind = "missing_field"
+	RuleFaultKindNotJSON        RuleFaultKind = "not_json"
+	RuleFaultKindTypeClash      RuleFaultKind = "type_clash"
+	RuleFaultKindUnavailable    RuleFaultKind = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the RuleFaultKind enum.
+func (e RuleFaultKind) Valid() bool {
+	switch e {
+	case RuleFaultKindBadArgument:
+		return true
+	case RuleFaultKindDivisionByZero:
+		return true
+	case RuleFaultKindLimit:
+		return true
+	case RuleFaultKindMissingField:
+		return true
+	case RuleFaultKindNotJSON:
+		return true
+	case RuleFaultKindTypeClash:
+		return true
+	case RuleFaultKindUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleOutcomeStage.
+const (
+	TrialActions RuleOutcomeStage = "actions"
+	TrialDecode  RuleOutcomeStage = "decode"
+	TrialSelect  RuleOutcomeStage = "select"
+	TrialTopic   RuleOutcomeStage = "topic"
+	TrialWhere   RuleOutcomeStage = "where"
+)
+
+// Valid indicates whether the value is a known member of the RuleOutcomeStage enum.
+func (e RuleOutcomeStage) Valid() bool {
+	switch e {
+	case TrialActions:
+		return true
+	case TrialDecode:
+		return true
+	case TrialSelect:
+		return true
+	case TrialTopic:
+		return true
+	case TrialWhere:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScriptFunctions.
+const (
+	JSONToRawData ScriptFunctions = "jsonToRawData"
+	RawDataToJSON ScriptFunctions = "rawDataToJSON"
+)
+
+// Valid indicates whether the value is a known member of the ScriptFunctions enum.
+func (e ScriptFunctions) Valid() bool {
+	switch e {
+	case JSONToRawData:
+		return true
+	case RawDataToJSON:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScriptErrorKind.
+const (
+	ScriptErrorKindBadResult ScriptErrorKind = "bad_result"
+	ScriptErrorKindCrashed   ScriptErrorKind = "crashed"
+	ScriptErrorKindMemory    ScriptErrorKind = "memory"
+	ScriptErrorKindMissing   ScriptErrorKind = "missing"
+	ScriptErrorKindRecursion ScriptErrorKind = "recursion"
+	ScriptErrorKindSyntax    ScriptErrorKind = "syntax"
+	ScriptErrorKindThrown    ScriptErrorKind = "thrown"
+	ScriptErrorKindTimeout   ScriptErrorKind = "timeout"
+)
+
+// Valid indicates whether the value is a known member of the ScriptErrorKind enum.
+func (e ScriptErrorKind) Valid() bool {
+	switch e {
+	case ScriptErrorKindBadResult:
+		return true
+	case ScriptErrorKindCrashed:
+		return true
+	case ScriptErrorKindMemory:
+		return true
+	case ScriptErrorKindMissing:
+		return true
+	case ScriptErrorKindRecursion:
+		return true
+	case ScriptErrorKindSyntax:
+		return true
+	case ScriptErrorKindThrown:
+		return true
+	case ScriptErrorKindTimeout:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SessionMethod.
 const (
 	Oidc     SessionMethod = "oidc"
@@ -306,6 +1059,30 @@ func (e SessionMethod) Valid() bool {
 	case Oidc:
 		return true
 	case Password:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ShadowChangeBy.
+const (
+	ShadowChangeByDevice ShadowChangeBy = "device"
+	ShadowChangeByHub    ShadowChangeBy = "hub"
+	ShadowChangeByKey    ShadowChangeBy = "key"
+	ShadowChangeByUser   ShadowChangeBy = "user"
+)
+
+// Valid indicates whether the value is a known member of the ShadowChangeBy enum.
+func (e ShadowChangeBy) Valid() bool {
+	switch e {
+	case ShadowChangeByDevice:
+		return true
+	case ShadowChangeByHub:
+		return true
+	case ShadowChangeByKey:
+		return true
+	case ShadowChangeByUser:
 		return true
 	default:
 		return false
@@ -333,6 +1110,54 @@ func (e TopicPermission) Valid() bool {
 	}
 }
 
+// Defines values for GetPropertyHistoryParamsOrder.
+const (
+	Asc  GetPropertyHistoryParamsOrder = "asc"
+	Desc GetPropertyHistoryParamsOrder = "desc"
+)
+
+// Valid indicates whether the value is a known member of the GetPropertyHistoryParamsOrder enum.
+func (e GetPropertyHistoryParamsOrder) Valid() bool {
+	switch e {
+	case Asc:
+		return true
+	case Desc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetPropertyHistoryParamsFn.
+const (
+	Avg   GetPropertyHistoryParamsFn = "avg"
+	Count GetPropertyHistoryParamsFn = "count"
+	Last  GetPropertyHistoryParamsFn = "last"
+	Max   GetPropertyHistoryParamsFn = "max"
+	Min   GetPropertyHistoryParamsFn = "min"
+	Sum   GetPropertyHistoryParamsFn = "sum"
+)
+
+// Valid indicates whether the value is a known member of the GetPropertyHistoryParamsFn enum.
+func (e GetPropertyHistoryParamsFn) Valid() bool {
+	switch e {
+	case Avg:
+		return true
+	case Count:
+		return true
+	case Last:
+		return true
+	case Max:
+		return true
+	case Min:
+		return true
+	case Sum:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -342,17 +1167,29 @@ type APIKey struct {
 	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
 	ID        string    `json:"id"`
 
-	// Key Only in the answer that created it.
-	Key         string       `json:"key,omitempty,omitzero"`
-	LastUsedAt  time.Time    `json:"lastUsedAt,omitempty,omitzero"`
-	Name        string       `json:"name"`
+	// Key Only in the answer that created it; a pair has none.
+	Key        string    `json:"key,omitempty,omitzero"`
+	LastUsedAt time.Time `json:"lastUsedAt,omitempty,omitzero"`
+	Name       string    `json:"name"`
+
+	// Pair The key signs requests of the Action API and is not taken anywhere else.
+	Pair        bool         `json:"pair,omitempty,omitzero"`
 	Permissions []Permission `json:"permissions"`
+
+	// PrivateKey Of a pair, only in the answer that created it.
+	PrivateKey string `json:"privateKey,omitempty,omitzero"`
+
+	// ProductRoles Roles on single products, of a key that has no role of its own.
+	ProductRoles map[string]string `json:"productRoles,omitempty,omitzero"`
 
 	// Products Only these products; absent is all.
 	Products []string `json:"products,omitempty,omitzero"`
 
 	// Project `hub` is a key for all projects and the hub itself.
 	Project string `json:"project"`
+
+	// PublicKey Of a pair.
+	PublicKey string `json:"publicKey,omitempty,omitzero"`
 
 	// Role Absent from a key whose permissions were chosen one by one.
 	Role string `json:"role,omitempty,omitzero"`
@@ -365,22 +1202,73 @@ type APIKeyList struct {
 
 // ActionStats defines model for ActionStats.
 type ActionStats struct {
-	// Connected The last attempt went well, or there was none.
-	Connected bool  `json:"connected"`
+	// Connected The target has answered the last attempt.
+	Connected bool `json:"connected"`
+
+	// Dead Became dead letters.
+	Dead      int64 `json:"dead"`
+	Delivered int64 `json:"delivered"`
+
+	// Dropped By reason: expired, full (neither the queue nor the dead letters had room), damaged.
+	Dropped map[string]int64 `json:"dropped"`
+
+	// FellBack Given up and handed to the fallback action.
+	FellBack int64  `json:"fellBack"`
+	ID       string `json:"id"`
+
+	// InFlight Being sent.
+	InFlight    int64     `json:"inFlight"`
+	Kind        string    `json:"kind"`
+	LastError   string    `json:"lastError,omitempty,omitzero"`
+	LastErrorAt time.Time `json:"lastErrorAt,omitempty,omitzero"`
+
+	// Late To be sent, left in the outbox because the target does not keep up.
+	Late        int64 `json:"late"`
+	LetterBytes int64 `json:"letterBytes"`
+
+	// Letters Dead letters that are there, as last counted.
+	Letters int64 `json:"letters"`
+	Matched int64 `json:"matched"`
+
+	// Queued To be sent, in memory and in the outbox.
+	Queued int64 `json:"queued"`
+
+	// Retries Deliveries that failed and were tried again.
+	Retries int64           `json:"retries"`
+	Role    ActionStatsRole `json:"role"`
+
+	// Since When the status became what it is.
+	Since time.Time `json:"since"`
+
+	// Status connecting: nothing was tried yet, or the target is tried again. connected: it answers. disconnected: it is not available; it is left
+	// alone for a while, and then tried with one delivery.
+	Status ActionStatsStatus `json:"status"`
+
+	// Total What has become of an action's results since it was made, on all nodes together, over restarts. What a node counted in the second before
+	// a crash is missing.
+	Total ActionTotal `json:"total,omitempty,omitzero"`
+
+	// WaitingBytes Of inFlight, queued and late.
+	WaitingBytes int64 `json:"waitingBytes"`
+}
+
+// ActionStatsRole defines model for ActionStats.Role.
+type ActionStatsRole string
+
+// ActionStatsStatus connecting: nothing was tried yet, or the target is tried again. connected: it answers. disconnected: it is not available; it is left
+// alone for a while, and then tried with one delivery.
+type ActionStatsStatus string
+
+// ActionTotal What has become of an action's results since it was made, on all nodes together, over restarts. What a node counted in the second before
+// a crash is missing.
+type ActionTotal struct {
 	Dead      int64 `json:"dead"`
 	Delivered int64 `json:"delivered"`
 
 	// Dropped By reason.
-	Dropped     map[string]int64 `json:"dropped"`
-	ID          string           `json:"id"`
-	Kind        string           `json:"kind"`
-	LastError   string           `json:"lastError,omitempty,omitzero"`
-	LastErrorAt time.Time        `json:"lastErrorAt,omitempty,omitzero"`
-	Matched     int64            `json:"matched"`
-	Queued      int64            `json:"queued"`
-
-	// Retries Deliveries that failed and were tried again.
-	Retries int64 `json:"retries"`
+	Dropped  map[string]int64 `json:"dropped"`
+	FellBack int64            `json:"fellBack"`
+	Retries  int64            `json:"retries"`
 }
 
 // Addresses The addresses that this node listens on; a door that is off is absent.
@@ -390,6 +1278,381 @@ type Addresses struct {
 	Mqtt  string `json:"mqtt,omitempty,omitzero"`
 	Mqtts string `json:"mqtts,omitempty,omitzero"`
 }
+
+// Agent defines model for Agent.
+type Agent struct {
+	Capabilities []string `json:"capabilities"`
+
+	// Channel The version of the agent channel that it speaks.
+	Channel int `json:"channel"`
+
+	// Config The agent's configuration.
+	Config AgentConfigState `json:"config,omitempty,omitzero"`
+
+	// Gaps What it has lost, the newest first.
+	Gaps []AgentGap `json:"gaps"`
+
+	// Platform Where it runs, such as linux/arm64.
+	Platform string `json:"platform"`
+
+	// Routes Those in force on a gateway, as in their file; absent without any.
+	Routes []AgentRoute `json:"routes,omitempty,omitzero"`
+
+	// SeenAt When it said so.
+	SeenAt  time.Time     `json:"seenAt"`
+	Streams []AgentStream `json:"streams"`
+
+	// Untold Losses that it has not reported yet.
+	Untold int `json:"untold,omitempty,omitzero"`
+
+	// Uploads Files that the agent sends; absent when it sends none.
+	Uploads AgentUploads `json:"uploads,omitempty,omitzero"`
+
+	// Variant core or gateway.
+	Variant string `json:"variant,omitempty,omitzero"`
+
+	// Version Of the program.
+	Version string `json:"version"`
+}
+
+// AgentConfig defines model for AgentConfig.
+type AgentConfig struct {
+	ChangedAt time.Time `json:"changedAt"`
+	ChangedBy string    `json:"changedBy,omitempty,omitzero"`
+
+	// Document YAML, with secrets masked. Absent in lists.
+	Document string `json:"document,omitempty,omitzero"`
+
+	// Gone With this version the configuration was taken away.
+	Gone     bool   `json:"gone,omitempty,omitzero"`
+	Note     string `json:"note,omitempty,omitzero"`
+	Revision int64  `json:"revision"`
+
+	// Version What agents call it.
+	Version string `json:"version"`
+}
+
+// AgentConfigChange defines model for AgentConfigChange.
+type AgentConfigChange struct {
+	// Document YAML, as in docs/agent-config.md.
+	Document string `json:"document,omitempty,omitzero"`
+
+	// Note What the version is about.
+	Note string `json:"note,omitempty,omitzero"`
+
+	// Restore In place of document: that of the version with this revision.
+	Restore int64 `json:"restore,omitempty,omitzero"`
+}
+
+// AgentConfigList defines model for AgentConfigList.
+type AgentConfigList struct {
+	Items []AgentConfig `json:"items"`
+}
+
+// AgentConfigState The agent's configuration.
+type AgentConfigState struct {
+	// Detail The same, for people.
+	Detail string `json:"detail,omitempty,omitzero"`
+
+	// Offered That it was offered last.
+	Offered   string     `json:"offered,omitempty,omitzero"`
+	OfferedAt *time.Time `json:"offeredAt,omitempty"`
+
+	// Reason Of back and refused, for programs: off, signature, device, replay, expired, busy, key, invalid, disk, taken_back.
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Running That it has; absent when that is none of the hub's.
+	Running string `json:"running,omitempty,omitzero"`
+
+	// State What became of that: offered (not answered yet), trial, applied, back (the agent went back by itself) or refused; absent without an offer.
+	State  string     `json:"state,omitempty,omitzero"`
+	ToldAt *time.Time `json:"toldAt,omitempty"`
+
+	// Wanted The version that it should have, such as device/3; absent when the hub has none for it.
+	Wanted string `json:"wanted,omitempty,omitzero"`
+}
+
+// AgentDiagnosis defines model for AgentDiagnosis.
+type AgentDiagnosis struct {
+	AskedAt time.Time `json:"askedAt"`
+	AskedBy string    `json:"askedBy,omitempty,omitzero"`
+
+	// FileID Of done: the file, as in GET of files.
+	FileID string `json:"fileID,omitempty,omitzero"`
+	ID     string `json:"id"`
+
+	// Reason Of failed, for people.
+	Reason string              `json:"reason,omitempty,omitzero"`
+	Size   int64               `json:"size,omitempty,omitzero"`
+	State  AgentDiagnosisState `json:"state"`
+
+	// ToldAt When the agent spoke of it last.
+	ToldAt *time.Time `json:"toldAt,omitempty"`
+}
+
+// AgentDiagnosisState defines model for AgentDiagnosis.State.
+type AgentDiagnosisState string
+
+// AgentGap defines model for AgentGap.
+type AgentGap struct {
+	// At When it was reported.
+	At time.Time `json:"at"`
+
+	// Bytes Of topics and payloads, as far as that is known.
+	Bytes int64 `json:"bytes"`
+
+	// From The first number that is lost.
+	From int64 `json:"from"`
+
+	// Reason quota, ttl, corrupt, reject, power, released, or mixed: several gaps, with records between them that are not lost.
+	Reason string `json:"reason"`
+	Stream string `json:"stream"`
+
+	// To The last one.
+	To int64 `json:"to"`
+}
+
+// AgentList defines model for AgentList.
+type AgentList struct {
+	Items      []AgentSummary `json:"items"`
+	NextCursor string         `json:"nextCursor,omitempty,omitzero"`
+}
+
+// AgentRoute What a route of a gateway did since it came into force, as the agent told last.
+type AgentRoute struct {
+	// Dropped Results that nobody took: the sub-device was not there or wanted none, or the buffer was full.
+	Dropped int64 `json:"dropped"`
+
+	// Failed Messages on which its rule ended with an error.
+	Failed int64 `json:"failed"`
+
+	// Matched Messages that its rule matched.
+	Matched int64  `json:"matched"`
+	Name    string `json:"name"`
+
+	// Sent Results that a target has taken; of those for the hub, the agent's buffer.
+	Sent int64 `json:"sent"`
+
+	// Waiting Results for the hub that the buffer was still writing.
+	Waiting int64 `json:"waiting"`
+}
+
+// AgentStream defines model for AgentStream.
+type AgentStream struct {
+	// Bytes Theirs.
+	Bytes int64 `json:"bytes"`
+
+	// Lost Records given up or refused since the agent was started.
+	Lost int64  `json:"lost"`
+	Name string `json:"name"`
+
+	// Records That wait for the hub.
+	Records int64 `json:"records"`
+}
+
+// AgentSummary defines model for AgentSummary.
+type AgentSummary struct {
+	// Bytes Theirs.
+	Bytes int64 `json:"bytes"`
+
+	// Config The version of its configuration; absent when that is none of the hub's.
+	Config string `json:"config,omitempty,omitzero"`
+
+	// ConfigState What became of the last offer, as in AgentConfigState.
+	ConfigState string `json:"configState,omitempty,omitzero"`
+	DeviceSN    string `json:"deviceSN"`
+
+	// Lost Records given up or refused since the agent was started.
+	Lost     int64  `json:"lost"`
+	Platform string `json:"platform,omitempty,omitzero"`
+
+	// Records That waited for the hub.
+	Records int64     `json:"records"`
+	SeenAt  time.Time `json:"seenAt"`
+
+	// Uploads Files that waited.
+	Uploads int64  `json:"uploads,omitempty,omitzero"`
+	Variant string `json:"variant,omitempty,omitzero"`
+	Version string `json:"version"`
+}
+
+// AgentUploads Files that the agent sends; absent when it sends none.
+type AgentUploads struct {
+	Failed  int64 `json:"failed"`
+	Sending bool  `json:"sending"`
+
+	// Sent Since the agent was started, as is failed.
+	Sent    int64 `json:"sent"`
+	Waiting int64 `json:"waiting"`
+}
+
+// Alarm defines model for Alarm.
+type Alarm struct {
+	AcknowledgedAt time.Time `json:"acknowledgedAt,omitempty,omitzero"`
+	AcknowledgedBy string    `json:"acknowledgedBy,omitempty,omitzero"`
+	ChangedAt      time.Time `json:"changedAt"`
+	ClearedAt      time.Time `json:"clearedAt,omitempty,omitzero"`
+
+	// ClearedBy Who cleared it by hand, or what else ended it; absent when its condition was over.
+	ClearedBy string    `json:"clearedBy,omitempty,omitzero"`
+	DeviceSN  string    `json:"deviceSN,omitempty,omitzero"`
+	ID        string    `json:"id"`
+	OpenedAt  time.Time `json:"openedAt"`
+	ProductSN string    `json:"productSN,omitempty,omitzero"`
+	Project   string    `json:"project"`
+	RuleID    string    `json:"ruleID"`
+	RuleName  string    `json:"ruleName"`
+
+	// Seen How many devices are behind it: a gateway that is away is one alarm, not one for each of its sub-devices.
+	Seen     int64         `json:"seen"`
+	Severity AlarmSeverity `json:"severity"`
+	State    AlarmState    `json:"state"`
+
+	// Text What is so
+	Text string `json:"text"`
+
+	// Value The value that opened it, as JSON.
+	Value string `json:"value,omitempty,omitzero"`
+}
+
+// AlarmChannel defines model for AlarmChannel.
+type AlarmChannel struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config    ConnectorConfig `json:"config"`
+	CreatedAt time.Time       `json:"createdAt"`
+
+	// Failures Messages in a row that could not be sent.
+	Failures    int64     `json:"failures"`
+	ID          string    `json:"id"`
+	Kind        string    `json:"kind"`
+	LastError   string    `json:"lastError,omitempty,omitzero"`
+	LastErrorAt time.Time `json:"lastErrorAt,omitempty,omitzero"`
+	Name        string    `json:"name"`
+	Project     string    `json:"project"`
+	Revision    int64     `json:"revision"`
+
+	// Secrets The secret members of the configuration that are set.
+	Secrets []string `json:"secrets"`
+
+	// SentAt When a message was sent last.
+	SentAt    time.Time `json:"sentAt,omitempty,omitzero"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// AlarmChannelChange defines model for AlarmChannelChange.
+type AlarmChannelChange struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config ConnectorConfig `json:"config,omitempty,omitzero"`
+	Name   string          `json:"name"`
+}
+
+// AlarmChannelList defines model for AlarmChannelList.
+type AlarmChannelList struct {
+	// Counts How many of them are of which state, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []AlarmChannel   `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
+}
+
+// AlarmCondition When there is an alarm. `metric`: a metric of the product, or of the project, over `windowMinutes` (a counter's sum, a gauge's mean) compared
+// with `value`. `rule`: the same of one rule. `property`: what a device of the product reports of `property` compared with `value`.
+// `presence`: a device of the product is offline; sub-devices of a gateway that is away are one alarm, the gateway's.
+type AlarmCondition struct {
+	// ClearValue Any JSON value.
+	ClearValue JSONValue `json:"clearValue,omitempty,omitzero"`
+
+	// DeviceSN Only this device of the product.
+	DeviceSN string             `json:"deviceSN,omitempty,omitzero"`
+	Kind     AlarmConditionKind `json:"kind"`
+
+	// Metric As GET /v1/metrics lists them.
+	Metric    string           `json:"metric,omitempty,omitzero"`
+	Op        AlarmConditionOp `json:"op,omitempty,omitzero"`
+	ProductSN string           `json:"productSN,omitempty,omitzero"`
+
+	// Property An identifier, and members of a structure after dots.
+	Property string `json:"property,omitempty,omitzero"`
+
+	// Rule The id of a rule.
+	Rule string `json:"rule,omitempty,omitzero"`
+
+	// Value Any JSON value.
+	Value JSONValue `json:"value,omitempty,omitzero"`
+
+	// WindowMinutes 1 to 1440; 1 when nothing is said.
+	WindowMinutes int `json:"windowMinutes,omitempty,omitzero"`
+}
+
+// AlarmConditionKind defines model for AlarmCondition.Kind.
+type AlarmConditionKind string
+
+// AlarmConditionOp defines model for AlarmCondition.Op.
+type AlarmConditionOp string
+
+// AlarmDebounce For how long without a break (seconds), or how often (count of the last of judgements: reports, or minutes), the condition must be true first.
+type AlarmDebounce struct {
+	Count int `json:"count,omitempty,omitzero"`
+
+	// Of At most 60.
+	Of int `json:"of,omitempty,omitzero"`
+
+	// Seconds At most a week.
+	Seconds int `json:"seconds,omitempty,omitzero"`
+}
+
+// AlarmList defines model for AlarmList.
+type AlarmList struct {
+	// Counts How many of them are of which state, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Alarm          `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
+}
+
+// AlarmRule defines model for AlarmRule.
+type AlarmRule struct {
+	Channels []string `json:"channels"`
+
+	// Condition When there is an alarm. `metric`: a metric of the product, or of the project, over `windowMinutes` (a counter's sum, a gauge's mean) compared
+	// with `value`. `rule`: the same of one rule. `property`: what a device of the product reports of `property` compared with `value`.
+	// `presence`: a device of the product is offline; sub-devices of a gateway that is away are one alarm, the gateway's.
+	Condition AlarmCondition `json:"condition"`
+	CreatedAt time.Time      `json:"createdAt"`
+
+	// Debounce For how long without a break (seconds), or how often (count of the last of judgements: reports, or minutes), the condition must be true first.
+	Debounce    AlarmDebounce `json:"debounce"`
+	Description string        `json:"description,omitempty,omitzero"`
+	Enabled     bool          `json:"enabled"`
+	ID          string        `json:"id"`
+	Name        string        `json:"name"`
+	Project     string        `json:"project"`
+	Revision    int64         `json:"revision"`
+	Severity    AlarmSeverity `json:"severity"`
+	TellCleared bool          `json:"tellCleared,omitempty,omitzero"`
+	UpdatedAt   time.Time     `json:"updatedAt"`
+}
+
+// AlarmRuleList defines model for AlarmRuleList.
+type AlarmRuleList struct {
+	// Counts How many of them are of which state, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []AlarmRule      `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
+}
+
+// AlarmSeverity defines model for AlarmSeverity.
+type AlarmSeverity string
+
+// AlarmState defines model for AlarmState.
+type AlarmState string
 
 // AuditEntry defines model for AuditEntry.
 type AuditEntry struct {
@@ -408,7 +1671,7 @@ type AuditEntry struct {
 	Project   string `json:"project,omitempty,omitzero"`
 	RequestID string `json:"requestID,omitempty,omitzero"`
 
-	// Result Status of the answer.
+	// Result Status of the answer; 0 when it was not given yet, or the hub ended before it gave one.
 	Result int `json:"result"`
 }
 
@@ -441,12 +1704,308 @@ type CA struct {
 	CrlPath   string    `json:"crlPath,omitempty,omitzero"`
 	ExpiresAt time.Time `json:"expiresAt"`
 
+	// Holding How many certificates that it has issued hold, in lists of the hub's own.
+	Holding int `json:"holding,omitempty,omitzero"`
+
 	// ID The SHA-256 of the certificate in hexadecimal.
 	ID string `json:"id"`
 
 	// Proven Whoever registered it has shown that they hold its key.
-	Proven  bool   `json:"proven,omitempty,omitzero"`
+	Proven    bool      `json:"proven,omitempty,omitzero"`
+	RetiredAt time.Time `json:"retiredAt,omitempty,omitzero"`
+
+	// Status Of the hub's own: issuing, trusted for what it has issued, expired, or retired.
+	Status  string `json:"status,omitempty,omitzero"`
 	Subject string `json:"subject"`
+}
+
+// CAList defines model for CAList.
+type CAList struct {
+	Items []CA `json:"items"`
+}
+
+// CARetirement defines model for CARetirement.
+type CARetirement struct {
+	// Force Also when devices have certificates of it that hold.
+	Force bool `json:"force,omitempty,omitzero"`
+}
+
+// Campaign defines model for Campaign.
+type Campaign struct {
+	// Already Devices that had the version and are no targets.
+	Already    int64  `json:"already"`
+	Approver   string `json:"approver,omitempty,omitzero"`
+	ByteBudget int64  `json:"byteBudget,omitempty,omitzero"`
+
+	// Bytes Downloaded, as far as devices say.
+	Bytes      int64    `json:"bytes,omitempty,omitzero"`
+	CampaignID string   `json:"campaignID"`
+	Canary     []string `json:"canary,omitempty,omitzero"`
+
+	// Classes Those that ended without success, by why.
+	Classes   map[string]int64 `json:"classes,omitempty,omitzero"`
+	Consent   bool             `json:"consent,omitempty,omitzero"`
+	CreatedAt time.Time        `json:"createdAt"`
+	Deadlines map[string]int64 `json:"deadlines,omitempty,omitzero"`
+
+	// Devices Devices whose turn has come, by state.
+	Devices map[string]int64 `json:"devices"`
+	EndedAt time.Time        `json:"endedAt,omitempty,omitzero"`
+
+	// Excluded Devices that are no targets, by why: no_such_device, disabled, other_version, version_unknown.
+	Excluded      map[string]int64 `json:"excluded,omitempty,omitzero"`
+	ExpiresAt     time.Time        `json:"expiresAt"`
+	FirmwareID    string           `json:"firmwareID"`
+	Module        string           `json:"module"`
+	Name          string           `json:"name"`
+	NeedsApproval bool             `json:"needsApproval,omitempty,omitzero"`
+	Owner         string           `json:"owner"`
+	Rate          CampaignRate     `json:"rate"`
+
+	// Reason Why it is paused or was aborted, when nobody asked for that.
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Released Targets whose turn has come.
+	Released  int64           `json:"released"`
+	Retry     CampaignRetries `json:"retry"`
+	Revision  int64           `json:"revision"`
+	StartedAt time.Time       `json:"startedAt,omitempty,omitzero"`
+	Status    CampaignStatus  `json:"status"`
+	Stop      CampaignStop    `json:"stop"`
+	Targets   int64           `json:"targets"`
+
+	// ThroughAt When the devices of the present wave had settled.
+	ThroughAt      time.Time `json:"throughAt,omitempty,omitzero"`
+	TimeoutSeconds int       `json:"timeoutSeconds,omitempty,omitzero"`
+	UpdatedAt      time.Time `json:"updatedAt"`
+	Version        string    `json:"version"`
+	Versions       string    `json:"versions,omitempty,omitzero"`
+
+	// Wave The present one, from 1 on.
+	Wave   int             `json:"wave"`
+	Waves  []CampaignWave  `json:"waves"`
+	Window *CampaignWindow `json:"window,omitempty"`
+}
+
+// CampaignAction defines model for CampaignAction.
+type CampaignAction string
+
+// CampaignDevice defines model for CampaignDevice.
+type CampaignDevice struct {
+	Attempts   int    `json:"attempts"`
+	Bytes      int64  `json:"bytes,omitempty,omitzero"`
+	CampaignID string `json:"campaignID"`
+
+	// Class Why it failed, what it waits for, or the state in which it was silent.
+	Class       string          `json:"class,omitempty,omitzero"`
+	DeadlineAt  time.Time       `json:"deadlineAt,omitempty,omitzero"`
+	DeviceSN    string          `json:"deviceSN"`
+	ErrCode     int64           `json:"errCode,omitempty,omitzero"`
+	FromVersion string          `json:"fromVersion,omitempty,omitzero"`
+	OfferedAt   time.Time       `json:"offeredAt,omitempty,omitzero"`
+	Percent     int             `json:"percent"`
+	State       DeploymentState `json:"state"`
+
+	// Timeline Oldest first; of one device only.
+	Timeline  []CampaignMoment `json:"timeline,omitempty,omitzero"`
+	UpdatedAt time.Time        `json:"updatedAt"`
+
+	// Verifies It was offered a signed manifest.
+	Verifies bool `json:"verifies,omitempty,omitzero"`
+	Wave     int  `json:"wave"`
+}
+
+// CampaignDeviceList defines model for CampaignDeviceList.
+type CampaignDeviceList struct {
+	Items      []CampaignDevice `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+}
+
+// CampaignHealth What updated devices may do worse than those whose turn has not come, while a wave soaks.
+type CampaignHealth struct {
+	Action CampaignAction `json:"action,omitempty,omitzero"`
+
+	// Offline By how many percent points more of them may be offline.
+	Offline float64 `json:"offline,omitempty,omitzero"`
+
+	// Reconnects By which factor they may connect anew more often.
+	Reconnects float64 `json:"reconnects,omitempty,omitzero"`
+
+	// Silent By how many percent points more of them may have sent nothing.
+	Silent float64 `json:"silent,omitempty,omitzero"`
+}
+
+// CampaignList defines model for CampaignList.
+type CampaignList struct {
+	// Counts How many of them are of which status, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Campaign       `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
+}
+
+// CampaignMoment defines model for CampaignMoment.
+type CampaignMoment struct {
+	Attempt int             `json:"attempt"`
+	Class   string          `json:"class,omitempty,omitzero"`
+	ErrCode int64           `json:"errCode,omitempty,omitzero"`
+	State   DeploymentState `json:"state"`
+	Time    time.Time       `json:"time"`
+}
+
+// CampaignPatch What is absent stays.
+type CampaignPatch struct {
+	// Deadlines All of them, for states that are entered from now on.
+	Deadlines map[string]int64 `json:"deadlines,omitempty,omitzero"`
+
+	// ExpiresAt How long the campaign waits for devices.
+	ExpiresAt time.Time     `json:"expiresAt,omitempty,omitzero"`
+	Rate      *CampaignRate `json:"rate,omitempty"`
+
+	// Retry The whole of it, for failures from now on.
+	Retry *CampaignRetries `json:"retry,omitempty"`
+
+	// Stop The whole rule, for the devices that have settled too; without limits there is none.
+	Stop *CampaignStop `json:"stop,omitempty"`
+
+	// Waves The whole plan; the waves that have begun must be in it as they are.
+	Waves []CampaignWave `json:"waves,omitempty,omitzero"`
+
+	// Window For devices that are assigned it from now on; an empty cron is none.
+	Window *CampaignWindow `json:"window,omitempty"`
+}
+
+// CampaignPlan defines model for CampaignPlan.
+type CampaignPlan struct {
+	Already int64 `json:"already"`
+
+	// Bytes If every target downloads the whole firmware.
+	Bytes    int64            `json:"bytes"`
+	Excluded map[string]int64 `json:"excluded"`
+
+	// First Some of the targets.
+	First []string `json:"first,omitempty,omitzero"`
+
+	// Minutes How long the offers take at its rate, with the times to soak.
+	Minutes float64 `json:"minutes"`
+
+	// NoWay The first 100 devices that can neither take the firmware nor come to that. With one the campaign is refused.
+	NoWay []string `json:"noWay,omitempty,omitzero"`
+
+	// Stones How many targets are brought another version first, because the firmware needs it; one of another module has that before it.
+	Stones  map[string]int64 `json:"stones,omitempty,omitzero"`
+	Targets int64            `json:"targets"`
+
+	// Waves How many devices have come when each is out.
+	Waves []int64 `json:"waves"`
+}
+
+// CampaignRate defines model for CampaignRate.
+type CampaignRate struct {
+	// BytesPerSecond On average, an offer counting as a whole download.
+	BytesPerSecond int64 `json:"bytesPerSecond,omitempty,omitzero"`
+
+	// Concurrent Devices that are at it at a time.
+	Concurrent int64 `json:"concurrent,omitempty,omitzero"`
+
+	// Growth Factor by which that grows each minute, 1 to 10.
+	Growth float64 `json:"growth,omitempty,omitzero"`
+
+	// MaxPerMinute What it grows to.
+	MaxPerMinute float64 `json:"maxPerMinute,omitempty,omitzero"`
+
+	// PerMinute Offers a minute.
+	PerMinute float64 `json:"perMinute,omitempty,omitzero"`
+}
+
+// CampaignRetries defines model for CampaignRetries.
+type CampaignRetries struct {
+	// Attempts How often a device is offered the firmware in all, 1 to 10.
+	Attempts int `json:"attempts,omitempty,omitzero"`
+
+	// Classes Failure classes that are tried again beside NET and SRV; never SIG, ROLLBACK and WRONG_DEVICE.
+	Classes []string `json:"classes,omitempty,omitzero"`
+
+	// DelaySeconds Before another try of those classes, doubled each time; 600 when it is absent.
+	DelaySeconds int64 `json:"delaySeconds,omitempty,omitzero"`
+}
+
+// CampaignRetry defines model for CampaignRetry.
+type CampaignRetry struct {
+	// Class Only those that ended for this reason.
+	Class string `json:"class,omitempty,omitzero"`
+}
+
+// CampaignRollback defines model for CampaignRollback.
+type CampaignRollback struct {
+	// FirmwareID What they get; absent is what each ran before.
+	FirmwareID string `json:"firmwareID,omitempty,omitzero"`
+
+	// Wave Only the devices of this wave.
+	Wave int `json:"wave,omitempty,omitzero"`
+}
+
+// CampaignStatus defines model for CampaignStatus.
+type CampaignStatus string
+
+// CampaignStop defines model for CampaignStop.
+type CampaignStop struct {
+	Action CampaignAction `json:"action,omitempty,omitzero"`
+
+	// Limit Failures in percent. It stops when their rate is surely above: the lower bound of the 95 % Wilson interval.
+	Limit float64 `json:"limit,omitempty,omitzero"`
+
+	// Minimum Devices that must have settled before; 5 when it is absent.
+	Minimum int64 `json:"minimum,omitempty,omitzero"`
+
+	// Reverted Stops when so many devices went back, or fell silent on trial.
+	Reverted int64 `json:"reverted,omitempty,omitzero"`
+}
+
+// CampaignTargets Devices, a group, a filter or all; a group and a filter may go together.
+type CampaignTargets struct {
+	All bool `json:"all,omitempty,omitzero"`
+
+	// Devices At most 100
+	Devices []string `json:"devices,omitempty,omitzero"`
+	Filter  string   `json:"filter,omitempty,omitzero"`
+	Group   string   `json:"group,omitempty,omitzero"`
+
+	// Versions Only devices that run one of these: `>=1.2 <2.0 || 3.1`.
+	Versions string `json:"versions,omitempty,omitzero"`
+}
+
+// CampaignWave defines model for CampaignWave.
+type CampaignWave struct {
+	// Count Or so many devices, counted from the first.
+	Count int64 `json:"count,omitempty,omitzero"`
+
+	// Health What updated devices may do worse than those whose turn has not come, while a wave soaks.
+	Health *CampaignHealth `json:"health,omitempty"`
+
+	// Hold Wait for somebody to resume before the next wave.
+	Hold bool `json:"hold,omitempty,omitzero"`
+
+	// Percent Of all targets, counted from the first; the last wave is 100.
+	Percent float64 `json:"percent,omitempty,omitzero"`
+
+	// Settled Percent of its devices that must have ended before it is through: 90, and 100 for the last.
+	Settled float64 `json:"settled,omitempty,omitzero"`
+
+	// SoakSeconds How long the campaign watches after that.
+	SoakSeconds int64 `json:"soakSeconds,omitempty,omitzero"`
+}
+
+// CampaignWindow defines model for CampaignWindow.
+type CampaignWindow struct {
+	// Cron Five fields.
+	Cron    string `json:"cron"`
+	Minutes int64  `json:"minutes"`
+
+	// Tz An IANA name; absent: the device's own.
+	Tz string `json:"tz,omitempty,omitzero"`
 }
 
 // Certificate defines model for Certificate.
@@ -477,11 +2036,29 @@ type CertificateList struct {
 	NextCursor string        `json:"nextCursor,omitempty,omitzero"`
 }
 
+// CommandBatch defines model for CommandBatch.
+type CommandBatch struct {
+	// Filter Only devices that it takes, for instance `group:north -state:disabled`.
+	Filter     string     `json:"filter,omitempty,omitzero"`
+	Identifier string     `json:"identifier"`
+	Input      JSONObject `json:"input,omitempty,omitzero"`
+
+	// QueueSeconds How long each command waits for its device (60 s to 30 days).
+	QueueSeconds float64     `json:"queueSeconds,omitempty,omitzero"`
+	State        DeviceState `json:"state,omitempty,omitzero"`
+
+	// TimeoutSeconds How long each device has to answer (at most 600).
+	TimeoutSeconds float64 `json:"timeoutSeconds,omitempty,omitzero"`
+}
+
 // CommandCall defines model for CommandCall.
 type CommandCall struct {
 	Async      bool       `json:"async,omitempty,omitzero"`
 	Identifier string     `json:"identifier"`
 	Input      JSONObject `json:"input,omitempty,omitzero"`
+
+	// QueueSeconds How long the command may wait for a device that is away (at most 30 days). Without it such a device is an error.
+	QueueSeconds float64 `json:"queueSeconds,omitempty,omitzero"`
 
 	// TimeoutSeconds How long to wait for the device (at most 60).
 	TimeoutSeconds float64 `json:"timeoutSeconds,omitempty,omitzero"`
@@ -495,21 +2072,42 @@ type CommandList struct {
 
 // CommandRecord defines model for CommandRecord.
 type CommandRecord struct {
-	CreatedAt  time.Time  `json:"createdAt"`
-	DoneAt     time.Time  `json:"doneAt,omitempty,omitzero"`
+	Async bool `json:"async,omitempty,omitzero"`
+
+	// Caller Who called, such as user:u7 or key:k3.
+	Caller    string    `json:"caller,omitempty,omitzero"`
+	CreatedAt time.Time `json:"createdAt"`
+	DoneAt    time.Time `json:"doneAt,omitempty,omitzero"`
+
+	// DurationMs How long it took from being sent to its end.
+	DurationMs int64 `json:"durationMs,omitempty,omitzero"`
+
+	// ExpiresAt Until when it waits for its device.
+	ExpiresAt  time.Time  `json:"expiresAt,omitempty,omitzero"`
 	ID         string     `json:"id"`
 	Identifier string     `json:"identifier"`
 	Input      JSONObject `json:"input,omitempty,omitzero"`
-	Output     JSONObject `json:"output,omitempty,omitzero"`
-	RequestID  string     `json:"requestID"`
-	RetCode    int        `json:"retCode"`
 
-	// Status sent and not answered yet, done (see retCode), failed to reach the device, timeout, or a bad answer.
-	Status CommandRecordStatus `json:"status"`
+	// JobID The job that called.
+	JobID string `json:"jobID,omitempty,omitzero"`
+
+	// Late The answer came when its time was over.
+	Late bool `json:"late,omitempty,omitzero"`
+
+	// Message What the device, or the hub, says beside it.
+	Message   string     `json:"message,omitempty,omitzero"`
+	Output    JSONObject `json:"output,omitempty,omitzero"`
+	RequestID string     `json:"requestID"`
+	RetCode   int        `json:"retCode"`
+	SentAt    time.Time  `json:"sentAt,omitempty,omitzero"`
+
+	// Status queued for a device that is away, sent and not answered yet, succeeded, failed (retCode tells), expired before the device
+	// came, or cancelled while it waited.
+	Status CommandStatus `json:"status"`
+
+	// TimeoutSeconds How long the device has to answer.
+	TimeoutSeconds float64 `json:"timeoutSeconds,omitempty,omitzero"`
 }
-
-// CommandRecordStatus sent and not answered yet, done (see retCode), failed to reach the device, timeout, or a bad answer.
-type CommandRecordStatus string
 
 // CommandResult defines model for CommandResult.
 type CommandResult struct {
@@ -517,11 +2115,19 @@ type CommandResult struct {
 	Message    string     `json:"message,omitempty,omitzero"`
 	Output     JSONObject `json:"output,omitempty,omitzero"`
 
-	// Pending An async call; the device has not answered yet.
+	// Pending An async call or one that waits; the device has not answered yet.
 	Pending   bool   `json:"pending,omitempty,omitzero"`
 	RequestID string `json:"requestID"`
 	RetCode   int    `json:"retCode"`
+
+	// Status queued for a device that is away, sent and not answered yet, succeeded, failed (retCode tells), expired before the device
+	// came, or cancelled while it waited.
+	Status CommandStatus `json:"status,omitempty,omitzero"`
 }
+
+// CommandStatus queued for a device that is away, sent and not answered yet, succeeded, failed (retCode tells), expired before the device
+// came, or cancelled while it waited.
+type CommandStatus string
 
 // Confirmation defines model for Confirmation.
 type Confirmation struct {
@@ -557,6 +2163,108 @@ type ConnectionList struct {
 	NextCursor string       `json:"nextCursor,omitempty,omitzero"`
 }
 
+// Connector defines model for Connector.
+type Connector struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config      ConnectorConfig `json:"config"`
+	CreatedAt   time.Time       `json:"createdAt"`
+	Description string          `json:"description"`
+	ID          string          `json:"id"`
+	Kind        string          `json:"kind"`
+	Name        string          `json:"name"`
+
+	// Revision Rises with every change.
+	Revision int64 `json:"revision,omitempty,omitzero"`
+
+	// Rules How many rules deliver through it.
+	Rules int64 `json:"rules,omitempty,omitzero"`
+
+	// Secrets The secret members of the configuration that are set.
+	Secrets   []string        `json:"secrets"`
+	Status    ConnectorStatus `json:"status"`
+	UpdatedAt time.Time       `json:"updatedAt"`
+}
+
+// ConnectorChange defines model for ConnectorChange.
+type ConnectorChange struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config      ConnectorConfig `json:"config"`
+	Description string          `json:"description,omitempty,omitzero"`
+	Name        string          `json:"name"`
+}
+
+// ConnectorConfig Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+type ConnectorConfig = json.RawMessage
+
+// ConnectorList defines model for ConnectorList.
+type ConnectorList struct {
+	// Counts How many of them are of which use, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Connector      `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
+}
+
+// ConnectorRetrial defines model for ConnectorRetrial.
+type ConnectorRetrial struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config ConnectorConfig `json:"config,omitempty,omitzero"`
+}
+
+// ConnectorStatus defines model for ConnectorStatus.
+type ConnectorStatus struct {
+	LastError   string    `json:"lastError,omitempty,omitzero"`
+	LastErrorAt time.Time `json:"lastErrorAt,omitempty,omitzero"`
+	Since       time.Time `json:"since"`
+
+	// State Of what was last delivered through it, on the node that answers.
+	State ConnectorStatusState `json:"state"`
+}
+
+// ConnectorStatusState Of what was last delivered through it, on the node that answers.
+type ConnectorStatusState string
+
+// ConnectorTest defines model for ConnectorTest.
+type ConnectorTest struct {
+	// Error What the target, or the way to it, said.
+	Error      string `json:"error,omitempty,omitzero"`
+	Ok         bool   `json:"ok"`
+	TookMillis int64  `json:"tookMillis"`
+}
+
+// ConnectorTrial defines model for ConnectorTrial.
+type ConnectorTrial struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config ConnectorConfig `json:"config"`
+	Kind   string          `json:"kind"`
+}
+
+// ConnectorUse defines model for ConnectorUse.
+type ConnectorUse struct {
+	ActionID string `json:"actionID"`
+
+	// Enabled Whether the rule is in force.
+	Enabled bool `json:"enabled"`
+
+	// Kind Of the action.
+	Kind string `json:"kind"`
+
+	// Role What the action is in its rule.
+	Role     ConnectorUseRole `json:"role"`
+	RuleID   string           `json:"ruleID"`
+	RuleName string           `json:"ruleName"`
+}
+
+// ConnectorUseRole What the action is in its rule.
+type ConnectorUseRole string
+
+// ConnectorUseList defines model for ConnectorUseList.
+type ConnectorUseList struct {
+	Items []ConnectorUse `json:"items"`
+}
+
 // Credentials defines model for Credentials.
 type Credentials struct {
 	// Code Of the authenticator.
@@ -570,6 +2278,91 @@ type Credentials struct {
 	// RecoveryCode Instead of a code.
 	RecoveryCode string `json:"recoveryCode,omitempty,omitzero"`
 }
+
+// DeadLetter defines model for DeadLetter.
+type DeadLetter struct {
+	ActionID      string    `json:"actionID"`
+	ActionKind    string    `json:"actionKind"`
+	Attempts      int       `json:"attempts"`
+	Base64Payload string    `json:"base64Payload"`
+	ClientID      string    `json:"clientId"`
+	DeviceSN      string    `json:"deviceSN"`
+	FailedAt      time.Time `json:"failedAt"`
+
+	// Failures The first and the last ones.
+	Failures []DeadLetterFailure `json:"failures"`
+	ID       string              `json:"id"`
+
+	// Key Of the result, the same at each delivery.
+	Key string `json:"key"`
+
+	// Message What the result was made of, of one dead letter, when the message log still has it and the caller may read the device's messages there.
+	// Results of messages that the hub makes itself, such as those of a shadow, have none.
+	Message DeadLetterMessage `json:"message,omitempty,omitzero"`
+
+	// PayloadIs What `base64Payload` is: `result`, what the rule made of the message.
+	PayloadIs string `json:"payloadIs"`
+	ProductSN string `json:"productSN"`
+	RuleID    string `json:"ruleID"`
+	RuleName  string `json:"ruleName"`
+
+	// Time When the message was taken.
+	Time  time.Time `json:"time"`
+	Topic string    `json:"topic"`
+
+	// TraceID The MessageID.
+	TraceID string `json:"traceId"`
+}
+
+// DeadLetterFailure defines model for DeadLetterFailure.
+type DeadLetterFailure struct {
+	Error string    `json:"error"`
+	Time  time.Time `json:"time"`
+}
+
+// DeadLetterFilter Which dead letters; those that fit all members. Without any, all of the project.
+type DeadLetterFilter struct {
+	ActionID  string `json:"actionID,omitempty,omitzero"`
+	DeviceSN  string `json:"deviceSN,omitempty,omitzero"`
+	ProductSN string `json:"productSN,omitempty,omitzero"`
+	RuleID    string `json:"ruleID,omitempty,omitzero"`
+
+	// Since Given up from this time on.
+	Since time.Time `json:"since,omitempty,omitzero"`
+
+	// Until Given up before this time.
+	Until time.Time `json:"until,omitempty,omitzero"`
+}
+
+// DeadLetterList defines model for DeadLetterList.
+type DeadLetterList struct {
+	Items      []DeadLetter `json:"items"`
+	NextCursor string       `json:"nextCursor,omitempty,omitzero"`
+}
+
+// DeadLetterMessage What the result was made of, of one dead letter, when the message log still has it and the caller may read the device's messages there.
+// Results of messages that the hub makes itself, such as those of a shadow, have none.
+type DeadLetterMessage struct {
+	Base64Payload string `json:"base64Payload"`
+
+	// Masked Secrets in it were replaced.
+	Masked bool `json:"masked"`
+	Qos    int  `json:"qos"`
+
+	// Size Bytes of the whole payload.
+	Size int `json:"size"`
+
+	// Truncated `base64Payload` is only its beginning.
+	Truncated bool `json:"truncated"`
+}
+
+// DeadLettersPurged defines model for DeadLettersPurged.
+type DeadLettersPurged struct {
+	Deleted int64 `json:"deleted"`
+}
+
+// DeploymentState defines model for DeploymentState.
+type DeploymentState string
 
 // DesiredValue defines model for DesiredValue.
 type DesiredValue struct {
@@ -600,6 +2393,13 @@ type Device struct {
 
 	// Tags At most 32. A name has 1 to 64 of A-Z a-z 0-9 _ . -, a value at most 128 characters.
 	Tags Tags `json:"tags,omitempty,omitzero"`
+}
+
+// DeviceAnswer Either `payload` or, for what is no text, `payloadBase64`.
+type DeviceAnswer struct {
+	Payload       string `json:"payload,omitempty,omitzero"`
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+	Topic         string `json:"topic"`
 }
 
 // DeviceBulk defines model for DeviceBulk.
@@ -652,6 +2452,25 @@ type DevicePatch struct {
 	Tags map[string]*string `json:"tags,omitempty,omitzero"`
 }
 
+// DeviceRequest Either `payload` or `payloadBase64`.
+type DeviceRequest struct {
+	// Payload The payload as text.
+	Payload string `json:"payload,omitempty,omitzero"`
+
+	// PayloadBase64 The payload as base64 of its bytes.
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+	Qos           *int   `json:"qos,omitempty"`
+
+	// Raw The payload is sent as it is. Otherwise one that is a JSON object goes through `jsonToRawData` of the product's parse script first,
+	// if it has that.
+	Raw        bool   `json:"raw,omitempty,omitzero"`
+	ReplyTopic string `json:"replyTopic"`
+
+	// TimeoutSeconds How long the device has to answer (at most 60).
+	TimeoutSeconds float64 `json:"timeoutSeconds,omitempty,omitzero"`
+	Topic          string  `json:"topic"`
+}
+
 // DeviceReset defines model for DeviceReset.
 type DeviceReset struct {
 	// ResetSecret Give it a new deviceSecret as well.
@@ -660,6 +2479,46 @@ type DeviceReset struct {
 
 // DeviceState defines model for DeviceState.
 type DeviceState string
+
+// Director defines model for Director.
+type Director struct {
+	// KeyID Its key id in hex, as root documents have it.
+	KeyID string `json:"keyID"`
+
+	// PublicKey The key file in PEM, which `hawserctl firmware root init --director-key` takes.
+	PublicKey string `json:"publicKey"`
+}
+
+// DirectorKey defines model for DirectorKey.
+type DirectorKey struct {
+	CreatedAt time.Time `json:"createdAt"`
+
+	// KeyID Its key id in hex, as root documents have it.
+	KeyID string `json:"keyID"`
+
+	// Named Products whose newest root document names it.
+	Named int `json:"named"`
+
+	// PublicKey The key file in PEM, which `hawserctl firmware root rotate --director-key` takes.
+	PublicKey string `json:"publicKey"`
+
+	// RetiredAt Absent while it may sign.
+	RetiredAt time.Time `json:"retiredAt,omitempty,omitzero"`
+
+	// Signs Products whose assignments it signs.
+	Signs int `json:"signs"`
+}
+
+// DirectorList defines model for DirectorList.
+type DirectorList struct {
+	Items []DirectorKey `json:"items"`
+}
+
+// DirectorRetirement defines model for DirectorRetirement.
+type DirectorRetirement struct {
+	// Force Also when devices of a product would take nothing from this hub then.
+	Force bool `json:"force,omitempty,omitzero"`
+}
 
 // Event defines model for Event.
 type Event struct {
@@ -676,8 +2535,147 @@ type Event struct {
 	Type      EventType `json:"type"`
 }
 
+// EventList defines model for EventList.
+type EventList struct {
+	Items      []EventRecord `json:"items"`
+	NextCursor string        `json:"nextCursor,omitempty,omitzero"`
+}
+
+// EventRecord defines model for EventRecord.
+type EventRecord struct {
+	DeviceSN string `json:"deviceSN,omitempty,omitzero"`
+
+	// ID The number of the message.
+	ID         string     `json:"id"`
+	Identifier string     `json:"identifier"`
+	Output     JSONObject `json:"output,omitempty,omitzero"`
+	ReceivedAt time.Time  `json:"receivedAt"`
+
+	// Time By the device's clock if it told.
+	Time time.Time     `json:"time"`
+	Type EventSeverity `json:"type"`
+}
+
+// EventSeverity defines model for EventSeverity.
+type EventSeverity string
+
 // EventType defines model for EventType.
 type EventType string
+
+// File defines model for File.
+type File struct {
+	// Class What the device says that it is.
+	Class string `json:"class,omitempty,omitzero"`
+
+	// ContentType As the device named it.
+	ContentType string `json:"contentType"`
+
+	// DeviceSN Of its device; in searches.
+	DeviceSN string `json:"deviceSN,omitempty,omitzero"`
+
+	// ExpiresAt When it is removed; absent for one that is kept.
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	FileID    string    `json:"fileID"`
+
+	// Md5 Lower-case hex; empty of a file that came in parts.
+	Md5 string `json:"md5"`
+
+	// Name As the device named it; stock devices send a whole path.
+	Name       string    `json:"name"`
+	ReceivedAt time.Time `json:"receivedAt"`
+
+	// Sha256 Lower-case hex, of a file that came in parts.
+	Sha256 string `json:"sha256,omitempty,omitzero"`
+
+	// Size Bytes.
+	Size int64 `json:"size"`
+}
+
+// FileLink defines model for FileLink.
+type FileLink struct {
+	ExpiresAt time.Time `json:"expiresAt"`
+	URL       string    `json:"url"`
+}
+
+// FileList defines model for FileList.
+type FileList struct {
+	Items      []File `json:"items"`
+	NextCursor string `json:"nextCursor,omitempty,omitzero"`
+}
+
+// FilePolicy What a product changes of the hub's limits. What is 0 is as the hub has it.
+type FilePolicy struct {
+	// Classes The classes that are taken; none is all.
+	Classes []string `json:"classes"`
+
+	// KeepSeconds How long files are kept; -1 is for ever.
+	KeepSeconds int64 `json:"keepSeconds"`
+
+	// MaxBytes Bytes of all files of a device.
+	MaxBytes int64 `json:"maxBytes"`
+
+	// MaxFiles Files of a device.
+	MaxFiles int64 `json:"maxFiles"`
+
+	// MaxSize Bytes of a file.
+	MaxSize int64 `json:"maxSize"`
+
+	// ProductBytes Bytes of all files of the product; 0 is no bound.
+	ProductBytes int64 `json:"productBytes"`
+}
+
+// Firmware defines model for Firmware.
+type Firmware struct {
+	CreatedAt   time.Time `json:"createdAt"`
+	Description string    `json:"description"`
+	FirmwareID  string    `json:"firmwareID"`
+
+	// Md5 Lower-case hex.
+	Md5    string `json:"md5"`
+	Module string `json:"module"`
+
+	// Needs The version that a device must have at least. A release says so in its manifest.
+	Needs string `json:"needs,omitempty,omitzero"`
+
+	// Requires The ranges of versions that other modules must have, by module. A release says so in its manifest.
+	Requires map[string]string `json:"requires,omitempty,omitzero"`
+
+	// Sha256 Lower-case hex.
+	Sha256 string `json:"sha256"`
+
+	// Signed It is a signed release of the same id.
+	Signed bool `json:"signed,omitempty,omitzero"`
+
+	// Size Bytes.
+	Size    int64  `json:"size"`
+	Version string `json:"version"`
+}
+
+// FirmwareList defines model for FirmwareList.
+type FirmwareList struct {
+	// Counts How many of them are of which signature, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Firmware       `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
+}
+
+// FirmwareVersion defines model for FirmwareVersion.
+type FirmwareVersion struct {
+	Devices int64  `json:"devices"`
+	Module  string `json:"module"`
+
+	// Time The hour; absent is now.
+	Time    time.Time `json:"time,omitempty,omitzero"`
+	Version string    `json:"version"`
+}
+
+// FirmwareVersionList defines model for FirmwareVersionList.
+type FirmwareVersionList struct {
+	Items []FirmwareVersion `json:"items"`
+}
 
 // ForeignRevocation defines model for ForeignRevocation.
 type ForeignRevocation struct {
@@ -777,7 +2775,7 @@ type Job struct {
 	FinishedAt time.Time `json:"finishedAt,omitempty,omitzero"`
 	ID         string    `json:"id"`
 
-	// Kind What it does: device-import, device-bulk.
+	// Kind What it does: device-import, device-bulk, device-command, message, dead-letter-replay.
 	Kind string `json:"kind"`
 
 	// Node The hub of a cluster that works on it.
@@ -832,6 +2830,28 @@ type Login struct {
 	User  string `json:"user"`
 }
 
+// Mailing Either `payload` or `payloadBase64`.
+type Mailing struct {
+	// ExpirySeconds How long it may wait in a queue (at most 72 hours, which is the default).
+	ExpirySeconds float64 `json:"expirySeconds,omitempty,omitzero"`
+
+	// Filter Only devices that it takes, for instance `group:north -state:disabled`.
+	Filter string `json:"filter,omitempty,omitzero"`
+
+	// Payload The payload as text.
+	Payload string `json:"payload,omitempty,omitzero"`
+
+	// PayloadBase64 The payload as base64 of its bytes.
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+	Qos           int    `json:"qos,omitempty,omitzero"`
+
+	// Raw The payload is sent as it is. Otherwise one that is a JSON object goes through `jsonToRawData` of the product's parse script first,
+	// if it has that.
+	Raw   bool        `json:"raw,omitempty,omitzero"`
+	State DeviceState `json:"state,omitempty,omitzero"`
+	Topic string      `json:"topic"`
+}
+
 // Me defines model for Me.
 type Me struct {
 	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
@@ -878,6 +2898,256 @@ type MemberRoles struct {
 	Role string `json:"role,omitempty,omitzero"`
 }
 
+// MessageHop defines model for MessageHop.
+type MessageHop struct {
+	Detail       string `json:"detail,omitempty,omitzero"`
+	Microseconds int64  `json:"microseconds,omitempty,omitzero"`
+
+	// Name topic, size, script, shadow, model, provision, clock, log, rules, rule, store, answer, delivery, device, sink, door.
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Result ok, refused, failed, waiting; none where there was nothing to do.
+	Result string `json:"result"`
+
+	// RetCode What the sender was told; 0 is success.
+	RetCode int `json:"retCode,omitempty,omitzero"`
+}
+
+// MessageKind connection: what a device did at the door. uplink, downlink: a message from or to a device. delivery: what a rule made of a message, at a sink. device: a line that a device logged on `log/post`. left_out: the log did not keep up, and `leftOut` records are missing here.
+type MessageKind string
+
+// MessageRecord defines model for MessageRecord.
+type MessageRecord struct {
+	// Action Of a connection: login, register, logout, subscribe. Of a delivery: the kind of sink. Of a line of a device: its level.
+	Action string `json:"action,omitempty,omitzero"`
+
+	// Application Of what an application did or sent: the id of its API key and its client id, as id:clientID.
+	Application string       `json:"application,omitempty,omitzero"`
+	DeviceSN    string       `json:"deviceSN"`
+	Hops        []MessageHop `json:"hops,omitempty,omitzero"`
+
+	// Kind connection: what a device did at the door. uplink, downlink: a message from or to a device. delivery: what a rule made of a message, at a sink. device: a line that a device logged on `log/post`. left_out: the log did not keep up, and `leftOut` records are missing here.
+	Kind MessageKind `json:"kind"`
+
+	// LeftOut Records that are missing here.
+	LeftOut int64 `json:"leftOut,omitempty,omitzero"`
+
+	// LoggedAt When it was logged; the order of the log.
+	LoggedAt time.Time `json:"loggedAt,omitempty,omitzero"`
+
+	// Masked Secrets in the payload are replaced.
+	Masked    bool   `json:"masked,omitempty,omitzero"`
+	MessageID string `json:"messageID,omitempty,omitzero"`
+
+	// Microseconds How long it took as a whole; of a delivery, since the message came.
+	Microseconds int64 `json:"microseconds,omitempty,omitzero"`
+
+	// MoreHops Hops that were not kept.
+	MoreHops int `json:"moreHops,omitempty,omitzero"`
+
+	// Node The hub of a cluster that logged it.
+	Node string `json:"node,omitempty,omitzero"`
+
+	// Payload The payload as text; CBOR as JSON. Secrets are masked.
+	Payload string `json:"payload,omitempty,omitzero"`
+
+	// PayloadBase64 A payload that is no text.
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+	ProductSN     string `json:"productSN"`
+	Qos           int    `json:"qos,omitempty,omitzero"`
+
+	// Result refused: the sender is at fault. failed: the hub or a target is. waiting: it is not over.
+	Result MessageResult `json:"result"`
+
+	// Size Bytes of the whole payload.
+	Size int `json:"size,omitempty,omitzero"`
+
+	// Time When it happened; of an uplink when it was received.
+	Time  time.Time `json:"time"`
+	Topic string    `json:"topic,omitempty,omitzero"`
+
+	// Truncated The payload is only the beginning.
+	Truncated bool `json:"truncated,omitempty,omitzero"`
+}
+
+// MessageRecordList defines model for MessageRecordList.
+type MessageRecordList struct {
+	// Damaged A part of the log could not be read.
+	Damaged bool            `json:"damaged,omitempty,omitzero"`
+	Items   []MessageRecord `json:"items"`
+
+	// Missing Hubs of a cluster that did not answer; what they logged is not here.
+	Missing    []string `json:"missing,omitempty,omitzero"`
+	NextCursor string   `json:"nextCursor,omitempty,omitzero"`
+}
+
+// MessageResult refused: the sender is at fault. failed: the hub or a target is. waiting: it is not over.
+type MessageResult string
+
+// Metric defines model for Metric.
+type Metric struct {
+	Description string `json:"description"`
+
+	// Gauge A gauge is what is so at a time, another metric what happens in a time.
+	Gauge bool   `json:"gauge"`
+	Name  string `json:"name"`
+	Unit  string `json:"unit"`
+}
+
+// MetricLine defines model for MetricLine.
+type MetricLine struct {
+	Name   string        `json:"name"`
+	Points []MetricValue `json:"points"`
+}
+
+// MetricList defines model for MetricList.
+type MetricList struct {
+	Items []Metric `json:"items"`
+}
+
+// MetricPoint defines model for MetricPoint.
+type MetricPoint struct {
+	Time time.Time `json:"time"`
+
+	// Values By the name of the metric; those that are 0 are there too.
+	Values map[string]int64 `json:"values"`
+}
+
+// MetricSeries defines model for MetricSeries.
+type MetricSeries struct {
+	// From The beginning of the first step.
+	From        time.Time    `json:"from"`
+	Series      []MetricLine `json:"series"`
+	StepSeconds int64        `json:"stepSeconds"`
+
+	// To The end of the last step.
+	To time.Time `json:"to"`
+}
+
+// MetricValue defines model for MetricValue.
+type MetricValue struct {
+	// Time The beginning of its step.
+	Time  time.Time `json:"time"`
+	Value float64   `json:"value"`
+}
+
+// ModelChange What became of one entry. It is breaking when what fitted before may be refused now, or means something else: an entry
+// that is gone, another type or unit, a narrower range.
+type ModelChange struct {
+	Breaking   bool               `json:"breaking"`
+	Change     ModelChangeChange  `json:"change"`
+	Fields     []ModelFieldChange `json:"fields,omitempty,omitzero"`
+	Identifier string             `json:"identifier"`
+	Kind       ModelChangeKind    `json:"kind"`
+}
+
+// ModelChangeChange defines model for ModelChange.Change.
+type ModelChangeChange string
+
+// ModelChangeKind defines model for ModelChange.Kind.
+type ModelChangeKind string
+
+// ModelDiff defines model for ModelDiff.
+type ModelDiff struct {
+	// Breaking One of the changes is.
+	Breaking bool          `json:"breaking"`
+	Changes  []ModelChange `json:"changes"`
+
+	// From The version that is compared; absent when nothing was published yet.
+	From int64 `json:"from,omitempty,omitzero"`
+
+	// To The version that it is compared with; absent for the present thing model.
+	To int64 `json:"to,omitempty,omitzero"`
+}
+
+// ModelExport defines model for ModelExport.
+type ModelExport struct {
+	Document JSONObject  `json:"document"`
+	Format   ModelFormat `json:"format"`
+
+	// Losses What of the thing model the document does not say.
+	Losses []ModelLoss `json:"losses"`
+}
+
+// ModelFieldChange defines model for ModelFieldChange.
+type ModelFieldChange struct {
+	Breaking bool `json:"breaking"`
+
+	// From Empty when it was absent.
+	From string `json:"from"`
+
+	// Path Below the entry, such as DataType.Spec.Max or Output.code.
+	Path string `json:"path"`
+
+	// To Empty when it is absent.
+	To string `json:"to"`
+}
+
+// ModelFormat defines model for ModelFormat.
+type ModelFormat string
+
+// ModelImport defines model for ModelImport.
+type ModelImport struct {
+	Document JSONObject  `json:"document"`
+	Format   ModelFormat `json:"format,omitempty,omitzero"`
+}
+
+// ModelImported defines model for ModelImported.
+type ModelImported struct {
+	// Breaking One of the changes is.
+	Breaking bool `json:"breaking"`
+
+	// Changes What is other than it was.
+	Changes []ModelChange `json:"changes"`
+	Format  ModelFormat   `json:"format"`
+
+	// Losses What of the document the thing model does not say.
+	Losses     []ModelLoss `json:"losses"`
+	ThingModel JSONObject  `json:"thingModel"`
+}
+
+// ModelLoss Something that a notation cannot hold.
+type ModelLoss struct {
+	// Path Where in the document that was read.
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// ModelVersion defines model for ModelVersion.
+type ModelVersion struct {
+	Note string `json:"note,omitempty,omitzero"`
+
+	// Number Counts from 1 for each product.
+	Number      int64     `json:"number"`
+	PublishedAt time.Time `json:"publishedAt"`
+
+	// PublishedBy Who did it, such as user:u7 or key:k3.
+	PublishedBy string     `json:"publishedBy,omitempty,omitzero"`
+	ThingModel  JSONObject `json:"thingModel,omitempty,omitzero"`
+}
+
+// ModelVersionList defines model for ModelVersionList.
+type ModelVersionList struct {
+	Items      []ModelVersion `json:"items"`
+	NextCursor string         `json:"nextCursor,omitempty,omitzero"`
+}
+
+// ModuleVersion defines model for ModuleVersion.
+type ModuleVersion struct {
+	Module     string    `json:"module"`
+	ReportedAt time.Time `json:"reportedAt,omitempty,omitzero"`
+	Update     OTADevice `json:"update,omitempty,omitzero"`
+
+	// Version Absent for a module of which the device has said nothing.
+	Version string `json:"version,omitempty,omitzero"`
+}
+
+// ModuleVersionList defines model for ModuleVersionList.
+type ModuleVersionList struct {
+	Items []ModuleVersion `json:"items"`
+}
+
 // MyProject defines model for MyProject.
 type MyProject struct {
 	ID          string       `json:"id"`
@@ -893,8 +3163,14 @@ type NewAPIKey struct {
 	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
 	Name      string    `json:"name"`
 
+	// Pair Make a public and a private key, which sign requests of the Action API (docs/action-api.md).
+	Pair bool `json:"pair,omitempty,omitzero"`
+
 	// Permissions Instead of a role.
 	Permissions []Permission `json:"permissions,omitempty,omitzero"`
+
+	// ProductRoles A role on each of these products, instead of role, permissions and products.
+	ProductRoles map[string]string `json:"productRoles,omitempty,omitzero"`
 
 	// Products Only for these products of the project.
 	Products []string `json:"products,omitempty,omitzero"`
@@ -908,6 +3184,70 @@ type NewAPIKey struct {
 	Role Role `json:"role,omitempty,omitzero"`
 }
 
+// NewAlarmChannel defines model for NewAlarmChannel.
+type NewAlarmChannel struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config ConnectorConfig `json:"config"`
+
+	// Kind webhook, smtp, slack, teams, wecom, dingtalk or feishu, see docs/monitoring.md.
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// NewAlarmRule defines model for NewAlarmRule.
+type NewAlarmRule struct {
+	// Channels The ids of channels of the project, at most 10.
+	Channels []string `json:"channels,omitempty,omitzero"`
+
+	// Condition When there is an alarm. `metric`: a metric of the product, or of the project, over `windowMinutes` (a counter's sum, a gauge's mean) compared
+	// with `value`. `rule`: the same of one rule. `property`: what a device of the product reports of `property` compared with `value`.
+	// `presence`: a device of the product is offline; sub-devices of a gateway that is away are one alarm, the gateway's.
+	Condition AlarmCondition `json:"condition"`
+
+	// Debounce For how long without a break (seconds), or how often (count of the last of judgements: reports, or minutes), the condition must be true first.
+	Debounce    AlarmDebounce `json:"debounce,omitempty,omitzero"`
+	Description string        `json:"description,omitempty,omitzero"`
+	Enabled     *bool         `json:"enabled,omitempty"`
+	Name        string        `json:"name"`
+	Severity    AlarmSeverity `json:"severity"`
+
+	// TellCleared The channels are told of the end too.
+	TellCleared bool `json:"tellCleared,omitempty,omitzero"`
+}
+
+// NewCampaign defines model for NewCampaign.
+type NewCampaign struct {
+	// ByteBudget Bytes that a device which verifies may download.
+	ByteBudget int64 `json:"byteBudget,omitempty,omitzero"`
+
+	// Canary DeviceSNs that come first, at most 1,000.
+	Canary []string `json:"canary,omitempty,omitzero"`
+
+	// Consent A device which verifies asks its owner before it begins. Devices that do not know of it begin at once.
+	Consent bool `json:"consent,omitempty,omitzero"`
+
+	// Deadlines Seconds that a device may be silent in a state, by its name.
+	Deadlines map[string]int64 `json:"deadlines,omitempty,omitzero"`
+
+	// ExpiresInSeconds How long the campaign waits for devices; 7 days.
+	ExpiresInSeconds int             `json:"expiresInSeconds,omitempty,omitzero"`
+	FirmwareID       string          `json:"firmwareID"`
+	Name             string          `json:"name,omitempty,omitzero"`
+	Rate             CampaignRate    `json:"rate,omitempty,omitzero"`
+	Retry            CampaignRetries `json:"retry,omitempty,omitzero"`
+	Stop             CampaignStop    `json:"stop,omitempty,omitzero"`
+
+	// Targets Devices, a group, a filter or all; a group and a filter may go together.
+	Targets CampaignTargets `json:"targets"`
+
+	// TimeoutSeconds How long a device may be silent in a state without a deadline of its own; an hour.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty,omitzero"`
+
+	// Waves One of 100 percent when it is absent.
+	Waves  []CampaignWave  `json:"waves,omitempty,omitzero"`
+	Window *CampaignWindow `json:"window,omitempty"`
+}
+
 // NewCertificate defines model for NewCertificate.
 type NewCertificate struct {
 	// Csr PEM of a certificate request. Its subject does not count.
@@ -915,6 +3255,17 @@ type NewCertificate struct {
 
 	// Days How long it is to hold; 365 when absent.
 	Days int `json:"days,omitempty,omitzero"`
+}
+
+// NewConnector defines model for NewConnector.
+type NewConnector struct {
+	// Config Where the target is and who the hub is to it, see docs/connectors.md for each kind. Secret members are never given back.
+	Config      ConnectorConfig `json:"config"`
+	Description string          `json:"description,omitempty,omitzero"`
+
+	// Kind mysql, postgres and others, see docs/connectors.md.
+	Kind string `json:"kind"`
+	Name string `json:"name"`
 }
 
 // NewDevice defines model for NewDevice.
@@ -956,6 +3307,20 @@ type NewMember struct {
 	User string `json:"user"`
 }
 
+// NewOTATask defines model for NewOTATask.
+type NewOTATask struct {
+	// ExpiresInSeconds How long the task waits for devices that are not there; default 7 days.
+	ExpiresInSeconds int    `json:"expiresInSeconds,omitempty,omitzero"`
+	FirmwareID       string `json:"firmwareID"`
+	Name             string `json:"name,omitempty,omitzero"`
+
+	// Targets One of these is given.
+	Targets OTATargets `json:"targets"`
+
+	// TimeoutSeconds How long a device that was offered the firmware may be silent before it counts as failed; default 3600.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty,omitzero"`
+}
+
 // NewProduct defines model for NewProduct.
 type NewProduct struct {
 	Description     string `json:"description,omitempty,omitzero"`
@@ -994,11 +3359,22 @@ type NewProject struct {
 
 // NewRule defines model for NewRule.
 type NewRule struct {
-	Actions     []RuleAction `json:"actions,omitempty,omitzero"`
+	Actions []RuleAction `json:"actions,omitempty,omitzero"`
+
+	// DataType What the messages are. A `json` rule drops and counts what is neither JSON nor CBOR. A `binary` rule passes the bytes on: it
+	// has custom topics only, `SELECT *` or the functions that need no field of a payload, and actions that take bytes.
+	DataType    RuleDataType `json:"dataType,omitempty,omitzero"`
 	Description string       `json:"description,omitempty,omitzero"`
-	Enabled     bool         `json:"enabled,omitempty,omitzero"`
-	Name        string       `json:"name"`
-	SQL         string       `json:"sql"`
+
+	// Dialect 1 is the stock dialect, 2 ours on top of it.
+	Dialect RuleDialect `json:"dialect,omitempty,omitzero"`
+	Enabled bool        `json:"enabled,omitempty,omitzero"`
+
+	// ErrorAction An action, as in `actions`, that is told of each result that another action of the rule gives up: it gets an object as
+	// GET /v1/dead-letters/{letterID} shows it, without `id` and `failedAt`. What it gives up itself is a dead letter, of which nobody is told.
+	ErrorAction json.RawMessage `json:"errorAction,omitempty,omitzero"`
+	Name        string          `json:"name"`
+	SQL         string          `json:"sql"`
 }
 
 // NewUser defines model for NewUser.
@@ -1012,6 +3388,27 @@ type NewUser struct {
 	// Password At least 10 bytes; absent for who comes through OpenID Connect.
 	Password string `json:"password,omitempty,omitzero"`
 	Subject  string `json:"subject,omitempty,omitzero"`
+}
+
+// Node defines model for Node.
+type Node struct {
+	// Connections MQTT connections.
+	Connections int `json:"connections"`
+
+	// DiskFreeBytes Free in the data folder.
+	DiskFreeBytes *int64    `json:"diskFreeBytes,omitempty"`
+	Goroutines    int       `json:"goroutines"`
+	HeapBytes     int64     `json:"heapBytes"`
+	Name          string    `json:"name"`
+	SeenAt        time.Time `json:"seenAt"`
+	StartedAt     time.Time `json:"startedAt"`
+
+	// StoreQueue Changes that wait for the store.
+	StoreQueue int `json:"storeQueue"`
+
+	// Up It has told of itself in the last 50 seconds.
+	Up      bool   `json:"up"`
+	Version string `json:"version"`
 }
 
 // OIDCBegin defines model for OIDCBegin.
@@ -1036,6 +3433,200 @@ type OIDCStart struct {
 	URL string `json:"url"`
 }
 
+// OTACounts defines model for OTACounts.
+type OTACounts struct {
+	Burning     int64 `json:"burning"`
+	Cancelled   int64 `json:"cancelled"`
+	Downloading int64 `json:"downloading"`
+	Failed      int64 `json:"failed"`
+
+	// Initial Nothing was sent yet.
+	Initial int64 `json:"initial"`
+
+	// Pending The firmware was offered.
+	Pending    int64 `json:"pending"`
+	RolledBack int64 `json:"rolledBack"`
+	Succeeded  int64 `json:"succeeded"`
+}
+
+// OTADevice defines model for OTADevice.
+type OTADevice struct {
+	// Attempts How often the firmware was offered.
+	Attempts int `json:"attempts"`
+
+	// Class Why it failed or was cancelled: url_unreachable, url_expired, download_timeout, checksum, flash_failed, unknown, bad_signature, wrong_device, not_newer, no_space, rolled_back, timed_out, expired, wrong_version, too_many_attempts, superseded, firmware_gone.
+	Class string `json:"class,omitempty,omitzero"`
+
+	// DeadlineAt When it counts as failed if nothing is heard; absent when it has ended.
+	DeadlineAt time.Time `json:"deadlineAt,omitempty,omitzero"`
+	DeviceSN   string    `json:"deviceSN"`
+
+	// ErrCode As the device sent it.
+	ErrCode int64 `json:"errCode,omitempty,omitzero"`
+
+	// FromVersion That the device ran when the task was made.
+	FromVersion string    `json:"fromVersion,omitempty,omitzero"`
+	Module      string    `json:"module"`
+	OfferedAt   time.Time `json:"offeredAt,omitempty,omitzero"`
+
+	// Percent Of the present state.
+	Percent   int       `json:"percent"`
+	State     OTAState  `json:"state"`
+	TaskID    string    `json:"taskID"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// Version That is to come.
+	Version string `json:"version"`
+}
+
+// OTADeviceList defines model for OTADeviceList.
+type OTADeviceList struct {
+	Items      []OTADevice `json:"items"`
+	NextCursor string      `json:"nextCursor,omitempty,omitzero"`
+}
+
+// OTAState defines model for OTAState.
+type OTAState string
+
+// OTATargets One of these is given.
+type OTATargets struct {
+	// All All devices of the product.
+	All bool `json:"all,omitempty,omitzero"`
+
+	// Devices DeviceSNs.
+	Devices []string `json:"devices,omitempty,omitzero"`
+
+	// Filter The devices of the product that this takes, in the filter language.
+	Filter string `json:"filter,omitempty,omitzero"`
+
+	// Group The devices of the product in this group.
+	Group string `json:"group,omitempty,omitzero"`
+}
+
+// OTATask defines model for OTATask.
+type OTATask struct {
+	CreatedAt  time.Time `json:"createdAt"`
+	Devices    OTACounts `json:"devices"`
+	ExpiresAt  time.Time `json:"expiresAt"`
+	FirmwareID string    `json:"firmwareID"`
+	Module     string    `json:"module"`
+	Name       string    `json:"name"`
+
+	// Owner Who made it.
+	Owner          string       `json:"owner"`
+	State          OTATaskState `json:"state"`
+	TaskID         string       `json:"taskID"`
+	TimeoutSeconds int          `json:"timeoutSeconds"`
+	Total          int64        `json:"total"`
+	Version        string       `json:"version"`
+}
+
+// OTATaskState defines model for OTATask.State.
+type OTATaskState string
+
+// OTATaskList defines model for OTATaskList.
+type OTATaskList struct {
+	Items      []OTATask `json:"items"`
+	NextCursor string    `json:"nextCursor,omitempty,omitzero"`
+}
+
+// Overview defines model for Overview.
+type Overview struct {
+	// Alarms Open alarms.
+	Alarms OverviewAlarms `json:"alarms"`
+	At     time.Time      `json:"at"`
+
+	// Campaigns Campaigns that have not ended, the newest first, at most 20.
+	Campaigns []OverviewCampaign `json:"campaigns"`
+	Devices   OverviewDevices    `json:"devices"`
+
+	// Errors The most frequent errors of the last six hours, at most 10.
+	Errors []OverviewError `json:"errors"`
+	Nodes  []Node          `json:"nodes"`
+
+	// Rules What became of results of rules in the last hour.
+	Rules OverviewRules `json:"rules"`
+
+	// Traffic What went through the hub in the last five full minutes.
+	Traffic OverviewTraffic `json:"traffic"`
+}
+
+// OverviewAlarms Open alarms.
+type OverviewAlarms struct {
+	Acknowledged int64 `json:"acknowledged"`
+	Critical     int64 `json:"critical"`
+	Major        int64 `json:"major"`
+	Minor        int64 `json:"minor"`
+
+	// Open All that are open, acknowledged or not.
+	Open    int64 `json:"open"`
+	Warning int64 `json:"warning"`
+}
+
+// OverviewCampaign defines model for OverviewCampaign.
+type OverviewCampaign struct {
+	// Ended Devices that are through, in whatever way.
+	Ended     int64  `json:"ended"`
+	Failed    int64  `json:"failed"`
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	ProductSN string `json:"productSN"`
+	Status    string `json:"status"`
+	Total     int64  `json:"total"`
+}
+
+// OverviewDevices defines model for OverviewDevices.
+type OverviewDevices struct {
+	Online     int64 `json:"online"`
+	Registered int64 `json:"registered"`
+}
+
+// OverviewError defines model for OverviewError.
+type OverviewError struct {
+	Count     int64  `json:"count"`
+	ProductSN string `json:"productSN,omitempty,omitzero"`
+
+	// What The RetCode and its text, why a message was not handed over, or the name of the rule.
+	What string `json:"what"`
+
+	// Where up, down or rule.
+	Where string `json:"where"`
+}
+
+// OverviewRules What became of results of rules in the last hour.
+type OverviewRules struct {
+	Dead      int64 `json:"dead"`
+	Delivered int64 `json:"delivered"`
+	Dropped   int64 `json:"dropped"`
+
+	// Failed Messages that a rule could not be evaluated on.
+	Failed int64 `json:"failed"`
+
+	// LagSeconds How long what waits will take at the pace of the last five minutes; absent when nothing waits or nothing moves.
+	LagSeconds *float64 `json:"lagSeconds,omitempty"`
+	Matched    int64    `json:"matched"`
+	Seconds    int64    `json:"seconds"`
+
+	// Success The share of the results that were settled which a target has taken, 0 to 1; absent when none was settled.
+	Success *float64 `json:"success,omitempty"`
+
+	// Waiting Results that waited for their target a minute ago.
+	Waiting int64 `json:"waiting"`
+}
+
+// OverviewTraffic What went through the hub in the last five full minutes.
+type OverviewTraffic struct {
+	BytesDown             int64   `json:"bytesDown"`
+	BytesUp               int64   `json:"bytesUp"`
+	ErrorsDown            int64   `json:"errorsDown"`
+	ErrorsUp              int64   `json:"errorsUp"`
+	MessagesDown          int64   `json:"messagesDown"`
+	MessagesDownPerSecond float64 `json:"messagesDownPerSecond"`
+	MessagesUp            int64   `json:"messagesUp"`
+	MessagesUpPerSecond   float64 `json:"messagesUpPerSecond"`
+	Seconds               int64   `json:"seconds"`
+}
+
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
 	Code        string `json:"code,omitempty,omitzero"`
@@ -1051,6 +3642,9 @@ type Permission = string
 
 // Problem defines model for Problem.
 type Problem struct {
+	// Class The failure class of firmware that is refused: SIG, ROLLBACK, STALE, WRONG_DEVICE, DEP or HASH.
+	Class string `json:"class,omitempty,omitzero"`
+
 	// Code Stable; for programs. Examples: not_found, invalid, unauthorized.
 	Code string `json:"code"`
 
@@ -1139,11 +3733,20 @@ type ProductPatch struct {
 
 // ProductSettings What a product sets for its devices; what is absent is the hub's default. A change replaces all of them.
 type ProductSettings struct {
+	// HistoryCount How many values of each property of a device are shown, the newest.
+	HistoryCount *int64 `json:"historyCount,omitempty"`
+
+	// HistoryDays How far back reported property values are shown, at most what the hub keeps; 0: none are kept.
+	HistoryDays *int64 `json:"historyDays,omitempty"`
+
 	// MaxPacket Bytes of topic and payload of a publish; a larger one is dropped. The hub has a bound of its own.
 	MaxPacket *int64 `json:"maxPacket,omitempty"`
 
 	// MaxSubscriptions Subscriptions a device; further ones are refused. The hub has a bound of its own.
 	MaxSubscriptions *int64 `json:"maxSubscriptions,omitempty"`
+
+	// MessageLog What the message log keeps: all, errors (only what was refused or failed) or off.
+	MessageLog *string `json:"messageLog,omitempty"`
 
 	// PublishBytes Bytes a second a connection; more is slowed down.
 	PublishBytes *int64 `json:"publishBytes,omitempty"`
@@ -1160,6 +3763,9 @@ type ProductSettings struct {
 	// ShadowMerge true: nested objects of a shadow merge key by key (RFC 7396), in updates of devices that do not say `"Merge":false` and in desired values.
 	ShadowMerge *bool `json:"shadowMerge,omitempty"`
 
+	// SubdeviceConsent true: a gateway gets a sub-device only when an operator consents: `topo/add` is refused with RetCode 100075 and waits in `/v1/topology-requests`.
+	SubdeviceConsent *bool `json:"subdeviceConsent,omitempty"`
+
 	// SubdeviceProof true: a gateway must prove that it knows the secret of a sub-device: each entry of `topo/add` and `login` has `Sign`, the hex HMAC-SHA256 of ProductSN + "." + DeviceSN under the DeviceSecret. Without it the RetCode is 210, with a wrong one 100014.
 	SubdeviceProof *bool `json:"subdeviceProof,omitempty"`
 
@@ -1169,10 +3775,12 @@ type ProductSettings struct {
 
 // Project defines model for Project.
 type Project struct {
-	CreatedAt   time.Time `json:"createdAt,omitempty,omitzero"`
-	Description string    `json:"description"`
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
+	// CampaignApproval Campaigns start when somebody else than their author has approved them.
+	CampaignApproval bool      `json:"campaignApproval,omitempty,omitzero"`
+	CreatedAt        time.Time `json:"createdAt,omitempty,omitzero"`
+	Description      string    `json:"description"`
+	ID               string    `json:"id"`
+	Name             string    `json:"name"`
 
 	// Quota The most that a project may have of each; 0 is no limit.
 	Quota     Quota     `json:"quota"`
@@ -1186,8 +3794,9 @@ type ProjectList struct {
 
 // ProjectPatch defines model for ProjectPatch.
 type ProjectPatch struct {
-	Description *string `json:"description,omitempty"`
-	Name        *string `json:"name,omitempty"`
+	CampaignApproval *bool   `json:"campaignApproval,omitempty"`
+	Description      *string `json:"description,omitempty"`
+	Name             *string `json:"name,omitempty"`
 
 	// Quota The most that a project may have of each; 0 is no limit.
 	Quota *Quota `json:"quota,omitempty"`
@@ -1200,6 +3809,28 @@ type Properties struct {
 	DeviceSN  string                   `json:"deviceSN"`
 	ProductSN string                   `json:"productSN"`
 	Property  map[string]PropertyValue `json:"property"`
+}
+
+// PropertyHistory defines model for PropertyHistory.
+type PropertyHistory struct {
+	Items []PropertyPoint `json:"items"`
+
+	// MissingNodes Nodes that did not answer, and whose values are not in it.
+	MissingNodes []string `json:"missingNodes,omitempty,omitzero"`
+	NextCursor   string   `json:"nextCursor,omitempty,omitzero"`
+}
+
+// PropertyPoint defines model for PropertyPoint.
+type PropertyPoint struct {
+	// Count With `step`: how many values there are in it.
+	Count      int64  `json:"count,omitempty,omitzero"`
+	Identifier string `json:"identifier"`
+
+	// Time Of a step its beginning.
+	Time time.Time `json:"time"`
+
+	// Value Any JSON value.
+	Value JSONValue `json:"value"`
 }
 
 // PropertySet defines model for PropertySet.
@@ -1233,22 +3864,40 @@ type PropertyValue struct {
 
 // Publication Either `payload` or `payloadBase64`.
 type Publication struct {
+	// ExpirySeconds How long it may wait in a queue (at most 72 hours, which is the default).
+	ExpirySeconds float64 `json:"expirySeconds,omitempty,omitzero"`
+
 	// Payload The payload as text.
 	Payload string `json:"payload,omitempty,omitzero"`
 
 	// PayloadBase64 The payload as base64 of its bytes.
 	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
 	Qos           int    `json:"qos,omitempty,omitzero"`
-	Topic         string `json:"topic"`
+
+	// Raw The payload is sent as it is. Otherwise one that is a JSON object goes through `jsonToRawData` of the product's parse script first,
+	// if it has that.
+	Raw   bool   `json:"raw,omitempty,omitzero"`
+	Topic string `json:"topic"`
 }
 
 // PublicationResult defines model for PublicationResult.
 type PublicationResult struct {
-	Outcome PublicationResultOutcome `json:"outcome"`
+	// Encoded The payload went through the product's parse script.
+	Encoded bool `json:"encoded,omitempty,omitzero"`
+
+	// MessageID The number that the message log has it under, with all that became of it.
+	MessageID string                   `json:"messageID"`
+	Outcome   PublicationResultOutcome `json:"outcome"`
 }
 
 // PublicationResultOutcome defines model for PublicationResult.Outcome.
 type PublicationResultOutcome string
+
+// Publishing defines model for Publishing.
+type Publishing struct {
+	// Note What the version is about.
+	Note string `json:"note,omitempty,omitzero"`
+}
 
 // Quota The most that a project may have of each; 0 is no limit.
 type Quota struct {
@@ -1264,6 +3913,86 @@ type RecoveryCodes struct {
 	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
+// Release defines model for Release.
+type Release struct {
+	Components  []ReleaseComponent `json:"components"`
+	CreatedAt   time.Time          `json:"createdAt"`
+	Description string             `json:"description"`
+
+	// Digest Of the manifest.
+	Digest string        `json:"digest"`
+	Files  []ReleaseFile `json:"files"`
+
+	// Missing Components whose images are to be sent.
+	Missing []string `json:"missing"`
+
+	// Module Of the firmware; default or the first.
+	Module string `json:"module"`
+
+	// ReleaseID The firmware's id too.
+	ReleaseID string `json:"releaseID"`
+
+	// Root The version of the root document that it was held to.
+	Root     int64 `json:"root"`
+	Sequence int64 `json:"sequence"`
+
+	// State ready is one that tasks can bring.
+	State   ReleaseState `json:"state"`
+	Version string       `json:"version"`
+}
+
+// ReleaseState ready is one that tasks can bring.
+type ReleaseState string
+
+// ReleaseComponent defines model for ReleaseComponent.
+type ReleaseComponent struct {
+	// Class A UUID.
+	Class  string `json:"class"`
+	Module string `json:"module"`
+	Sha256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+
+	// Vendor A UUID.
+	Vendor  string `json:"vendor"`
+	Version string `json:"version"`
+}
+
+// ReleaseFile defines model for ReleaseFile.
+type ReleaseFile struct {
+	// Base Of a delta: the SHA-256 of the old image.
+	Base      string          `json:"base,omitempty,omitzero"`
+	Component string          `json:"component"`
+	CreatedAt time.Time       `json:"createdAt"`
+	Kind      ReleaseFileKind `json:"kind"`
+
+	// Reason Why it could not be made.
+	Reason string `json:"reason,omitempty,omitzero"`
+	Sha256 string `json:"sha256,omitempty,omitzero"`
+
+	// Size Bytes, when it is there.
+	Size int64 `json:"size,omitempty,omitzero"`
+
+	// State missing is to be sent; waiting is made by the hub, when the image is there.
+	State ReleaseFileState `json:"state"`
+}
+
+// ReleaseFileKind defines model for ReleaseFile.Kind.
+type ReleaseFileKind string
+
+// ReleaseFileState missing is to be sent; waiting is made by the hub, when the image is there.
+type ReleaseFileState string
+
+// ReleaseList defines model for ReleaseList.
+type ReleaseList struct {
+	// Counts How many of them are of which readiness, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Release        `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
+}
+
 // Revocation defines model for Revocation.
 type Revocation struct {
 	Reason RevocationReason `json:"reason,omitempty,omitzero"`
@@ -1277,14 +4006,55 @@ type RevocationReason string
 // that holds more than they have themselves.
 type Role string
 
+// Root defines model for Root.
+type Root struct {
+	// CreatedAt When the hub got it.
+	CreatedAt time.Time `json:"createdAt"`
+	Director  RootRole  `json:"director"`
+
+	// Document The document itself.
+	Document []byte    `json:"document"`
+	IssuedAt time.Time `json:"issuedAt"`
+
+	// NotAfter Absent for one without end.
+	NotAfter time.Time `json:"notAfter,omitempty,omitzero"`
+	Release  RootRole  `json:"release"`
+	Root     RootRole  `json:"root"`
+	Version  int64     `json:"version"`
+}
+
+// RootList defines model for RootList.
+type RootList struct {
+	Items []Root `json:"items"`
+
+	// Warning Why devices that verify manifests take no firmware from this hub; absent when they do.
+	Warning string `json:"warning,omitempty,omitzero"`
+}
+
+// RootRole defines model for RootRole.
+type RootRole struct {
+	KeyIDs []string `json:"keyIDs"`
+
+	// Threshold How many of the keys must sign.
+	Threshold int `json:"threshold"`
+}
+
 // Rule defines model for Rule.
 type Rule struct {
-	Actions     []RuleAction `json:"actions"`
-	CreatedAt   time.Time    `json:"createdAt"`
+	Actions   []RuleAction `json:"actions"`
+	CreatedAt time.Time    `json:"createdAt"`
+
+	// DataType What the messages are. A `json` rule drops and counts what is neither JSON nor CBOR. A `binary` rule passes the bytes on: it
+	// has custom topics only, `SELECT *` or the functions that need no field of a payload, and actions that take bytes.
+	DataType    RuleDataType `json:"dataType"`
 	Description string       `json:"description"`
-	Enabled     bool         `json:"enabled"`
-	ID          string       `json:"id"`
-	Name        string       `json:"name"`
+
+	// Dialect 1 is the stock dialect, 2 ours on top of it.
+	Dialect     RuleDialect     `json:"dialect"`
+	Enabled     bool            `json:"enabled"`
+	ErrorAction json.RawMessage `json:"errorAction,omitempty,omitzero"`
+	ID          string          `json:"id"`
+	Name        string          `json:"name"`
 
 	// Revision Rises with every change.
 	Revision  int64     `json:"revision,omitempty,omitzero"`
@@ -1294,15 +4064,79 @@ type Rule struct {
 
 // RuleAction What is done with each result; `kind` says which of the other members there are. `http`: each result is POSTed to
 // `url` with `headers`, or up to `batchSize` of them as an array. `republish`: each result is published to the device
-// topic `topic`, which may hold `${field}`, with `qos`. Who may not write rules sees only `id` and `kind`: the others may
-// hold credentials.
+// topic `topic`, which may hold `${field}`, with `qos`. The other kinds deliver through the connector whose id `connector` is;
+// docs/connectors.md has their members. Who may not write rules sees only `id` and `kind`: the others may hold credentials.
+//
+// Every kind has `batch`, `whenFull`, `maxBytes`, `maxAttempts`, `expiresSeconds` and `fallback`, which say how its records are delivered.
 type RuleAction = json.RawMessage
+
+// RuleDataType What the messages are. A `json` rule drops and counts what is neither JSON nor CBOR. A `binary` rule passes the bytes on: it
+// has custom topics only, `SELECT *` or the functions that need no field of a payload, and actions that take bytes.
+type RuleDataType string
+
+// RuleDialect 1 is the stock dialect, 2 ours on top of it.
+type RuleDialect int
+
+// RuleFault A kind of fault and the message that is kept as its sample, renewed once a minute.
+type RuleFault struct {
+	At    time.Time `json:"at"`
+	Count int64     `json:"count"`
+
+	// Kind `missing_field`, `division_by_zero` and `bad_argument` make the value missing or null. After `type_clash`, `limit`,
+	// `unavailable` and `not_json` the rule has done nothing with the message, which `failed` counts.
+	Kind      RuleFaultKind `json:"kind"`
+	MessageID string        `json:"messageID"`
+
+	// Text The expression and what is wrong with it.
+	Text  string `json:"text"`
+	Topic string `json:"topic"`
+}
+
+// RuleFaultKind `missing_field`, `division_by_zero` and `bad_argument` make the value missing or null. After `type_clash`, `limit`,
+// `unavailable` and `not_json` the rule has done nothing with the message, which `failed` counts.
+type RuleFaultKind string
 
 // RuleList defines model for RuleList.
 type RuleList struct {
-	Items      []Rule `json:"items"`
-	NextCursor string `json:"nextCursor,omitempty,omitzero"`
+	// Counts How many of them are of which state, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Rule           `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
 }
+
+// RuleOutcome defines model for RuleOutcome.
+type RuleOutcome struct {
+	Error  TrialFault   `json:"error,omitempty,omitzero"`
+	Faults []TrialFault `json:"faults"`
+
+	// Fields What SELECT lists, or the list that FOREACH runs over.
+	Fields []RuleTerm `json:"fields,omitempty,omitzero"`
+
+	// Filter Of FROM, that takes the topic.
+	Filter string `json:"filter,omitempty,omitzero"`
+
+	// Matched FROM and WHERE take the message.
+	Matched bool         `json:"matched"`
+	Message TriedMessage `json:"message"`
+
+	// MoreResults How many are not shown.
+	MoreResults int           `json:"moreResults,omitempty,omitzero"`
+	Results     []TrialResult `json:"results"`
+
+	// Stage Where the message has ended: `topic`, FROM does not take its topic; `decode`, it is neither JSON nor CBOR; `where`, the condition
+	// is not true or fails; `select`, the fields fail or there are no results; `actions`, all of it is for the actions.
+	Stage RuleOutcomeStage `json:"stage"`
+
+	// Where An expression and its value.
+	Where RuleTerm `json:"where,omitempty,omitzero"`
+}
+
+// RuleOutcomeStage Where the message has ended: `topic`, FROM does not take its topic; `decode`, it is neither JSON nor CBOR; `where`, the condition
+// is not true or fails; `select`, the fields fail or there are no results; `actions`, all of it is for the actions.
+type RuleOutcomeStage string
 
 // RuleStats defines model for RuleStats.
 type RuleStats struct {
@@ -1311,9 +4145,142 @@ type RuleStats struct {
 	// Failed Messages that the rule could not be evaluated on.
 	Failed int64 `json:"failed"`
 
+	// FailedTotal The same since the rule was made, on all nodes.
+	FailedTotal int64 `json:"failedTotal,omitempty,omitzero"`
+
+	// Faults What went wrong with messages, by kind, the most frequent first. A fault need not end the evaluation.
+	Faults []RuleFault `json:"faults"`
+
 	// Matched Messages for which WHERE was true.
 	Matched int64  `json:"matched"`
 	RuleID  string `json:"ruleID"`
+}
+
+// RuleTerm An expression and its value.
+type RuleTerm struct {
+	Expr string `json:"expr"`
+
+	// Name Of a field, its key in the result.
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Terms What a condition is made of.
+	Terms []RuleTerm `json:"terms,omitempty,omitzero"`
+
+	// Truth Of a condition, true, false or unknown.
+	Truth string `json:"truth,omitempty,omitzero"`
+
+	// Value JSON, or missing, or error: and what it is.
+	Value string `json:"value,omitempty,omitzero"`
+}
+
+// RuleTrial A rule, `ruleID` or `sql` and what goes with it, and a message, `message`, `live` or `letterID`.
+type RuleTrial struct {
+	Actions []RuleAction `json:"actions,omitempty,omitzero"`
+
+	// DataType What the messages are. A `json` rule drops and counts what is neither JSON nor CBOR. A `binary` rule passes the bytes on: it
+	// has custom topics only, `SELECT *` or the functions that need no field of a payload, and actions that take bytes.
+	DataType RuleDataType `json:"dataType,omitempty,omitzero"`
+
+	// Dialect 1 is the stock dialect, 2 ours on top of it.
+	Dialect RuleDialect `json:"dialect,omitempty,omitzero"`
+
+	// ErrorAction What is done with each result; `kind` says which of the other members there are. `http`: each result is POSTed to
+	// `url` with `headers`, or up to `batchSize` of them as an array. `republish`: each result is published to the device
+	// topic `topic`, which may hold `${field}`, with `qos`. The other kinds deliver through the connector whose id `connector` is;
+	// docs/connectors.md has their members. Who may not write rules sees only `id` and `kind`: the others may hold credentials.
+	//
+	// Every kind has `batch`, `whenFull`, `maxBytes`, `maxAttempts`, `expiresSeconds` and `fallback`, which say how its records are delivered.
+	ErrorAction RuleAction `json:"errorAction,omitempty,omitzero"`
+
+	// LetterID The message that this dead letter was made of, when the message log has all of it.
+	LetterID string `json:"letterID,omitempty,omitzero"`
+
+	// Live The next message that the rule's FROM takes, of this product or device, as those who watch live messages see it: by this node of a
+	// cluster, CBOR as JSON, and without what holds a secret. The caller must be able to read the product's devices.
+	Live TrialLive `json:"live,omitempty,omitzero"`
+
+	// Message A message as a device could send it, at most 256 KiB of payload.
+	Message TrialMessage `json:"message,omitempty,omitzero"`
+
+	// RuleID A stored rule.
+	RuleID string `json:"ruleID,omitempty,omitzero"`
+	SQL    string `json:"sql,omitempty,omitzero"`
+}
+
+// Script defines model for Script.
+type Script struct {
+	ChangedAt time.Time `json:"changedAt"`
+
+	// ChangedBy Who did it, such as user:u7 or key:k3.
+	ChangedBy string            `json:"changedBy,omitempty,omitzero"`
+	Functions []ScriptFunctions `json:"functions"`
+	Note      string            `json:"note,omitempty,omitzero"`
+
+	// Revision Rises with every change, and is never used twice for a product.
+	Revision int64  `json:"revision"`
+	Source   string `json:"source,omitempty,omitzero"`
+}
+
+// ScriptFunctions defines model for Script.Functions.
+type ScriptFunctions string
+
+// ScriptChange defines model for ScriptChange.
+type ScriptChange struct {
+	// Note What the version is about.
+	Note   string `json:"note,omitempty,omitzero"`
+	Source string `json:"source"`
+}
+
+// ScriptError defines model for ScriptError.
+type ScriptError struct {
+	Column int             `json:"column,omitempty,omitzero"`
+	Kind   ScriptErrorKind `json:"kind"`
+
+	// Line In the script; absent when it is not known.
+	Line   int    `json:"line,omitempty,omitzero"`
+	Reason string `json:"reason"`
+}
+
+// ScriptErrorKind defines model for ScriptError.Kind.
+type ScriptErrorKind string
+
+// ScriptOutcome defines model for ScriptOutcome.
+type ScriptOutcome struct {
+	// Console The beginning of what it printed.
+	Console              string      `json:"console,omitempty,omitzero"`
+	CPUMicroseconds      int64       `json:"cpuMicroseconds"`
+	DurationMicroseconds int64       `json:"durationMicroseconds"`
+	Error                ScriptError `json:"error,omitempty,omitzero"`
+
+	// MemoryBytes What it took from the heap.
+	MemoryBytes int64      `json:"memoryBytes"`
+	Object      JSONObject `json:"object,omitempty,omitzero"`
+
+	// RawHex What jsonToRawData returned.
+	RawHex string `json:"rawHex,omitempty,omitzero"`
+}
+
+// ScriptTrial One of `payloadHex`, `payloadBase64` and `payload` for rawDataToJSON, or `object` for jsonToRawData.
+type ScriptTrial struct {
+	Object JSONObject `json:"object,omitempty,omitzero"`
+
+	// Payload Bytes as text.
+	Payload       string `json:"payload,omitempty,omitzero"`
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+
+	// PayloadHex Bytes as hex digits; blanks do not count.
+	PayloadHex string `json:"payloadHex,omitempty,omitzero"`
+
+	// Source A draft; the stored script without it.
+	Source string `json:"source,omitempty,omitzero"`
+
+	// Topic What the script is told; without it one that ends in /upload, or in /set for jsonToRawData.
+	Topic string `json:"topic,omitempty,omitzero"`
+}
+
+// ScriptVersionList defines model for ScriptVersionList.
+type ScriptVersionList struct {
+	Items []Script `json:"items"`
 }
 
 // Session defines model for Session.
@@ -1355,10 +4322,38 @@ type Shadow struct {
 	Version int32 `json:"version"`
 }
 
+// ShadowChange defines model for ShadowChange.
+type ShadowChange struct {
+	At time.Time      `json:"at"`
+	By ShadowChangeBy `json:"by"`
+
+	// Change reported and desired: each key whose value is another, null for one that has gone. `omitted` counts keys whose values are too long to remember.
+	Change JSONObject `json:"change"`
+
+	// Name The id of the user or the API key.
+	Name     string `json:"name,omitempty,omitzero"`
+	Revision int64  `json:"revision"`
+
+	// Version The devices' version.
+	Version int32 `json:"version"`
+}
+
+// ShadowChangeBy defines model for ShadowChange.By.
+type ShadowChangeBy string
+
+// ShadowChangeList defines model for ShadowChangeList.
+type ShadowChangeList struct {
+	Items      []ShadowChange `json:"items"`
+	NextCursor string         `json:"nextCursor,omitempty,omitzero"`
+}
+
 // ShadowPatch `{"state":{"desired":{…}}}`, in the form of the shadow itself, or `{"desired":{…}}` for short.
 type ShadowPatch struct {
 	Desired JSONObject `json:"desired,omitempty,omitzero"`
-	State   struct {
+
+	// Merge Whether an object changes only those of its keys that it names; as the product says without it.
+	Merge *bool `json:"merge,omitempty"`
+	State struct {
 		Desired JSONObject `json:"desired,omitempty,omitzero"`
 	} `json:"state,omitempty,omitzero"`
 }
@@ -1367,6 +4362,33 @@ type ShadowPatch struct {
 type ShadowState struct {
 	Desired  JSONObject `json:"desired"`
 	Reported JSONObject `json:"reported"`
+}
+
+// Subdevice defines model for Subdevice.
+type Subdevice struct {
+	// AddedAt When the gateway got it.
+	AddedAt   time.Time   `json:"addedAt"`
+	DeviceSN  string      `json:"deviceSN"`
+	Name      string      `json:"name"`
+	ProductSN string      `json:"productSN"`
+	State     DeviceState `json:"state"`
+}
+
+// SubdeviceList defines model for SubdeviceList.
+type SubdeviceList struct {
+	Items      []Subdevice `json:"items"`
+	NextCursor string      `json:"nextCursor,omitempty,omitzero"`
+}
+
+// SubdeviceName defines model for SubdeviceName.
+type SubdeviceName struct {
+	DeviceSN  string `json:"deviceSN"`
+	ProductSN string `json:"productSN"`
+}
+
+// SubdeviceNames defines model for SubdeviceNames.
+type SubdeviceNames struct {
+	Subdevices []SubdeviceName `json:"subdevices"`
 }
 
 // TOTPCode defines model for TOTPCode.
@@ -1389,6 +4411,8 @@ type ThingModel = json.RawMessage
 
 // Topic defines model for Topic.
 type Topic struct {
+	Description string `json:"description,omitempty,omitzero"`
+
 	// Path What follows /{productSN}/{deviceSN}/, without a leading slash.
 	Path string `json:"path"`
 
@@ -1403,6 +4427,159 @@ type TopicList struct {
 
 // TopicPermission What the device may do.
 type TopicPermission string
+
+// TopologyRequest defines model for TopologyRequest.
+type TopologyRequest struct {
+	// DeviceSN The sub-device's.
+	DeviceSN         string `json:"deviceSN"`
+	GatewayProductSN string `json:"gatewayProductSN"`
+	GatewaySN        string `json:"gatewaySN"`
+
+	// ProductSN The sub-device's.
+	ProductSN   string    `json:"productSN"`
+	RequestedAt time.Time `json:"requestedAt"`
+}
+
+// TopologyRequestList defines model for TopologyRequestList.
+type TopologyRequestList struct {
+	Items      []TopologyRequest `json:"items"`
+	NextCursor string            `json:"nextCursor,omitempty,omitzero"`
+}
+
+// TrialAction What an action would do. It would send `statement`, or nothing because of `error`, or it cannot say, with the reason in `note`.
+type TrialAction struct {
+	// Args Bound parameters, in order.
+	Args      []JSONValue `json:"args,omitempty,omitzero"`
+	Error     string      `json:"error,omitempty,omitzero"`
+	Headers   []string    `json:"headers,omitempty,omitzero"`
+	ID        string      `json:"id,omitempty,omitzero"`
+	Kind      string      `json:"kind"`
+	Note      string      `json:"note,omitempty,omitzero"`
+	Statement string      `json:"statement,omitempty,omitzero"`
+
+	// Target A table, a topic, a URL; without credentials.
+	Target string `json:"target,omitempty,omitzero"`
+
+	// Truncated The statement is longer than shown.
+	Truncated bool `json:"truncated,omitempty,omitzero"`
+
+	// WouldWait With error: it would be tried again. Else the result would be a dead letter.
+	WouldWait bool `json:"wouldWait,omitempty,omitzero"`
+}
+
+// TrialFault defines model for TrialFault.
+type TrialFault struct {
+	Column int `json:"column,omitempty,omitzero"`
+
+	// Kind As in the statistics of a rule.
+	Kind string `json:"kind,omitempty,omitzero"`
+
+	// Line In the SQL, where it is known.
+	Line   int    `json:"line,omitempty,omitzero"`
+	Reason string `json:"reason"`
+}
+
+// TrialLive The next message that the rule's FROM takes, of this product or device, as those who watch live messages see it: by this node of a
+// cluster, CBOR as JSON, and without what holds a secret. The caller must be able to read the product's devices.
+type TrialLive struct {
+	DeviceSN       string  `json:"deviceSN,omitempty,omitzero"`
+	ProductSN      string  `json:"productSN"`
+	TimeoutSeconds float32 `json:"timeoutSeconds,omitempty,omitzero"`
+}
+
+// TrialMessage A message as a device could send it, at most 256 KiB of payload.
+type TrialMessage struct {
+	DeviceSN string `json:"deviceSN,omitempty,omitzero"`
+
+	// Payload As text.
+	Payload       string `json:"payload,omitempty,omitzero"`
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+
+	// ProductSN Whose message it is; absent, the one in the topic.
+	ProductSN string `json:"productSN,omitempty,omitzero"`
+	Qos       int    `json:"qos,omitempty,omitzero"`
+	Topic     string `json:"topic"`
+}
+
+// TrialResult defines model for TrialResult.
+type TrialResult struct {
+	Actions []TrialAction `json:"actions"`
+
+	// Index Tells results of one message apart.
+	Index int64 `json:"index"`
+
+	// Value Any JSON value.
+	Value JSONValue `json:"value,omitempty,omitzero"`
+
+	// ValueBase64 Of a rule for binary messages.
+	ValueBase64 string `json:"valueBase64,omitempty,omitzero"`
+}
+
+// TriedMessage defines model for TriedMessage.
+type TriedMessage struct {
+	DeviceSN string `json:"deviceSN,omitempty,omitzero"`
+
+	// Format json, cbor or binary
+	Format    string `json:"format,omitempty,omitzero"`
+	MessageID string `json:"messageID,omitempty,omitzero"`
+
+	// Payload Any JSON value.
+	Payload JSONValue `json:"payload,omitempty,omitzero"`
+
+	// PayloadBase64 What is not JSON or CBOR.
+	PayloadBase64 string `json:"payloadBase64,omitempty,omitzero"`
+	ProductSN     string `json:"productSN,omitempty,omitzero"`
+	Qos           int    `json:"qos"`
+
+	// Size Of the payload in bytes.
+	Size  int       `json:"size"`
+	Time  time.Time `json:"time"`
+	Topic string    `json:"topic"`
+}
+
+// Upload A file that comes in parts and is not there yet.
+type Upload struct {
+	// Checking All of it is there and the node that answers reads it once more.
+	Checking bool `json:"checking"`
+
+	// Class What the device says that it is.
+	Class string `json:"class,omitempty,omitzero"`
+
+	// ContentType As the device named it.
+	ContentType string    `json:"contentType"`
+	CreatedAt   time.Time `json:"createdAt"`
+	DeviceSN    string    `json:"deviceSN"`
+
+	// ExpiresAt When it ends unless it makes progress.
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	// Name As the device named it.
+	Name string `json:"name"`
+
+	// PartSize Bytes of a part.
+	PartSize int64 `json:"partSize"`
+
+	// ProgressAt When `stored` became more.
+	ProgressAt time.Time `json:"progressAt"`
+
+	// Sha256 Lower-case hex, of the whole.
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes of the whole.
+	Size int64 `json:"size"`
+
+	// Stored Bytes that are stored.
+	Stored int64 `json:"stored"`
+
+	// UploadID The fileID that the file will have.
+	UploadID string `json:"uploadID"`
+}
+
+// UploadList defines model for UploadList.
+type UploadList struct {
+	Items      []Upload `json:"items"`
+	NextCursor string   `json:"nextCursor,omitempty,omitzero"`
+}
 
 // User defines model for User.
 type User struct {
@@ -1440,11 +4617,44 @@ type UserPatch struct {
 	Subject  *string `json:"subject,omitempty"`
 }
 
+// AlarmID defines model for AlarmID.
+type AlarmID = string
+
+// AlarmRuleID defines model for AlarmRuleID.
+type AlarmRuleID = string
+
 // CAID defines model for CAID.
 type CAID = string
 
+// CampaignID defines model for CampaignID.
+type CampaignID = string
+
+// ChannelID defines model for ChannelID.
+type ChannelID = string
+
+// ConnectorID defines model for ConnectorID.
+type ConnectorID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// DeadActionID defines model for DeadActionID.
+type DeadActionID = string
+
+// DeadDeviceSN defines model for DeadDeviceSN.
+type DeadDeviceSN = string
+
+// DeadProductSN defines model for DeadProductSN.
+type DeadProductSN = string
+
+// DeadRuleID defines model for DeadRuleID.
+type DeadRuleID = string
+
+// DeadSince defines model for DeadSince.
+type DeadSince = time.Time
+
+// DeadUntil defines model for DeadUntil.
+type DeadUntil = time.Time
 
 // DeviceSN defines model for DeviceSN.
 type DeviceSN = string
@@ -1452,14 +4662,23 @@ type DeviceSN = string
 // DeviceSort defines model for DeviceSort.
 type DeviceSort = string
 
+// DirectorKeyID defines model for DirectorKeyID.
+type DirectorKeyID = string
+
 // DryRun defines model for DryRun.
 type DryRun = bool
 
 // ExpiresBefore defines model for ExpiresBefore.
 type ExpiresBefore = time.Time
 
+// FileID defines model for FileID.
+type FileID = string
+
 // Filter defines model for Filter.
 type Filter = string
+
+// FirmwareID defines model for FirmwareID.
+type FirmwareID = string
 
 // GroupName defines model for GroupName.
 type GroupName = string
@@ -1467,8 +4686,23 @@ type GroupName = string
 // JobID defines model for JobID.
 type JobID = string
 
+// LetterID defines model for LetterID.
+type LetterID = string
+
 // Limit defines model for Limit.
 type Limit = int
+
+// ListCount defines model for ListCount.
+type ListCount = bool
+
+// ListFilter defines model for ListFilter.
+type ListFilter = string
+
+// ListSort defines model for ListSort.
+type ListSort = string
+
+// ModelVersionNumber defines model for ModelVersionNumber.
+type ModelVersionNumber = int64
 
 // ProductSN defines model for ProductSN.
 type ProductSN = string
@@ -1476,14 +4710,107 @@ type ProductSN = string
 // ProjectID defines model for ProjectID.
 type ProjectID = string
 
+// ReleaseID defines model for ReleaseID.
+type ReleaseID = string
+
+// RequestID defines model for RequestID.
+type RequestID = string
+
 // RuleID defines model for RuleID.
 type RuleID = string
 
 // SessionID defines model for SessionID.
 type SessionID = string
 
+// SubdeviceProductSN defines model for SubdeviceProductSN.
+type SubdeviceProductSN = string
+
+// SubdeviceSN defines model for SubdeviceSN.
+type SubdeviceSN = string
+
+// TaskID defines model for TaskID.
+type TaskID = string
+
+// UploadID defines model for UploadID.
+type UploadID = string
+
 // UserID defines model for UserID.
 type UserID = string
+
+// ListAlarmChannelsParams defines parameters for ListAlarmChannels.
+type ListAlarmChannelsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAlarmRulesParams defines parameters for ListAlarmRules.
+type ListAlarmRulesParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAlarmsParams defines parameters for ListAlarms.
+type ListAlarmsParams struct {
+	// State Only these.
+	State *[]AlarmState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Severity Only these.
+	Severity *[]AlarmSeverity `form:"severity,omitempty" json:"severity,omitempty"`
+
+	// Product Only of this product (its productSN).
+	Product *string `form:"product,omitempty" json:"product,omitempty"`
+
+	// Device Only of this device; wants `product` too.
+	Device *string `form:"device,omitempty" json:"device,omitempty"`
+
+	// Rule Only of this alarm rule (its id).
+	Rule *string `form:"rule,omitempty" json:"rule,omitempty"`
+
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// StreamAlarmsParams defines parameters for StreamAlarms.
+type StreamAlarmsParams struct {
+	// LastEventID The `id` of the last event that the client has seen.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
 
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
@@ -1515,6 +4842,79 @@ type ListAuditParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListConnectorsParams defines parameters for ListConnectors.
+type ListConnectorsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PurgeDeadLettersParams defines parameters for PurgeDeadLetters.
+type PurgeDeadLettersParams struct {
+	// RuleID Only those of this rule.
+	RuleID *DeadRuleID `form:"ruleID,omitempty" json:"ruleID,omitempty"`
+
+	// ActionID Only those of this action.
+	ActionID *DeadActionID `form:"actionID,omitempty" json:"actionID,omitempty"`
+
+	// ProductSN Only those of this product's devices.
+	ProductSN *DeadProductSN `form:"productSN,omitempty" json:"productSN,omitempty"`
+
+	// DeviceSN Only those of this device, of the product `productSN`.
+	DeviceSN *DeadDeviceSN `form:"deviceSN,omitempty" json:"deviceSN,omitempty"`
+
+	// Since Given up from this time on.
+	Since *DeadSince `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Given up before this time.
+	Until *DeadUntil `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// ListDeadLettersParams defines parameters for ListDeadLetters.
+type ListDeadLettersParams struct {
+	// RuleID Only those of this rule.
+	RuleID *DeadRuleID `form:"ruleID,omitempty" json:"ruleID,omitempty"`
+
+	// ActionID Only those of this action.
+	ActionID *DeadActionID `form:"actionID,omitempty" json:"actionID,omitempty"`
+
+	// ProductSN Only those of this product's devices.
+	ProductSN *DeadProductSN `form:"productSN,omitempty" json:"productSN,omitempty"`
+
+	// DeviceSN Only those of this device, of the product `productSN`.
+	DeviceSN *DeadDeviceSN `form:"deviceSN,omitempty" json:"deviceSN,omitempty"`
+
+	// Since Given up from this time on.
+	Since *DeadSince `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Given up before this time.
+	Until *DeadUntil `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ReplayDeadLetterParams defines parameters for ReplayDeadLetter.
+type ReplayDeadLetterParams struct {
+	// Evaluate Deliver what the rule, as it is now, makes of the message that the letter was made of, which the message log must have whole; else what it
+	// was. When the rule makes nothing of it any more, the letter stays.
+	Evaluate bool `form:"evaluate,omitempty" json:"evaluate,omitempty,omitzero"`
+}
+
 // SearchDevicesParams defines parameters for SearchDevices.
 type SearchDevicesParams struct {
 	// Filter Only devices that this takes, in the filter language; none takes all.
@@ -1537,6 +4937,12 @@ type BulkFleetParams struct {
 	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
 }
 
+// CommandFleetParams defines parameters for CommandFleet.
+type CommandFleetParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+}
+
 // CountDevicesParams defines parameters for CountDevices.
 type CountDevicesParams struct {
 	// Filter Only devices that this takes, in the filter language; none takes all.
@@ -1544,6 +4950,12 @@ type CountDevicesParams struct {
 
 	// By `state`: count each state by itself as well, which may take longer.
 	By *string `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// PublishFleetParams defines parameters for PublishFleet.
+type PublishFleetParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
 }
 
 // StreamEventsParams defines parameters for StreamEvents.
@@ -1568,6 +4980,12 @@ type ListGroupsParams struct {
 
 	// Cursor The `nextCursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetGroupAgentConfigParams defines parameters for GetGroupAgentConfig.
+type GetGroupAgentConfigParams struct {
+	// Revision An earlier one.
+	Revision *int64 `form:"revision,omitempty" json:"revision,omitempty"`
 }
 
 // ListGroupDevicesParams defines parameters for ListGroupDevices.
@@ -1606,8 +5024,157 @@ type FinishOIDCParams struct {
 	Binding *string `form:"__Host-hawser_oidc,omitempty" json:"__Host-hawser_oidc,omitempty"`
 }
 
+// ListMessagesParams defines parameters for ListMessages.
+type ListMessagesParams struct {
+	// Product Only of this product (its productSN).
+	Product *string `form:"product,omitempty" json:"product,omitempty"`
+
+	// Device Only of this device; wants `product` too.
+	Device *string `form:"device,omitempty" json:"device,omitempty"`
+
+	// Application Only of what was done or sent with this API key (its id), or by one of its clients (id:clientID).
+	Application *string `form:"application,omitempty" json:"application,omitempty"`
+
+	// Kind Only these kinds.
+	Kind *[]MessageKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Result Only what came to one of these.
+	Result *[]MessageResult `form:"result,omitempty" json:"result,omitempty"`
+
+	// MessageID Only of this message.
+	MessageID *string `form:"messageID,omitempty" json:"messageID,omitempty"`
+
+	// Contains Only with this text in the payload, the topic, or what a hop says.
+	Contains *string `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Since From this time on.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// TailMessagesParams defines parameters for TailMessages.
+type TailMessagesParams struct {
+	// Product Only of this product (its productSN).
+	Product *string `form:"product,omitempty" json:"product,omitempty"`
+
+	// Device Only of this device; wants `product` too.
+	Device *string `form:"device,omitempty" json:"device,omitempty"`
+
+	// Application Only of what was done or sent with this API key (its id), or by one of its clients (id:clientID).
+	Application *string `form:"application,omitempty" json:"application,omitempty"`
+
+	// Kind Only these kinds.
+	Kind *[]MessageKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Result Only what came to one of these.
+	Result *[]MessageResult `form:"result,omitempty" json:"result,omitempty"`
+
+	// MessageID Only of this message.
+	MessageID *string `form:"messageID,omitempty" json:"messageID,omitempty"`
+
+	// Contains Only with this text in the payload, the topic, or what a hop says.
+	Contains *string `form:"contains,omitempty" json:"contains,omitempty"`
+
+	// Since Begin with what was logged from this time on, before what is to come.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// LastEventID The `id` of the last event that the client has seen.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// StreamMetricsParams defines parameters for StreamMetrics.
+type StreamMetricsParams struct {
+	// Product Of this product (its productSN).
+	Product *string `form:"product,omitempty" json:"product,omitempty"`
+
+	// Rule Of this rule (its id).
+	Rule *string `form:"rule,omitempty" json:"rule,omitempty"`
+
+	// LastEventID The `id` of the last event that the client has seen.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// GetMetricSeriesParams defines parameters for GetMetricSeries.
+type GetMetricSeriesParams struct {
+	// Name The metrics, with commas between them (at most 20).
+	Name string `form:"name" json:"name"`
+
+	// Product Of this product (its productSN).
+	Product *string `form:"product,omitempty" json:"product,omitempty"`
+
+	// Rule Of this rule (its id).
+	Rule *string `form:"rule,omitempty" json:"rule,omitempty"`
+
+	// From From this time on; a day ago when nothing else is said.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Step The length of a step, such as 1m, 15m, 1h or 1d; what makes about 240 points when nothing is said.
+	Step *string `form:"step,omitempty" json:"step,omitempty"`
+}
+
 // ListProductsParams defines parameters for ListProducts.
 type ListProductsParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetProductAgentConfigParams defines parameters for GetProductAgentConfig.
+type GetProductAgentConfigParams struct {
+	// Revision An earlier one.
+	Revision *int64 `form:"revision,omitempty" json:"revision,omitempty"`
+}
+
+// ListAgentsParams defines parameters for ListAgents.
+type ListAgentsParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// BroadcastParams defines parameters for Broadcast.
+type BroadcastParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+}
+
+// ListCampaignsParams defines parameters for ListCampaigns.
+type ListCampaignsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListCampaignDevicesParams defines parameters for ListCampaignDevices.
+type ListCampaignDevicesParams struct {
+	State *DeploymentState `form:"state,omitempty" json:"state,omitempty"`
+
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1646,6 +5213,12 @@ type ListDevicesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// GetDeviceAgentConfigParams defines parameters for GetDeviceAgentConfig.
+type GetDeviceAgentConfigParams struct {
+	// Revision An earlier one.
+	Revision *int64 `form:"revision,omitempty" json:"revision,omitempty"`
+}
+
 // ListDeviceCertificatesParams defines parameters for ListDeviceCertificates.
 type ListDeviceCertificatesParams struct {
 	// Limit At most so many items (1 to 1000).
@@ -1657,6 +5230,21 @@ type ListDeviceCertificatesParams struct {
 
 // ListCommandsParams defines parameters for ListCommands.
 type ListCommandsParams struct {
+	// Identifier Only those of this command.
+	Identifier *string `form:"identifier,omitempty" json:"identifier,omitempty"`
+
+	// Status Only those in this state.
+	Status *CommandStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Job Only those that this job called.
+	Job *string `form:"job,omitempty" json:"job,omitempty"`
+
+	// Since From this time on.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1673,14 +5261,116 @@ type ListConnectionsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Identifier Only those of this event.
+	Identifier *string `form:"identifier,omitempty" json:"identifier,omitempty"`
+
+	// Type Only those of this type.
+	Type *EventSeverity `form:"type,omitempty" json:"type,omitempty"`
+
+	// Since From this time on, by the hub's clock.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListFilesParams defines parameters for ListFiles.
+type ListFilesParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetFileContentParams defines parameters for GetFileContent.
+type GetFileContentParams struct {
+	// Range One range of bytes, such as `bytes=1000-1999`, `bytes=1000-` or `bytes=-1000`; what is no such range is ignored.
+	Range *string `json:"Range,omitempty"`
+}
+
+// GetFileLinkParams defines parameters for GetFileLink.
+type GetFileLinkParams struct {
+	// Seconds How long it holds; never longer than the file is kept.
+	Seconds *int64 `form:"seconds,omitempty" json:"seconds,omitempty"`
+}
+
+// GetPropertyHistoryParams defines parameters for GetPropertyHistory.
+type GetPropertyHistoryParams struct {
+	// From From this time on.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Order desc is the newest first.
+	Order *GetPropertyHistoryParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Step Down-sample to steps of this length, such as 30s, 5m, 1h or 1d, which count from 1970-01-01 UTC.
+	Step *string `form:"step,omitempty" json:"step,omitempty"`
+
+	// Fn What becomes of the values of a step; all but last and count are for numbers. The default is avg.
+	Fn *GetPropertyHistoryParamsFn `form:"fn,omitempty" json:"fn,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetPropertyHistoryParamsOrder defines parameters for GetPropertyHistory.
+type GetPropertyHistoryParamsOrder string
+
+// GetPropertyHistoryParamsFn defines parameters for GetPropertyHistory.
+type GetPropertyHistoryParamsFn string
+
+// ResetShadowParams defines parameters for ResetShadow.
+type ResetShadowParams struct {
+	// IfMatch Only if the shadow still has this ETag; otherwise the answer is 412.
+	IfMatch *string `json:"If-Match,omitempty"`
+}
+
 // UpdateShadowParams defines parameters for UpdateShadow.
 type UpdateShadowParams struct {
 	// IfMatch Change only if the shadow still has this ETag; otherwise the answer is 412.
 	IfMatch *string `json:"If-Match,omitempty"`
 }
 
+// ListShadowChangesParams defines parameters for ListShadowChanges.
+type ListShadowChangesParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSubdevicesParams defines parameters for ListSubdevices.
+type ListSubdevicesParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // BulkDevicesParams defines parameters for BulkDevices.
 type BulkDevicesParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+}
+
+// CommandDevicesParams defines parameters for CommandDevices.
+type CommandDevicesParams struct {
 	// DryRun Make every check and change nothing; the job's result says what would be.
 	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
 }
@@ -1691,8 +5381,220 @@ type ImportDevicesParams struct {
 	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
 }
 
+// PublishDevicesParams defines parameters for PublishDevices.
+type PublishDevicesParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+}
+
+// ListProductEventsParams defines parameters for ListProductEvents.
+type ListProductEventsParams struct {
+	// Identifier Only those of this event.
+	Identifier *string `form:"identifier,omitempty" json:"identifier,omitempty"`
+
+	// Type Only those of this type.
+	Type *EventSeverity `form:"type,omitempty" json:"type,omitempty"`
+
+	// Since From this time on, by the hub's clock.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// SearchFilesParams defines parameters for SearchFiles.
+type SearchFilesParams struct {
+	// Device Of this device (its deviceSN).
+	Device *string `form:"device,omitempty" json:"device,omitempty"`
+
+	// Name With this name; * stands for any characters.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Class Of this class.
+	Class *string `form:"class,omitempty" json:"class,omitempty"`
+
+	// From Received from this time on.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Received before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// MinSize Of at least so many bytes.
+	MinSize *int64 `form:"minSize,omitempty" json:"minSize,omitempty"`
+
+	// MaxSize Of at most so many bytes.
+	MaxSize *int64 `form:"maxSize,omitempty" json:"maxSize,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListFirmwareVersionsParams defines parameters for ListFirmwareVersions.
+type ListFirmwareVersionsParams struct {
+	// Module With `since`, the module; `default` when it is absent.
+	Module *string `form:"module,omitempty" json:"module,omitempty"`
+
+	// Since Hour by hour since then, instead of now.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+}
+
+// ListFirmwaresParams defines parameters for ListFirmwares.
+type ListFirmwaresParams struct {
+	// Module Only those of this module.
+	Module *string `form:"module,omitempty" json:"module,omitempty"`
+
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// AddFirmwareParams defines parameters for AddFirmware.
+type AddFirmwareParams struct {
+	// Version 1 to 32 of A-Z a-z 0-9 . _ -
+	Version string `form:"version" json:"version"`
+
+	// Module What of the device it is for, likewise; `default` when it is absent.
+	Module      *string `form:"module,omitempty" json:"module,omitempty"`
+	Description *string `form:"description,omitempty" json:"description,omitempty"`
+
+	// Needs The version that a device must have at least before it takes this one. Tasks and campaigns bring others that one first.
+	Needs *string `form:"needs,omitempty" json:"needs,omitempty"`
+
+	// Requires What another module of the device must be before it takes this one, as `radio>=1.4 <2`: a module and a range of versions. Tasks and campaigns bring
+	// others that one first. It may be given for several modules.
+	Requires []string `form:"requires,omitempty" json:"requires,omitempty,omitzero"`
+}
+
+// ListOTATasksParams defines parameters for ListOTATasks.
+type ListOTATasksParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListOTADevicesParams defines parameters for ListOTADevices.
+type ListOTADevicesParams struct {
+	// State Only devices in this state.
+	State *OTAState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListReleasesParams defines parameters for ListReleases.
+type ListReleasesParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// AddReleaseParams defines parameters for AddRelease.
+type AddReleaseParams struct {
+	Description *string `form:"description,omitempty" json:"description,omitempty"`
+}
+
+// ListModelVersionsParams defines parameters for ListModelVersions.
+type ListModelVersionsParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DiffThingModelParams defines parameters for DiffThingModel.
+type DiffThingModelParams struct {
+	// From A version; without it the newest published one.
+	From *int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// To A version; without it the present thing model.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// ExportThingModelParams defines parameters for ExportThingModel.
+type ExportThingModelParams struct {
+	// Format `native` is the device protocol's own, `wrapped` the same in `{"Template":…}`, `tsl` the TSL that several platforms
+	// share, `wot` a W3C Web of Things Thing Model.
+	Format *ModelFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Version A published version instead of the present thing model.
+	Version *int64 `form:"version,omitempty" json:"version,omitempty"`
+}
+
+// ImportThingModelParams defines parameters for ImportThingModel.
+type ImportThingModelParams struct {
+	// DryRun Make every check and change nothing; the job's result says what would be.
+	DryRun *DryRun `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+}
+
+// ListUploadsParams defines parameters for ListUploads.
+type ListUploadsParams struct {
+	// Device Of this device (its deviceSN).
+	Device *string `form:"device,omitempty" json:"device,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListRulesParams defines parameters for ListRules.
 type ListRulesParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListTopologyRequestsParams defines parameters for ListTopologyRequests.
+type ListTopologyRequestsParams struct {
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1709,17 +5611,59 @@ type ListUsersParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateAlarmChannelJSONRequestBody defines body for CreateAlarmChannel for application/json ContentType.
+type CreateAlarmChannelJSONRequestBody = NewAlarmChannel
+
+// UpdateAlarmChannelJSONRequestBody defines body for UpdateAlarmChannel for application/json ContentType.
+type UpdateAlarmChannelJSONRequestBody = AlarmChannelChange
+
+// CreateAlarmRuleJSONRequestBody defines body for CreateAlarmRule for application/json ContentType.
+type CreateAlarmRuleJSONRequestBody = NewAlarmRule
+
+// UpdateAlarmRuleJSONRequestBody defines body for UpdateAlarmRule for application/json ContentType.
+type UpdateAlarmRuleJSONRequestBody = NewAlarmRule
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = NewAPIKey
 
+// RetireCAJSONRequestBody defines body for RetireCA for application/json ContentType.
+type RetireCAJSONRequestBody = CARetirement
+
+// TestConnectorJSONRequestBody defines body for TestConnector for application/json ContentType.
+type TestConnectorJSONRequestBody = ConnectorTrial
+
+// CreateConnectorJSONRequestBody defines body for CreateConnector for application/json ContentType.
+type CreateConnectorJSONRequestBody = NewConnector
+
+// UpdateConnectorJSONRequestBody defines body for UpdateConnector for application/json ContentType.
+type UpdateConnectorJSONRequestBody = ConnectorChange
+
+// TestStoredConnectorJSONRequestBody defines body for TestStoredConnector for application/json ContentType.
+type TestStoredConnectorJSONRequestBody = ConnectorRetrial
+
+// ReplayDeadLettersJSONRequestBody defines body for ReplayDeadLetters for application/json ContentType.
+type ReplayDeadLettersJSONRequestBody = DeadLetterFilter
+
 // BulkFleetJSONRequestBody defines body for BulkFleet for application/json ContentType.
 type BulkFleetJSONRequestBody = DeviceBulk
+
+// CommandFleetJSONRequestBody defines body for CommandFleet for application/json ContentType.
+type CommandFleetJSONRequestBody = CommandBatch
+
+// PublishFleetJSONRequestBody defines body for PublishFleet for application/json ContentType.
+type PublishFleetJSONRequestBody = Mailing
+
+// RetireDirectorJSONRequestBody defines body for RetireDirector for application/json ContentType.
+type RetireDirectorJSONRequestBody = DirectorRetirement
 
 // CreateGroupJSONRequestBody defines body for CreateGroup for application/json ContentType.
 type CreateGroupJSONRequestBody = NewGroup
 
 // UpdateGroupJSONRequestBody defines body for UpdateGroup for application/json ContentType.
 type UpdateGroupJSONRequestBody = GroupPatch
+
+// SetGroupAgentConfigJSONRequestBody defines body for SetGroupAgentConfig for application/json ContentType.
+type SetGroupAgentConfigJSONRequestBody = AgentConfigChange
 
 // AddGroupDevicesJSONRequestBody defines body for AddGroupDevices for application/json ContentType.
 type AddGroupDevicesJSONRequestBody = GroupDevices
@@ -1757,6 +5701,27 @@ type CreateProductJSONRequestBody = NewProduct
 // UpdateProductJSONRequestBody defines body for UpdateProduct for application/json ContentType.
 type UpdateProductJSONRequestBody = ProductPatch
 
+// SetProductAgentConfigJSONRequestBody defines body for SetProductAgentConfig for application/json ContentType.
+type SetProductAgentConfigJSONRequestBody = AgentConfigChange
+
+// BroadcastJSONRequestBody defines body for Broadcast for application/json ContentType.
+type BroadcastJSONRequestBody = Mailing
+
+// CreateCampaignJSONRequestBody defines body for CreateCampaign for application/json ContentType.
+type CreateCampaignJSONRequestBody = NewCampaign
+
+// UpdateCampaignJSONRequestBody defines body for UpdateCampaign for application/json ContentType.
+type UpdateCampaignJSONRequestBody = CampaignPatch
+
+// RetryCampaignJSONRequestBody defines body for RetryCampaign for application/json ContentType.
+type RetryCampaignJSONRequestBody = CampaignRetry
+
+// RollbackCampaignJSONRequestBody defines body for RollbackCampaign for application/json ContentType.
+type RollbackCampaignJSONRequestBody = CampaignRollback
+
+// PlanCampaignJSONRequestBody defines body for PlanCampaign for application/json ContentType.
+type PlanCampaignJSONRequestBody = NewCampaign
+
 // AddProductCAJSONRequestBody defines body for AddProductCA for application/json ContentType.
 type AddProductCAJSONRequestBody = NewProductCA
 
@@ -1768,6 +5733,9 @@ type CreateDeviceJSONRequestBody = NewDevice
 
 // UpdateDeviceJSONRequestBody defines body for UpdateDevice for application/json ContentType.
 type UpdateDeviceJSONRequestBody = DevicePatch
+
+// SetDeviceAgentConfigJSONRequestBody defines body for SetDeviceAgentConfig for application/json ContentType.
+type SetDeviceAgentConfigJSONRequestBody = AgentConfigChange
 
 // IssueCertificateJSONRequestBody defines body for IssueCertificate for application/json ContentType.
 type IssueCertificateJSONRequestBody = NewCertificate
@@ -1784,11 +5752,17 @@ type SetPropertiesJSONRequestBody = PropertySet
 // PublishJSONRequestBody defines body for Publish for application/json ContentType.
 type PublishJSONRequestBody = Publication
 
+// RequestDeviceJSONRequestBody defines body for RequestDevice for application/json ContentType.
+type RequestDeviceJSONRequestBody = DeviceRequest
+
 // ResetDeviceJSONRequestBody defines body for ResetDevice for application/json ContentType.
 type ResetDeviceJSONRequestBody = DeviceReset
 
 // UpdateShadowJSONRequestBody defines body for UpdateShadow for application/json ContentType.
 type UpdateShadowJSONRequestBody = ShadowPatch
+
+// AddSubdevicesJSONRequestBody defines body for AddSubdevices for application/json ContentType.
+type AddSubdevicesJSONRequestBody = SubdeviceNames
 
 // CreateDevicesJSONRequestBody defines body for CreateDevices for application/json ContentType.
 type CreateDevicesJSONRequestBody = NewDevices
@@ -1796,8 +5770,32 @@ type CreateDevicesJSONRequestBody = NewDevices
 // BulkDevicesJSONRequestBody defines body for BulkDevices for application/json ContentType.
 type BulkDevicesJSONRequestBody = DeviceBulk
 
+// CommandDevicesJSONRequestBody defines body for CommandDevices for application/json ContentType.
+type CommandDevicesJSONRequestBody = CommandBatch
+
+// PublishDevicesJSONRequestBody defines body for PublishDevices for application/json ContentType.
+type PublishDevicesJSONRequestBody = Mailing
+
+// SetFilePolicyJSONRequestBody defines body for SetFilePolicy for application/json ContentType.
+type SetFilePolicyJSONRequestBody = FilePolicy
+
+// CreateOTATaskJSONRequestBody defines body for CreateOTATask for application/json ContentType.
+type CreateOTATaskJSONRequestBody = NewOTATask
+
+// PublishProductJSONRequestBody defines body for PublishProduct for application/json ContentType.
+type PublishProductJSONRequestBody = Publishing
+
+// SetScriptJSONRequestBody defines body for SetScript for application/json ContentType.
+type SetScriptJSONRequestBody = ScriptChange
+
+// TryScriptJSONRequestBody defines body for TryScript for application/json ContentType.
+type TryScriptJSONRequestBody = ScriptTrial
+
 // SetThingModelJSONRequestBody defines body for SetThingModel for application/json ContentType.
 type SetThingModelJSONRequestBody = ThingModel
+
+// ImportThingModelJSONRequestBody defines body for ImportThingModel for application/json ContentType.
+type ImportThingModelJSONRequestBody = ModelImport
 
 // SetTopicsJSONRequestBody defines body for SetTopics for application/json ContentType.
 type SetTopicsJSONRequestBody = TopicList
@@ -1817,6 +5815,9 @@ type SetMemberJSONRequestBody = MemberRoles
 // CreateRuleJSONRequestBody defines body for CreateRule for application/json ContentType.
 type CreateRuleJSONRequestBody = NewRule
 
+// TryRuleJSONRequestBody defines body for TryRule for application/json ContentType.
+type TryRuleJSONRequestBody = RuleTrial
+
 // UpdateRuleJSONRequestBody defines body for UpdateRule for application/json ContentType.
 type UpdateRuleJSONRequestBody = NewRule
 
@@ -1831,6 +5832,54 @@ type ServerInterface interface {
 	// GetOpenAPI This document
 	// (GET /openapi.yaml)
 	GetOpenAPI(w http.ResponseWriter, r *http.Request)
+	// ListAlarmChannels List alarm channels
+	// (GET /v1/alarm-channels)
+	ListAlarmChannels(w http.ResponseWriter, r *http.Request, params ListAlarmChannelsParams)
+	// CreateAlarmChannel Create an alarm channel
+	// (POST /v1/alarm-channels)
+	CreateAlarmChannel(w http.ResponseWriter, r *http.Request)
+	// DeleteAlarmChannel Delete an alarm channel that no alarm rule uses
+	// (DELETE /v1/alarm-channels/{channelID})
+	DeleteAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID)
+	// GetAlarmChannel Get an alarm channel
+	// (GET /v1/alarm-channels/{channelID})
+	GetAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID)
+	// UpdateAlarmChannel Replace an alarm channel
+	// (PUT /v1/alarm-channels/{channelID})
+	UpdateAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID)
+	// TestAlarmChannel Send a message that says that it is a test
+	// (POST /v1/alarm-channels/{channelID}/test)
+	TestAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID)
+	// ListAlarmRules List alarm rules
+	// (GET /v1/alarm-rules)
+	ListAlarmRules(w http.ResponseWriter, r *http.Request, params ListAlarmRulesParams)
+	// CreateAlarmRule Create an alarm rule
+	// (POST /v1/alarm-rules)
+	CreateAlarmRule(w http.ResponseWriter, r *http.Request)
+	// DeleteAlarmRule Delete an alarm rule
+	// (DELETE /v1/alarm-rules/{alarmRuleID})
+	DeleteAlarmRule(w http.ResponseWriter, r *http.Request, alarmRuleID AlarmRuleID)
+	// GetAlarmRule Get an alarm rule
+	// (GET /v1/alarm-rules/{alarmRuleID})
+	GetAlarmRule(w http.ResponseWriter, r *http.Request, alarmRuleID AlarmRuleID)
+	// UpdateAlarmRule Replace an alarm rule
+	// (PUT /v1/alarm-rules/{alarmRuleID})
+	UpdateAlarmRule(w http.ResponseWriter, r *http.Request, alarmRuleID AlarmRuleID)
+	// ListAlarms List alarms
+	// (GET /v1/alarms)
+	ListAlarms(w http.ResponseWriter, r *http.Request, params ListAlarmsParams)
+	// StreamAlarms Changes of alarms, live, as server-sent events
+	// (GET /v1/alarms/events)
+	StreamAlarms(w http.ResponseWriter, r *http.Request, params StreamAlarmsParams)
+	// GetAlarm Get an alarm
+	// (GET /v1/alarms/{alarmID})
+	GetAlarm(w http.ResponseWriter, r *http.Request, alarmID AlarmID)
+	// AcknowledgeAlarm Say that somebody looks after an alarm
+	// (POST /v1/alarms/{alarmID}/acknowledge)
+	AcknowledgeAlarm(w http.ResponseWriter, r *http.Request, alarmID AlarmID)
+	// ClearAlarm Clear an alarm by hand
+	// (POST /v1/alarms/{alarmID}/clear)
+	ClearAlarm(w http.ResponseWriter, r *http.Request, alarmID AlarmID)
 	// ListAPIKeys List API keys
 	// (GET /v1/api-keys)
 	ListAPIKeys(w http.ResponseWriter, r *http.Request)
@@ -1846,18 +5895,90 @@ type ServerInterface interface {
 	// ListAudit What was changed, by whom
 	// (GET /v1/audit)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
-	// GetCA Get the hub's own CA for devices
+	// GetCA Get the hub's own CA for devices that issues
 	// (GET /v1/ca)
 	GetCA(w http.ResponseWriter, r *http.Request)
+	// ListCAs List the hub's own CAs for devices
+	// (GET /v1/cas)
+	ListCAs(w http.ResponseWriter, r *http.Request)
+	// RotateCA Make a new CA that issues from now on
+	// (POST /v1/cas)
+	RotateCA(w http.ResponseWriter, r *http.Request)
+	// GetOwnCA Get one of the hub's own CAs for devices
+	// (GET /v1/cas/{caID})
+	GetOwnCA(w http.ResponseWriter, r *http.Request, caid CAID)
+	// RetireCA Trust a CA of the hub's own no more
+	// (POST /v1/cas/{caID}/retire)
+	RetireCA(w http.ResponseWriter, r *http.Request, caid CAID)
+	// TestConnector Go to the target of a configuration and back, saving nothing
+	// (POST /v1/connector-test)
+	TestConnector(w http.ResponseWriter, r *http.Request)
+	// ListConnectors List connectors
+	// (GET /v1/connectors)
+	ListConnectors(w http.ResponseWriter, r *http.Request, params ListConnectorsParams)
+	// CreateConnector Create a connector
+	// (POST /v1/connectors)
+	CreateConnector(w http.ResponseWriter, r *http.Request)
+	// DeleteConnector Delete a connector that no rule uses
+	// (DELETE /v1/connectors/{connectorID})
+	DeleteConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID)
+	// GetConnector Get a connector
+	// (GET /v1/connectors/{connectorID})
+	GetConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID)
+	// UpdateConnector Replace a connector, in use or not
+	// (PUT /v1/connectors/{connectorID})
+	UpdateConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID)
+	// TestStoredConnector Go to a connector's target and back
+	// (POST /v1/connectors/{connectorID}/test)
+	TestStoredConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID)
+	// ListConnectorUses List the actions of rules that deliver through a connector
+	// (GET /v1/connectors/{connectorID}/uses)
+	ListConnectorUses(w http.ResponseWriter, r *http.Request, connectorID ConnectorID)
+	// PurgeDeadLetters Delete dead letters for good
+	// (DELETE /v1/dead-letters)
+	PurgeDeadLetters(w http.ResponseWriter, r *http.Request, params PurgeDeadLettersParams)
+	// ListDeadLetters List what rules' actions have given up
+	// (GET /v1/dead-letters)
+	ListDeadLetters(w http.ResponseWriter, r *http.Request, params ListDeadLettersParams)
+	// DeleteDeadLetter Delete a dead letter for good
+	// (DELETE /v1/dead-letters/{letterID})
+	DeleteDeadLetter(w http.ResponseWriter, r *http.Request, letterID LetterID)
+	// GetDeadLetter Get a dead letter
+	// (GET /v1/dead-letters/{letterID})
+	GetDeadLetter(w http.ResponseWriter, r *http.Request, letterID LetterID)
+	// ReplayDeadLetter Have one dead letter delivered again
+	// (POST /v1/dead-letters/{letterID}/replay)
+	ReplayDeadLetter(w http.ResponseWriter, r *http.Request, letterID LetterID, params ReplayDeadLetterParams)
+	// ReplayDeadLetters Have dead letters delivered again, as a job
+	// (POST /v1/dead-letters:replay)
+	ReplayDeadLetters(w http.ResponseWriter, r *http.Request)
 	// SearchDevices Find devices of all products
 	// (GET /v1/devices)
 	SearchDevices(w http.ResponseWriter, r *http.Request, params SearchDevicesParams)
 	// BulkFleet Do something to every device of the project that a filter takes, as a job
 	// (POST /v1/devices:bulk)
 	BulkFleet(w http.ResponseWriter, r *http.Request, params BulkFleetParams)
+	// CommandFleet Call a command of every device that a filter takes, as a job
+	// (POST /v1/devices:command)
+	CommandFleet(w http.ResponseWriter, r *http.Request, params CommandFleetParams)
 	// CountDevices Count devices of all products
 	// (GET /v1/devices:count)
 	CountDevices(w http.ResponseWriter, r *http.Request, params CountDevicesParams)
+	// PublishFleet Publish a message to every device that a filter takes, as a job
+	// (POST /v1/devices:publish)
+	PublishFleet(w http.ResponseWriter, r *http.Request, params PublishFleetParams)
+	// GetDirector The hub's newest public director key, for root documents
+	// (GET /v1/director)
+	GetDirector(w http.ResponseWriter, r *http.Request)
+	// ListDirectors List the hub's director keys, the newest first, retired ones last
+	// (GET /v1/director/keys)
+	ListDirectors(w http.ResponseWriter, r *http.Request)
+	// RotateDirector Make the hub's next director key
+	// (POST /v1/director/keys)
+	RotateDirector(w http.ResponseWriter, r *http.Request)
+	// RetireDirector Sign with a director key no more, and forget its private half
+	// (POST /v1/director/keys/{directorKeyID}/retire)
+	RetireDirector(w http.ResponseWriter, r *http.Request, directorKeyID DirectorKeyID)
 	// StreamEvents What goes on, live, as server-sent events
 	// (GET /v1/events)
 	StreamEvents(w http.ResponseWriter, r *http.Request, params StreamEventsParams)
@@ -1876,6 +5997,18 @@ type ServerInterface interface {
 	// UpdateGroup Change some members of a group's description
 	// (PATCH /v1/groups/{group})
 	UpdateGroup(w http.ResponseWriter, r *http.Request, group GroupName)
+	// DeleteGroupAgentConfig Take the configuration away
+	// (DELETE /v1/groups/{group}/agent-config)
+	DeleteGroupAgentConfig(w http.ResponseWriter, r *http.Request, group GroupName)
+	// GetGroupAgentConfig The configuration that agents of a group's members is to work with
+	// (GET /v1/groups/{group}/agent-config)
+	GetGroupAgentConfig(w http.ResponseWriter, r *http.Request, group GroupName, params GetGroupAgentConfigParams)
+	// SetGroupAgentConfig Set the configuration that agents of a group's members is to work with
+	// (PUT /v1/groups/{group}/agent-config)
+	SetGroupAgentConfig(w http.ResponseWriter, r *http.Request, group GroupName)
+	// ListGroupAgentConfigVersions List the last versions of the configuration
+	// (GET /v1/groups/{group}/agent-config/versions)
+	ListGroupAgentConfigVersions(w http.ResponseWriter, r *http.Request, group GroupName)
 	// ListGroupDevices List a group's devices
 	// (GET /v1/groups/{group}/devices)
 	ListGroupDevices(w http.ResponseWriter, r *http.Request, group GroupName, params ListGroupDevicesParams)
@@ -1945,6 +6078,27 @@ type ServerInterface interface {
 	// RenewRecoveryCodes Get new recovery codes; the old ones are worth nothing any longer
 	// (POST /v1/me/totp/recovery-codes)
 	RenewRecoveryCodes(w http.ResponseWriter, r *http.Request)
+	// ListMessages What happened to messages, and why
+	// (GET /v1/messages)
+	ListMessages(w http.ResponseWriter, r *http.Request, params ListMessagesParams)
+	// GetMessage Everything that happened to one message
+	// (GET /v1/messages/{messageID})
+	GetMessage(w http.ResponseWriter, r *http.Request, messageID string)
+	// TailMessages The message log, live, as server-sent events
+	// (GET /v1/messages:tail)
+	TailMessages(w http.ResponseWriter, r *http.Request, params TailMessagesParams)
+	// ListMetrics List the metrics that there are
+	// (GET /v1/metrics)
+	ListMetrics(w http.ResponseWriter, r *http.Request)
+	// StreamMetrics Metrics, live, as server-sent events
+	// (GET /v1/metrics/events)
+	StreamMetrics(w http.ResponseWriter, r *http.Request, params StreamMetricsParams)
+	// GetMetricSeries Metrics over time
+	// (GET /v1/metrics/series)
+	GetMetricSeries(w http.ResponseWriter, r *http.Request, params GetMetricSeriesParams)
+	// GetOverview How things are, at a glance
+	// (GET /v1/overview)
+	GetOverview(w http.ResponseWriter, r *http.Request)
 	// ListProducts List products
 	// (GET /v1/products)
 	ListProducts(w http.ResponseWriter, r *http.Request, params ListProductsParams)
@@ -1960,6 +6114,63 @@ type ServerInterface interface {
 	// UpdateProduct Change some members of a product
 	// (PATCH /v1/products/{productSN})
 	UpdateProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// DeleteProductAgentConfig Take the configuration away
+	// (DELETE /v1/products/{productSN}/agent-config)
+	DeleteProductAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// GetProductAgentConfig The configuration that agents of the product is to work with
+	// (GET /v1/products/{productSN}/agent-config)
+	GetProductAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, params GetProductAgentConfigParams)
+	// SetProductAgentConfig Set the configuration that agents of the product is to work with
+	// (PUT /v1/products/{productSN}/agent-config)
+	SetProductAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListProductAgentConfigVersions List the last versions of the configuration
+	// (GET /v1/products/{productSN}/agent-config/versions)
+	ListProductAgentConfigVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListAgents List what the agents on a product's devices have told of themselves
+	// (GET /v1/products/{productSN}/agents)
+	ListAgents(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListAgentsParams)
+	// Broadcast Publish a message to all devices of a product, as a job
+	// (POST /v1/products/{productSN}/broadcast)
+	Broadcast(w http.ResponseWriter, r *http.Request, productSN ProductSN, params BroadcastParams)
+	// ListCampaigns List the campaigns of a product
+	// (GET /v1/products/{productSN}/campaigns)
+	ListCampaigns(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListCampaignsParams)
+	// CreateCampaign Bring a firmware to devices step by step
+	// (POST /v1/products/{productSN}/campaigns)
+	CreateCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// GetCampaign A campaign, with how many of its devices are where
+	// (GET /v1/products/{productSN}/campaigns/{campaignID})
+	GetCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// UpdateCampaign Change a campaign that has not ended
+	// (PATCH /v1/products/{productSN}/campaigns/{campaignID})
+	UpdateCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// AbortCampaign End a campaign
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/abort)
+	AbortCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// ApproveCampaign Let a campaign start that waits for approval
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/approve)
+	ApproveCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// ListCampaignDevices The devices that a campaign has come to
+	// (GET /v1/products/{productSN}/campaigns/{campaignID}/devices)
+	ListCampaignDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID, params ListCampaignDevicesParams)
+	// GetCampaignDevice What became of one device, moment by moment
+	// (GET /v1/products/{productSN}/campaigns/{campaignID}/devices/{deviceSN})
+	GetCampaignDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID, deviceSN DeviceSN)
+	// PauseCampaign Pause a campaign
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/pause)
+	PauseCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// ResumeCampaign Go on with a paused campaign
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/resume)
+	ResumeCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// RetryCampaign Offer the firmware once more to devices that ended without it
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/retry)
+	RetryCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// RollbackCampaign End a campaign and bring its updated devices back
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/rollback)
+	RollbackCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID)
+	// PlanCampaign What a campaign would do
+	// (POST /v1/products/{productSN}/campaigns:plan)
+	PlanCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN)
 	// ListProductCAs List the CAs that a product accepts besides the hub's own
 	// (GET /v1/products/{productSN}/cas)
 	ListProductCAs(w http.ResponseWriter, r *http.Request, productSN ProductSN)
@@ -1990,6 +6201,27 @@ type ServerInterface interface {
 	// UpdateDevice Change some members of a device
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN})
 	UpdateDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// GetAgent What the agent on a gateway has told of itself
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent)
+	GetAgent(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// DeleteDeviceAgentConfig Take the configuration away
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/agent/config)
+	DeleteDeviceAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// GetDeviceAgentConfig The configuration that a device's agent is to work with
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent/config)
+	GetDeviceAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params GetDeviceAgentConfigParams)
+	// SetDeviceAgentConfig Set the configuration that a device's agent is to work with
+	// (PUT /v1/products/{productSN}/devices/{deviceSN}/agent/config)
+	SetDeviceAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// ListDeviceAgentConfigVersions List the last versions of the configuration
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent/config/versions)
+	ListDeviceAgentConfigVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// GetAgentDiagnosis How far the last request for a diagnostics bundle is
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent/diagnosis)
+	GetAgentDiagnosis(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// AskAgentDiagnosis Ask an agent for a diagnostics bundle
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/agent/diagnosis)
+	AskAgentDiagnosis(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
 	// ListDeviceCertificates List a device's certificates
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/certificates)
 	ListDeviceCertificates(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListDeviceCertificatesParams)
@@ -1999,12 +6231,18 @@ type ServerInterface interface {
 	// RevokeCertificate Revoke a certificate; a session that stands on it ends
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke)
 	RevokeCertificate(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, serial string)
-	// ListCommands The command log of a device
+	// ListCommands The calls of a device's commands and what came of them
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands)
 	ListCommands(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListCommandsParams)
 	// CallCommand Call a command of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands)
 	CallCommand(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// GetCommand Get the record of a command
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands/{requestID})
+	GetCommand(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, requestID RequestID)
+	// CancelCommand Take a command back that waits for its device
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands/{requestID}/cancel)
+	CancelCommand(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, requestID RequestID)
 	// ListConnections The connection history of a device
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/connections)
 	ListConnections(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListConnectionsParams)
@@ -2014,45 +6252,222 @@ type ServerInterface interface {
 	// EnableDevice Let a disabled device log in again
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/enable)
 	EnableDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// ListEvents The events that a device posted
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/events)
+	ListEvents(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListEventsParams)
+	// ListFiles The files that a device has sent
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files)
+	ListFiles(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListFilesParams)
+	// DeleteFile Delete a file
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/files/{fileID})
+	DeleteFile(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID)
+	// GetFile What is known of a file
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files/{fileID})
+	GetFile(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID)
+	// GetFileContent Download a file, or a range of it
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files/{fileID}/content)
+	GetFileContent(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID, params GetFileContentParams)
+	// GetFileLink A URL to download a file by, without a key
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files/{fileID}/link)
+	GetFileLink(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID, params GetFileLinkParams)
+	// GetGateway The gateway that a sub-device is under
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/gateway)
+	GetGateway(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
 	// GetProperties Get the latest property values
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/properties)
 	GetProperties(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
 	// SetProperties Set properties of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/properties)
 	SetProperties(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// GetPropertyHistory What a device reported of its properties over time
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/properties/{identifier}/history)
+	GetPropertyHistory(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, identifier string, params GetPropertyHistoryParams)
 	// Publish Publish a message to a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/publish)
 	Publish(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// RequestDevice Send a message to a device and wait for the message that answers it
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/request)
+	RequestDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
 	// ResetDevice Make a device inactive, so that it may register dynamically again
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/reset)
 	ResetDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// RevealDevice See a device's secret, which the audit log tells
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/reveal)
+	RevealDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// ResetShadow Make a shadow an empty one
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/shadow)
+	ResetShadow(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ResetShadowParams)
 	// GetShadow Get a device's shadow
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/shadow)
 	GetShadow(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
 	// UpdateShadow Change desired values
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN}/shadow)
 	UpdateShadow(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params UpdateShadowParams)
+	// ListShadowChanges What changed in a shadow, and by whom
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/shadow/history)
+	ListShadowChanges(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListShadowChangesParams)
+	// ListSubdevices The sub-devices of a gateway
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/subdevices)
+	ListSubdevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListSubdevicesParams)
+	// AddSubdevices Put sub-devices under a gateway
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/subdevices)
+	AddSubdevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
+	// RemoveSubdevice Take a sub-device off a gateway
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/subdevices/{subdeviceProductSN}/{subdeviceSN})
+	RemoveSubdevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, subdeviceProductSN SubdeviceProductSN, subdeviceSN SubdeviceSN)
+	// AcceptTopologyRequest Consent to a gateway's request
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/topology-requests/{subdeviceProductSN}/{subdeviceSN}/accept)
+	AcceptTopologyRequest(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, subdeviceProductSN SubdeviceProductSN, subdeviceSN SubdeviceSN)
+	// RefuseTopologyRequest Refuse a gateway's request
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/topology-requests/{subdeviceProductSN}/{subdeviceSN}/refuse)
+	RefuseTopologyRequest(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, subdeviceProductSN SubdeviceProductSN, subdeviceSN SubdeviceSN)
+	// CancelUpload Cancel a file that comes in parts
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/uploads/{uploadID})
+	CancelUpload(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, uploadID UploadID)
+	// GetUpload How far a file is that comes in parts
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/uploads/{uploadID})
+	GetUpload(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, uploadID UploadID)
+	// ListVersions The versions that a device says it runs, by module
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/versions)
+	ListVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN)
 	// CreateDevices Create many devices, all or none
 	// (POST /v1/products/{productSN}/devices:batch)
 	CreateDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN)
 	// BulkDevices Do something to every device that a filter takes, as a job
 	// (POST /v1/products/{productSN}/devices:bulk)
 	BulkDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params BulkDevicesParams)
+	// CommandDevices Call a command of every device that a filter takes, as a job
+	// (POST /v1/products/{productSN}/devices:command)
+	CommandDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params CommandDevicesParams)
 	// ImportDevices Create devices from a CSV file, as a job
 	// (POST /v1/products/{productSN}/devices:import)
 	ImportDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ImportDevicesParams)
+	// PublishDevices Publish a message to every device of a product that a filter takes, as a job
+	// (POST /v1/products/{productSN}/devices:publish)
+	PublishDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params PublishDevicesParams)
+	// ListProductEvents The events that the devices of a product posted
+	// (GET /v1/products/{productSN}/events)
+	ListProductEvents(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListProductEventsParams)
+	// GetFilePolicy What a product's devices may send as files
+	// (GET /v1/products/{productSN}/file-policy)
+	GetFilePolicy(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// SetFilePolicy Set what a product's devices may send as files
+	// (PUT /v1/products/{productSN}/file-policy)
+	SetFilePolicy(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// SearchFiles Find files of a product's devices
+	// (GET /v1/products/{productSN}/files)
+	SearchFiles(w http.ResponseWriter, r *http.Request, productSN ProductSN, params SearchFilesParams)
+	// ListFirmwareVersions How many devices run which version, now or hour by hour
+	// (GET /v1/products/{productSN}/firmware-versions)
+	ListFirmwareVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListFirmwareVersionsParams)
+	// ListFirmwares List the firmwares of a product
+	// (GET /v1/products/{productSN}/firmwares)
+	ListFirmwares(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListFirmwaresParams)
+	// AddFirmware Add a firmware; the body is its file
+	// (POST /v1/products/{productSN}/firmwares)
+	AddFirmware(w http.ResponseWriter, r *http.Request, productSN ProductSN, params AddFirmwareParams)
+	// DeleteFirmware Delete a firmware that no device is still to get, or a signed release, complete or not
+	// (DELETE /v1/products/{productSN}/firmwares/{firmwareID})
+	DeleteFirmware(w http.ResponseWriter, r *http.Request, productSN ProductSN, firmwareID FirmwareID)
+	// GetFirmware What is known of a firmware
+	// (GET /v1/products/{productSN}/firmwares/{firmwareID})
+	GetFirmware(w http.ResponseWriter, r *http.Request, productSN ProductSN, firmwareID FirmwareID)
+	// GetFirmwareContent Download a firmware's file
+	// (GET /v1/products/{productSN}/firmwares/{firmwareID}/content)
+	GetFirmwareContent(w http.ResponseWriter, r *http.Request, productSN ProductSN, firmwareID FirmwareID)
+	// ListOTATasks List the tasks that bring firmware to devices of a product
+	// (GET /v1/products/{productSN}/ota-tasks)
+	ListOTATasks(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListOTATasksParams)
+	// CreateOTATask Bring a firmware to devices
+	// (POST /v1/products/{productSN}/ota-tasks)
+	CreateOTATask(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// GetOTATask A task, with how many of its devices are where
+	// (GET /v1/products/{productSN}/ota-tasks/{taskID})
+	GetOTATask(w http.ResponseWriter, r *http.Request, productSN ProductSN, taskID TaskID)
+	// CancelOTATask End a task
+	// (POST /v1/products/{productSN}/ota-tasks/{taskID}/cancel)
+	CancelOTATask(w http.ResponseWriter, r *http.Request, productSN ProductSN, taskID TaskID)
+	// ListOTADevices The devices of a task, with how far each is
+	// (GET /v1/products/{productSN}/ota-tasks/{taskID}/devices)
+	ListOTADevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, taskID TaskID, params ListOTADevicesParams)
+	// PublishProduct Freeze the thing model and keep it as a version
+	// (POST /v1/products/{productSN}/publish)
+	PublishProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListReleases List the signed releases of a product
+	// (GET /v1/products/{productSN}/releases)
+	ListReleases(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListReleasesParams)
+	// AddRelease Add a signed release; the body is its manifest
+	// (POST /v1/products/{productSN}/releases)
+	AddRelease(w http.ResponseWriter, r *http.Request, productSN ProductSN, params AddReleaseParams)
+	// GetRelease What is known of a signed release and its files, deltas too
+	// (GET /v1/products/{productSN}/releases/{releaseID})
+	GetRelease(w http.ResponseWriter, r *http.Request, productSN ProductSN, releaseID ReleaseID)
+	// PutImage Send an image of a release
+	// (PUT /v1/products/{productSN}/releases/{releaseID}/images/{component})
+	PutImage(w http.ResponseWriter, r *http.Request, productSN ProductSN, releaseID ReleaseID, component string)
+	// RevealProduct See a product's secret, which the audit log tells
+	// (POST /v1/products/{productSN}/reveal)
+	RevealProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListRoots List the root documents of a product, which say whose signatures its firmware needs
+	// (GET /v1/products/{productSN}/roots)
+	ListRoots(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// AddRoot Set the first root document of a product, or the one that follows
+	// (POST /v1/products/{productSN}/roots)
+	AddRoot(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// DeleteScript Take the parse script away
+	// (DELETE /v1/products/{productSN}/script)
+	DeleteScript(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// GetScript Get the parse script
+	// (GET /v1/products/{productSN}/script)
+	GetScript(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// SetScript Set the parse script
+	// (PUT /v1/products/{productSN}/script)
+	SetScript(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListScriptVersions List the last versions of the parse script
+	// (GET /v1/products/{productSN}/script/versions)
+	ListScriptVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// GetScriptVersion Get a version of the parse script with its source
+	// (GET /v1/products/{productSN}/script/versions/{revision})
+	GetScriptVersion(w http.ResponseWriter, r *http.Request, productSN ProductSN, revision int64)
+	// TryScript Run a script on a payload and look at what comes of it
+	// (POST /v1/products/{productSN}/script:try)
+	TryScript(w http.ResponseWriter, r *http.Request, productSN ProductSN)
 	// GetThingModel Get the thing model
 	// (GET /v1/products/{productSN}/thing-model)
 	GetThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN)
 	// SetThingModel Set the thing model
 	// (PUT /v1/products/{productSN}/thing-model)
 	SetThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListModelVersions List what was published of the thing model
+	// (GET /v1/products/{productSN}/thing-model/versions)
+	ListModelVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListModelVersionsParams)
+	// GetModelVersion Get a published version with its definition
+	// (GET /v1/products/{productSN}/thing-model/versions/{version})
+	GetModelVersion(w http.ResponseWriter, r *http.Request, productSN ProductSN, version ModelVersionNumber)
+	// RestoreModelVersion Make a published version the present thing model again
+	// (POST /v1/products/{productSN}/thing-model/versions/{version}/restore)
+	RestoreModelVersion(w http.ResponseWriter, r *http.Request, productSN ProductSN, version ModelVersionNumber)
+	// DiffThingModel Compare two versions of the thing model
+	// (GET /v1/products/{productSN}/thing-model:diff)
+	DiffThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN, params DiffThingModelParams)
+	// ExportThingModel Get the thing model in one of several notations
+	// (GET /v1/products/{productSN}/thing-model:export)
+	ExportThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ExportThingModelParams)
+	// ImportThingModel Set the thing model from a document in one of several notations
+	// (POST /v1/products/{productSN}/thing-model:import)
+	ImportThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ImportThingModelParams)
 	// GetTopics Get the custom topics
 	// (GET /v1/products/{productSN}/topics)
 	GetTopics(w http.ResponseWriter, r *http.Request, productSN ProductSN)
 	// SetTopics Replace the custom topics
 	// (PUT /v1/products/{productSN}/topics)
 	SetTopics(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// UnpublishProduct Let the thing model be changed again
+	// (POST /v1/products/{productSN}/unpublish)
+	UnpublishProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN)
+	// ListUploads Files that are still coming in parts
+	// (GET /v1/products/{productSN}/uploads)
+	ListUploads(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListUploadsParams)
 	// ListProjects List the projects that the caller has something in
 	// (GET /v1/projects)
 	ListProjects(w http.ResponseWriter, r *http.Request)
@@ -2089,6 +6504,9 @@ type ServerInterface interface {
 	// CreateRule Create a rule
 	// (POST /v1/rules)
 	CreateRule(w http.ResponseWriter, r *http.Request)
+	// TryRule Try a rule on a message and look at what comes of it, stage by stage
+	// (POST /v1/rules/try)
+	TryRule(w http.ResponseWriter, r *http.Request)
 	// DeleteRule Delete a rule
 	// (DELETE /v1/rules/{ruleID})
 	DeleteRule(w http.ResponseWriter, r *http.Request, ruleID RuleID)
@@ -2107,6 +6525,9 @@ type ServerInterface interface {
 	// GetRuleStats Get a rule's counters
 	// (GET /v1/rules/{ruleID}/stats)
 	GetRuleStats(w http.ResponseWriter, r *http.Request, ruleID RuleID)
+	// ListTopologyRequests What gateways wait for an operator's consent to
+	// (GET /v1/topology-requests)
+	ListTopologyRequests(w http.ResponseWriter, r *http.Request, params ListTopologyRequestsParams)
 	// ListUsers List users
 	// (GET /v1/users)
 	ListUsers(w http.ResponseWriter, r *http.Request, params ListUsersParams)
@@ -2150,6 +6571,655 @@ func (siw *ServerInterfaceWrapper) GetOpenAPI(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetOpenAPI(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAlarmChannels operation middleware
+func (siw *ServerInterfaceWrapper) ListAlarmChannels(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAlarmChannelsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAlarmChannels(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateAlarmChannel operation middleware
+func (siw *ServerInterfaceWrapper) CreateAlarmChannel(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateAlarmChannel(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteAlarmChannel operation middleware
+func (siw *ServerInterfaceWrapper) DeleteAlarmChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channelID" -------------
+	var channelID ChannelID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channelID", r.PathValue("channelID"), &channelID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channelID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteAlarmChannel(w, r, channelID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAlarmChannel operation middleware
+func (siw *ServerInterfaceWrapper) GetAlarmChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channelID" -------------
+	var channelID ChannelID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channelID", r.PathValue("channelID"), &channelID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channelID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAlarmChannel(w, r, channelID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateAlarmChannel operation middleware
+func (siw *ServerInterfaceWrapper) UpdateAlarmChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channelID" -------------
+	var channelID ChannelID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channelID", r.PathValue("channelID"), &channelID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channelID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateAlarmChannel(w, r, channelID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestAlarmChannel operation middleware
+func (siw *ServerInterfaceWrapper) TestAlarmChannel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "channelID" -------------
+	var channelID ChannelID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "channelID", r.PathValue("channelID"), &channelID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "channelID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestAlarmChannel(w, r, channelID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAlarmRules operation middleware
+func (siw *ServerInterfaceWrapper) ListAlarmRules(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAlarmRulesParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAlarmRules(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateAlarmRule operation middleware
+func (siw *ServerInterfaceWrapper) CreateAlarmRule(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateAlarmRule(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteAlarmRule operation middleware
+func (siw *ServerInterfaceWrapper) DeleteAlarmRule(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alarmRuleID" -------------
+	var alarmRuleID AlarmRuleID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alarmRuleID", r.PathValue("alarmRuleID"), &alarmRuleID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alarmRuleID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteAlarmRule(w, r, alarmRuleID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAlarmRule operation middleware
+func (siw *ServerInterfaceWrapper) GetAlarmRule(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alarmRuleID" -------------
+	var alarmRuleID AlarmRuleID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alarmRuleID", r.PathValue("alarmRuleID"), &alarmRuleID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alarmRuleID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAlarmRule(w, r, alarmRuleID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateAlarmRule operation middleware
+func (siw *ServerInterfaceWrapper) UpdateAlarmRule(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alarmRuleID" -------------
+	var alarmRuleID AlarmRuleID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alarmRuleID", r.PathValue("alarmRuleID"), &alarmRuleID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alarmRuleID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateAlarmRule(w, r, alarmRuleID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAlarms operation middleware
+func (siw *ServerInterfaceWrapper) ListAlarms(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAlarmsParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "severity" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "severity", r.URL.Query(), &params.Severity, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "severity"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "severity", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "product" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "product", r.URL.Query(), &params.Product, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "product"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "product", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "device" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "device", r.URL.Query(), &params.Device, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "device"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "device", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "rule" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "rule", r.URL.Query(), &params.Rule, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "rule"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "rule", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAlarms(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// StreamAlarms operation middleware
+func (siw *ServerInterfaceWrapper) StreamAlarms(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamAlarmsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StreamAlarms(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAlarm operation middleware
+func (siw *ServerInterfaceWrapper) GetAlarm(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alarmID" -------------
+	var alarmID AlarmID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alarmID", r.PathValue("alarmID"), &alarmID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alarmID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAlarm(w, r, alarmID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AcknowledgeAlarm operation middleware
+func (siw *ServerInterfaceWrapper) AcknowledgeAlarm(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alarmID" -------------
+	var alarmID AlarmID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alarmID", r.PathValue("alarmID"), &alarmID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alarmID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AcknowledgeAlarm(w, r, alarmID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ClearAlarm operation middleware
+func (siw *ServerInterfaceWrapper) ClearAlarm(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "alarmID" -------------
+	var alarmID AlarmID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alarmID", r.PathValue("alarmID"), &alarmID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "alarmID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ClearAlarm(w, r, alarmID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2390,6 +7460,659 @@ func (siw *ServerInterfaceWrapper) GetCA(w http.ResponseWriter, r *http.Request)
 	handler.ServeHTTP(w, r)
 }
 
+// ListCAs operation middleware
+func (siw *ServerInterfaceWrapper) ListCAs(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCAs(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateCA operation middleware
+func (siw *ServerInterfaceWrapper) RotateCA(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateCA(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOwnCA operation middleware
+func (siw *ServerInterfaceWrapper) GetOwnCA(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "caID" -------------
+	var caid CAID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "caID", r.PathValue("caID"), &caid, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "caID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOwnCA(w, r, caid)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetireCA operation middleware
+func (siw *ServerInterfaceWrapper) RetireCA(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "caID" -------------
+	var caid CAID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "caID", r.PathValue("caID"), &caid, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "caID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetireCA(w, r, caid)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestConnector operation middleware
+func (siw *ServerInterfaceWrapper) TestConnector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestConnector(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListConnectors operation middleware
+func (siw *ServerInterfaceWrapper) ListConnectors(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConnectorsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConnectors(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateConnector operation middleware
+func (siw *ServerInterfaceWrapper) CreateConnector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateConnector(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteConnector operation middleware
+func (siw *ServerInterfaceWrapper) DeleteConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connectorID" -------------
+	var connectorID ConnectorID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connectorID", r.PathValue("connectorID"), &connectorID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connectorID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteConnector(w, r, connectorID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConnector operation middleware
+func (siw *ServerInterfaceWrapper) GetConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connectorID" -------------
+	var connectorID ConnectorID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connectorID", r.PathValue("connectorID"), &connectorID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connectorID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConnector(w, r, connectorID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateConnector operation middleware
+func (siw *ServerInterfaceWrapper) UpdateConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connectorID" -------------
+	var connectorID ConnectorID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connectorID", r.PathValue("connectorID"), &connectorID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connectorID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateConnector(w, r, connectorID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestStoredConnector operation middleware
+func (siw *ServerInterfaceWrapper) TestStoredConnector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connectorID" -------------
+	var connectorID ConnectorID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connectorID", r.PathValue("connectorID"), &connectorID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connectorID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestStoredConnector(w, r, connectorID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListConnectorUses operation middleware
+func (siw *ServerInterfaceWrapper) ListConnectorUses(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "connectorID" -------------
+	var connectorID ConnectorID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "connectorID", r.PathValue("connectorID"), &connectorID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "connectorID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConnectorUses(w, r, connectorID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PurgeDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) PurgeDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PurgeDeadLettersParams
+
+	// ------------- Optional query parameter "ruleID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ruleID", r.URL.Query(), &params.RuleID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ruleID"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleID", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "actionID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actionID", r.URL.Query(), &params.ActionID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "actionID"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "actionID", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "productSN" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "productSN", r.URL.Query(), &params.ProductSN, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "productSN"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "deviceSN" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "deviceSN", r.URL.Query(), &params.DeviceSN, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "deviceSN"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PurgeDeadLetters(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) ListDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadLettersParams
+
+	// ------------- Optional query parameter "ruleID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ruleID", r.URL.Query(), &params.RuleID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ruleID"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ruleID", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "actionID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actionID", r.URL.Query(), &params.ActionID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "actionID"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "actionID", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "productSN" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "productSN", r.URL.Query(), &params.ProductSN, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "productSN"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "deviceSN" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "deviceSN", r.URL.Query(), &params.DeviceSN, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "deviceSN"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDeadLetters(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) DeleteDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "letterID" -------------
+	var letterID LetterID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "letterID", r.PathValue("letterID"), &letterID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "letterID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteDeadLetter(w, r, letterID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) GetDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "letterID" -------------
+	var letterID LetterID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "letterID", r.PathValue("letterID"), &letterID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "letterID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDeadLetter(w, r, letterID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplayDeadLetter operation middleware
+func (siw *ServerInterfaceWrapper) ReplayDeadLetter(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "letterID" -------------
+	var letterID LetterID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "letterID", r.PathValue("letterID"), &letterID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "letterID", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplayDeadLetterParams
+
+	// ------------- Optional query parameter "evaluate" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "evaluate", r.URL.Query(), &params.Evaluate, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "evaluate"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "evaluate", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayDeadLetter(w, r, letterID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplayDeadLetters operation middleware
+func (siw *ServerInterfaceWrapper) ReplayDeadLetters(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayDeadLetters(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SearchDevices operation middleware
 func (siw *ServerInterfaceWrapper) SearchDevices(w http.ResponseWriter, r *http.Request) {
 
@@ -2495,6 +8218,39 @@ func (siw *ServerInterfaceWrapper) BulkFleet(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// CommandFleet operation middleware
+func (siw *ServerInterfaceWrapper) CommandFleet(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CommandFleetParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CommandFleet(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // CountDevices operation middleware
 func (siw *ServerInterfaceWrapper) CountDevices(w http.ResponseWriter, r *http.Request) {
 
@@ -2532,6 +8288,107 @@ func (siw *ServerInterfaceWrapper) CountDevices(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CountDevices(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishFleet operation middleware
+func (siw *ServerInterfaceWrapper) PublishFleet(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishFleetParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishFleet(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDirector operation middleware
+func (siw *ServerInterfaceWrapper) GetDirector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDirector(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDirectors operation middleware
+func (siw *ServerInterfaceWrapper) ListDirectors(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDirectors(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateDirector operation middleware
+func (siw *ServerInterfaceWrapper) RotateDirector(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateDirector(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetireDirector operation middleware
+func (siw *ServerInterfaceWrapper) RetireDirector(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "directorKeyID" -------------
+	var directorKeyID DirectorKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "directorKeyID", r.PathValue("directorKeyID"), &directorKeyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "directorKeyID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetireDirector(w, r, directorKeyID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2750,6 +8607,126 @@ func (siw *ServerInterfaceWrapper) UpdateGroup(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGroupAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroupAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGroupAgentConfig(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetGroupAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) GetGroupAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGroupAgentConfigParams
+
+	// ------------- Optional query parameter "revision" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "revision", r.URL.Query(), &params.Revision, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "revision"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "revision", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetGroupAgentConfig(w, r, group, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetGroupAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) SetGroupAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetGroupAgentConfig(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGroupAgentConfigVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListGroupAgentConfigVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGroupAgentConfigVersions(w, r, group)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3337,6 +9314,533 @@ func (siw *ServerInterfaceWrapper) RenewRecoveryCodes(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// ListMessages operation middleware
+func (siw *ServerInterfaceWrapper) ListMessages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMessagesParams
+
+	// ------------- Optional query parameter "product" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "product", r.URL.Query(), &params.Product, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "product"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "product", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "device" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "device", r.URL.Query(), &params.Device, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "device"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "device", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "application" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "application", r.URL.Query(), &params.Application, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "application"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "application", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "result" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "result", r.URL.Query(), &params.Result, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "result"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "result", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "messageID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "messageID", r.URL.Query(), &params.MessageID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "messageID"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "messageID", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "contains" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contains", r.URL.Query(), &params.Contains, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "contains"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "contains", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListMessages(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetMessage operation middleware
+func (siw *ServerInterfaceWrapper) GetMessage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "messageID" -------------
+	var messageID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "messageID", r.PathValue("messageID"), &messageID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "messageID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMessage(w, r, messageID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TailMessages operation middleware
+func (siw *ServerInterfaceWrapper) TailMessages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TailMessagesParams
+
+	// ------------- Optional query parameter "product" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "product", r.URL.Query(), &params.Product, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "product"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "product", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "device" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "device", r.URL.Query(), &params.Device, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "device"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "device", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "application" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "application", r.URL.Query(), &params.Application, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "application"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "application", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "result" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "result", r.URL.Query(), &params.Result, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "result"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "result", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "messageID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "messageID", r.URL.Query(), &params.MessageID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "messageID"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "messageID", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "contains" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "contains", r.URL.Query(), &params.Contains, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "contains"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "contains", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TailMessages(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListMetrics operation middleware
+func (siw *ServerInterfaceWrapper) ListMetrics(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListMetrics(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// StreamMetrics operation middleware
+func (siw *ServerInterfaceWrapper) StreamMetrics(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamMetricsParams
+
+	// ------------- Optional query parameter "product" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "product", r.URL.Query(), &params.Product, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "product"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "product", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "rule" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "rule", r.URL.Query(), &params.Rule, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "rule"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "rule", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StreamMetrics(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetMetricSeries operation middleware
+func (siw *ServerInterfaceWrapper) GetMetricSeries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMetricSeriesParams
+
+	// ------------- Required query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "name", r.URL.Query(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "name"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "product" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "product", r.URL.Query(), &params.Product, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "product"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "product", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "rule" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "rule", r.URL.Query(), &params.Rule, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "rule"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "rule", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "step" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "step", r.URL.Query(), &params.Step, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "step"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "step", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMetricSeries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOverview operation middleware
+func (siw *ServerInterfaceWrapper) GetOverview(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOverview(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListProducts operation middleware
 func (siw *ServerInterfaceWrapper) ListProducts(w http.ResponseWriter, r *http.Request) {
 
@@ -3466,6 +9970,770 @@ func (siw *ServerInterfaceWrapper) UpdateProduct(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateProduct(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteProductAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) DeleteProductAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteProductAgentConfig(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProductAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) GetProductAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetProductAgentConfigParams
+
+	// ------------- Optional query parameter "revision" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "revision", r.URL.Query(), &params.Revision, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "revision"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "revision", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProductAgentConfig(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetProductAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) SetProductAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetProductAgentConfig(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProductAgentConfigVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListProductAgentConfigVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProductAgentConfigVersions(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAgents operation middleware
+func (siw *ServerInterfaceWrapper) ListAgents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAgentsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAgents(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Broadcast operation middleware
+func (siw *ServerInterfaceWrapper) Broadcast(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BroadcastParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Broadcast(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCampaigns operation middleware
+func (siw *ServerInterfaceWrapper) ListCampaigns(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCampaignsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCampaigns(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCampaign operation middleware
+func (siw *ServerInterfaceWrapper) CreateCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCampaign(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCampaign operation middleware
+func (siw *ServerInterfaceWrapper) GetCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateCampaign operation middleware
+func (siw *ServerInterfaceWrapper) UpdateCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AbortCampaign operation middleware
+func (siw *ServerInterfaceWrapper) AbortCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AbortCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApproveCampaign operation middleware
+func (siw *ServerInterfaceWrapper) ApproveCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApproveCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCampaignDevices operation middleware
+func (siw *ServerInterfaceWrapper) ListCampaignDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCampaignDevicesParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCampaignDevices(w, r, productSN, campaignID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCampaignDevice operation middleware
+func (siw *ServerInterfaceWrapper) GetCampaignDevice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCampaignDevice(w, r, productSN, campaignID, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PauseCampaign operation middleware
+func (siw *ServerInterfaceWrapper) PauseCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PauseCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeCampaign operation middleware
+func (siw *ServerInterfaceWrapper) ResumeCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetryCampaign operation middleware
+func (siw *ServerInterfaceWrapper) RetryCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RollbackCampaign operation middleware
+func (siw *ServerInterfaceWrapper) RollbackCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "campaignID" -------------
+	var campaignID CampaignID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "campaignID", r.PathValue("campaignID"), &campaignID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "campaignID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RollbackCampaign(w, r, productSN, campaignID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanCampaign operation middleware
+func (siw *ServerInterfaceWrapper) PlanCampaign(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanCampaign(w, r, productSN)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3890,6 +11158,267 @@ func (siw *ServerInterfaceWrapper) UpdateDevice(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// GetAgent operation middleware
+func (siw *ServerInterfaceWrapper) GetAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAgent(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteDeviceAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) DeleteDeviceAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteDeviceAgentConfig(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDeviceAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) GetDeviceAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDeviceAgentConfigParams
+
+	// ------------- Optional query parameter "revision" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "revision", r.URL.Query(), &params.Revision, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "revision"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "revision", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDeviceAgentConfig(w, r, productSN, deviceSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetDeviceAgentConfig operation middleware
+func (siw *ServerInterfaceWrapper) SetDeviceAgentConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetDeviceAgentConfig(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDeviceAgentConfigVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListDeviceAgentConfigVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDeviceAgentConfigVersions(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAgentDiagnosis operation middleware
+func (siw *ServerInterfaceWrapper) GetAgentDiagnosis(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAgentDiagnosis(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AskAgentDiagnosis operation middleware
+func (siw *ServerInterfaceWrapper) AskAgentDiagnosis(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AskAgentDiagnosis(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDeviceCertificates operation middleware
 func (siw *ServerInterfaceWrapper) ListDeviceCertificates(w http.ResponseWriter, r *http.Request) {
 
@@ -4060,6 +11589,71 @@ func (siw *ServerInterfaceWrapper) ListCommands(w http.ResponseWriter, r *http.R
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListCommandsParams
 
+	// ------------- Optional query parameter "identifier" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "identifier", r.URL.Query(), &params.Identifier, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "identifier"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "identifier", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "job" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "job", r.URL.Query(), &params.Job, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "job"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "job", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -4123,6 +11717,94 @@ func (siw *ServerInterfaceWrapper) CallCommand(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CallCommand(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCommand operation middleware
+func (siw *ServerInterfaceWrapper) GetCommand(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "requestID" -------------
+	var requestID RequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "requestID", r.PathValue("requestID"), &requestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "requestID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCommand(w, r, productSN, deviceSN, requestID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelCommand operation middleware
+func (siw *ServerInterfaceWrapper) CancelCommand(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "requestID" -------------
+	var requestID RequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "requestID", r.PathValue("requestID"), &requestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "requestID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelCommand(w, r, productSN, deviceSN, requestID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4266,6 +11948,437 @@ func (siw *ServerInterfaceWrapper) EnableDevice(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListEvents operation middleware
+func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEventsParams
+
+	// ------------- Optional query parameter "identifier" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "identifier", r.URL.Query(), &params.Identifier, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "identifier"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "identifier", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", r.URL.Query(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListEvents(w, r, productSN, deviceSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListFiles operation middleware
+func (siw *ServerInterfaceWrapper) ListFiles(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFilesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListFiles(w, r, productSN, deviceSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteFile operation middleware
+func (siw *ServerInterfaceWrapper) DeleteFile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "fileID" -------------
+	var fileID FileID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fileID", r.PathValue("fileID"), &fileID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fileID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteFile(w, r, productSN, deviceSN, fileID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFile operation middleware
+func (siw *ServerInterfaceWrapper) GetFile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "fileID" -------------
+	var fileID FileID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fileID", r.PathValue("fileID"), &fileID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fileID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFile(w, r, productSN, deviceSN, fileID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFileContent operation middleware
+func (siw *ServerInterfaceWrapper) GetFileContent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "fileID" -------------
+	var fileID FileID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fileID", r.PathValue("fileID"), &fileID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fileID", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetFileContentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
+		var Range string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Range", Err: err})
+			return
+		}
+
+		params.Range = &Range
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFileContent(w, r, productSN, deviceSN, fileID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFileLink operation middleware
+func (siw *ServerInterfaceWrapper) GetFileLink(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "fileID" -------------
+	var fileID FileID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "fileID", r.PathValue("fileID"), &fileID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fileID", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetFileLinkParams
+
+	// ------------- Optional query parameter "seconds" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "seconds", r.URL.Query(), &params.Seconds, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "seconds"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "seconds", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFileLink(w, r, productSN, deviceSN, fileID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetGateway operation middleware
+func (siw *ServerInterfaceWrapper) GetGateway(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetGateway(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetProperties operation middleware
 func (siw *ServerInterfaceWrapper) GetProperties(w http.ResponseWriter, r *http.Request) {
 
@@ -4336,6 +12449,144 @@ func (siw *ServerInterfaceWrapper) SetProperties(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// GetPropertyHistory operation middleware
+func (siw *ServerInterfaceWrapper) GetPropertyHistory(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "identifier" -------------
+	var identifier string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "identifier", r.PathValue("identifier"), &identifier, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "identifier", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPropertyHistoryParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", r.URL.Query(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "order"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "order", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "step" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "step", r.URL.Query(), &params.Step, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "step"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "step", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "fn" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fn", r.URL.Query(), &params.Fn, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "fn"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fn", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPropertyHistory(w, r, productSN, deviceSN, identifier, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Publish operation middleware
 func (siw *ServerInterfaceWrapper) Publish(w http.ResponseWriter, r *http.Request) {
 
@@ -4371,6 +12622,41 @@ func (siw *ServerInterfaceWrapper) Publish(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// RequestDevice operation middleware
+func (siw *ServerInterfaceWrapper) RequestDevice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RequestDevice(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ResetDevice operation middleware
 func (siw *ServerInterfaceWrapper) ResetDevice(w http.ResponseWriter, r *http.Request) {
 
@@ -4397,6 +12683,100 @@ func (siw *ServerInterfaceWrapper) ResetDevice(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ResetDevice(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevealDevice operation middleware
+func (siw *ServerInterfaceWrapper) RevealDevice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevealDevice(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetShadow operation middleware
+func (siw *ServerInterfaceWrapper) ResetShadow(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResetShadowParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetShadow(w, r, productSN, deviceSN, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4500,6 +12880,451 @@ func (siw *ServerInterfaceWrapper) UpdateShadow(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListShadowChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListShadowChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListShadowChangesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListShadowChanges(w, r, productSN, deviceSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSubdevices operation middleware
+func (siw *ServerInterfaceWrapper) ListSubdevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSubdevicesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSubdevices(w, r, productSN, deviceSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddSubdevices operation middleware
+func (siw *ServerInterfaceWrapper) AddSubdevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddSubdevices(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveSubdevice operation middleware
+func (siw *ServerInterfaceWrapper) RemoveSubdevice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "subdeviceProductSN" -------------
+	var subdeviceProductSN SubdeviceProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subdeviceProductSN", r.PathValue("subdeviceProductSN"), &subdeviceProductSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subdeviceProductSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "subdeviceSN" -------------
+	var subdeviceSN SubdeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subdeviceSN", r.PathValue("subdeviceSN"), &subdeviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subdeviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveSubdevice(w, r, productSN, deviceSN, subdeviceProductSN, subdeviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AcceptTopologyRequest operation middleware
+func (siw *ServerInterfaceWrapper) AcceptTopologyRequest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "subdeviceProductSN" -------------
+	var subdeviceProductSN SubdeviceProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subdeviceProductSN", r.PathValue("subdeviceProductSN"), &subdeviceProductSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subdeviceProductSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "subdeviceSN" -------------
+	var subdeviceSN SubdeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subdeviceSN", r.PathValue("subdeviceSN"), &subdeviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subdeviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AcceptTopologyRequest(w, r, productSN, deviceSN, subdeviceProductSN, subdeviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RefuseTopologyRequest operation middleware
+func (siw *ServerInterfaceWrapper) RefuseTopologyRequest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "subdeviceProductSN" -------------
+	var subdeviceProductSN SubdeviceProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subdeviceProductSN", r.PathValue("subdeviceProductSN"), &subdeviceProductSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subdeviceProductSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "subdeviceSN" -------------
+	var subdeviceSN SubdeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subdeviceSN", r.PathValue("subdeviceSN"), &subdeviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subdeviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RefuseTopologyRequest(w, r, productSN, deviceSN, subdeviceProductSN, subdeviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelUpload operation middleware
+func (siw *ServerInterfaceWrapper) CancelUpload(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "uploadID" -------------
+	var uploadID UploadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "uploadID", r.PathValue("uploadID"), &uploadID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "uploadID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelUpload(w, r, productSN, deviceSN, uploadID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUpload operation middleware
+func (siw *ServerInterfaceWrapper) GetUpload(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "uploadID" -------------
+	var uploadID UploadID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "uploadID", r.PathValue("uploadID"), &uploadID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "uploadID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUpload(w, r, productSN, deviceSN, uploadID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "deviceSN" -------------
+	var deviceSN DeviceSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceSN", r.PathValue("deviceSN"), &deviceSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "deviceSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListVersions(w, r, productSN, deviceSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // CreateDevices operation middleware
 func (siw *ServerInterfaceWrapper) CreateDevices(w http.ResponseWriter, r *http.Request) {
 
@@ -4568,6 +13393,48 @@ func (siw *ServerInterfaceWrapper) BulkDevices(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// CommandDevices operation middleware
+func (siw *ServerInterfaceWrapper) CommandDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CommandDevicesParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CommandDevices(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ImportDevices operation middleware
 func (siw *ServerInterfaceWrapper) ImportDevices(w http.ResponseWriter, r *http.Request) {
 
@@ -4601,6 +13468,1426 @@ func (siw *ServerInterfaceWrapper) ImportDevices(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ImportDevices(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishDevices operation middleware
+func (siw *ServerInterfaceWrapper) PublishDevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishDevicesParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishDevices(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProductEvents operation middleware
+func (siw *ServerInterfaceWrapper) ListProductEvents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProductEventsParams
+
+	// ------------- Optional query parameter "identifier" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "identifier", r.URL.Query(), &params.Identifier, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "identifier"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "identifier", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", r.URL.Query(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProductEvents(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFilePolicy operation middleware
+func (siw *ServerInterfaceWrapper) GetFilePolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFilePolicy(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetFilePolicy operation middleware
+func (siw *ServerInterfaceWrapper) SetFilePolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetFilePolicy(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchFiles operation middleware
+func (siw *ServerInterfaceWrapper) SearchFiles(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchFilesParams
+
+	// ------------- Optional query parameter "device" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "device", r.URL.Query(), &params.Device, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "device"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "device", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", r.URL.Query(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "name"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", r.URL.Query(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "class"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "class", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "minSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "minSize", r.URL.Query(), &params.MinSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "minSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "minSize", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "maxSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "maxSize", r.URL.Query(), &params.MaxSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "maxSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "maxSize", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchFiles(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListFirmwareVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListFirmwareVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFirmwareVersionsParams
+
+	// ------------- Optional query parameter "module" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "module", r.URL.Query(), &params.Module, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "module"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "module", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListFirmwareVersions(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListFirmwares operation middleware
+func (siw *ServerInterfaceWrapper) ListFirmwares(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFirmwaresParams
+
+	// ------------- Optional query parameter "module" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "module", r.URL.Query(), &params.Module, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "module"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "module", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListFirmwares(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddFirmware operation middleware
+func (siw *ServerInterfaceWrapper) AddFirmware(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddFirmwareParams
+
+	// ------------- Required query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "version", r.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "module" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "module", r.URL.Query(), &params.Module, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "module"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "module", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "description" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "description", r.URL.Query(), &params.Description, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "description"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "description", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "needs" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "needs", r.URL.Query(), &params.Needs, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "needs"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "needs", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "requires" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "requires", r.URL.Query(), &params.Requires, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "requires"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "requires", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddFirmware(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteFirmware operation middleware
+func (siw *ServerInterfaceWrapper) DeleteFirmware(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "firmwareID" -------------
+	var firmwareID FirmwareID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "firmwareID", r.PathValue("firmwareID"), &firmwareID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "firmwareID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteFirmware(w, r, productSN, firmwareID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFirmware operation middleware
+func (siw *ServerInterfaceWrapper) GetFirmware(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "firmwareID" -------------
+	var firmwareID FirmwareID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "firmwareID", r.PathValue("firmwareID"), &firmwareID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "firmwareID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFirmware(w, r, productSN, firmwareID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFirmwareContent operation middleware
+func (siw *ServerInterfaceWrapper) GetFirmwareContent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "firmwareID" -------------
+	var firmwareID FirmwareID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "firmwareID", r.PathValue("firmwareID"), &firmwareID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "firmwareID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFirmwareContent(w, r, productSN, firmwareID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOTATasks operation middleware
+func (siw *ServerInterfaceWrapper) ListOTATasks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOTATasksParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOTATasks(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateOTATask operation middleware
+func (siw *ServerInterfaceWrapper) CreateOTATask(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateOTATask(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOTATask operation middleware
+func (siw *ServerInterfaceWrapper) GetOTATask(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "taskID" -------------
+	var taskID TaskID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskID", r.PathValue("taskID"), &taskID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "taskID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOTATask(w, r, productSN, taskID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelOTATask operation middleware
+func (siw *ServerInterfaceWrapper) CancelOTATask(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "taskID" -------------
+	var taskID TaskID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskID", r.PathValue("taskID"), &taskID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "taskID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelOTATask(w, r, productSN, taskID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOTADevices operation middleware
+func (siw *ServerInterfaceWrapper) ListOTADevices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "taskID" -------------
+	var taskID TaskID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "taskID", r.PathValue("taskID"), &taskID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "taskID", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOTADevicesParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOTADevices(w, r, productSN, taskID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PublishProduct operation middleware
+func (siw *ServerInterfaceWrapper) PublishProduct(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PublishProduct(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReleases operation middleware
+func (siw *ServerInterfaceWrapper) ListReleases(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReleasesParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReleases(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddRelease operation middleware
+func (siw *ServerInterfaceWrapper) AddRelease(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddReleaseParams
+
+	// ------------- Optional query parameter "description" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "description", r.URL.Query(), &params.Description, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "description"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "description", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddRelease(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRelease operation middleware
+func (siw *ServerInterfaceWrapper) GetRelease(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "releaseID" -------------
+	var releaseID ReleaseID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "releaseID", r.PathValue("releaseID"), &releaseID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "releaseID", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRelease(w, r, productSN, releaseID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutImage operation middleware
+func (siw *ServerInterfaceWrapper) PutImage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "releaseID" -------------
+	var releaseID ReleaseID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "releaseID", r.PathValue("releaseID"), &releaseID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "releaseID", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "component" -------------
+	var component string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "component", r.PathValue("component"), &component, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "component", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutImage(w, r, productSN, releaseID, component)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevealProduct operation middleware
+func (siw *ServerInterfaceWrapper) RevealProduct(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevealProduct(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListRoots operation middleware
+func (siw *ServerInterfaceWrapper) ListRoots(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRoots(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddRoot operation middleware
+func (siw *ServerInterfaceWrapper) AddRoot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddRoot(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteScript operation middleware
+func (siw *ServerInterfaceWrapper) DeleteScript(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteScript(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetScript operation middleware
+func (siw *ServerInterfaceWrapper) GetScript(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetScript(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetScript operation middleware
+func (siw *ServerInterfaceWrapper) SetScript(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetScript(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListScriptVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListScriptVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListScriptVersions(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetScriptVersion operation middleware
+func (siw *ServerInterfaceWrapper) GetScriptVersion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "revision" -------------
+	var revision int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "revision", r.PathValue("revision"), &revision, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "revision", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetScriptVersion(w, r, productSN, revision)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TryScript operation middleware
+func (siw *ServerInterfaceWrapper) TryScript(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TryScript(w, r, productSN)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4662,6 +14949,283 @@ func (siw *ServerInterfaceWrapper) SetThingModel(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ListModelVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListModelVersions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListModelVersionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListModelVersions(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetModelVersion operation middleware
+func (siw *ServerInterfaceWrapper) GetModelVersion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version ModelVersionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", r.PathValue("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetModelVersion(w, r, productSN, version)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RestoreModelVersion operation middleware
+func (siw *ServerInterfaceWrapper) RestoreModelVersion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version ModelVersionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", r.PathValue("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RestoreModelVersion(w, r, productSN, version)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiffThingModel operation middleware
+func (siw *ServerInterfaceWrapper) DiffThingModel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffThingModelParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiffThingModel(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExportThingModel operation middleware
+func (siw *ServerInterfaceWrapper) ExportThingModel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportThingModelParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", r.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportThingModel(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ImportThingModel operation middleware
+func (siw *ServerInterfaceWrapper) ImportThingModel(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportThingModelParams
+
+	// ------------- Optional query parameter "dryRun" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dryRun", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dryRun"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dryRun", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ImportThingModel(w, r, productSN, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetTopics operation middleware
 func (siw *ServerInterfaceWrapper) GetTopics(w http.ResponseWriter, r *http.Request) {
 
@@ -4705,6 +15269,100 @@ func (siw *ServerInterfaceWrapper) SetTopics(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.SetTopics(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UnpublishProduct operation middleware
+func (siw *ServerInterfaceWrapper) UnpublishProduct(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UnpublishProduct(w, r, productSN)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListUploads operation middleware
+func (siw *ServerInterfaceWrapper) ListUploads(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "productSN" -------------
+	var productSN ProductSN
+
+	err = runtime.BindStyledParameterWithOptions("simple", "productSN", r.PathValue("productSN"), &productSN, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "productSN", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListUploadsParams
+
+	// ------------- Optional query parameter "device" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "device", r.URL.Query(), &params.Device, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "device"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "device", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListUploads(w, r, productSN, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4986,6 +15644,45 @@ func (siw *ServerInterfaceWrapper) ListRules(w http.ResponseWriter, r *http.Requ
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListRulesParams
 
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -5028,6 +15725,20 @@ func (siw *ServerInterfaceWrapper) CreateRule(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CreateRule(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TryRule operation middleware
+func (siw *ServerInterfaceWrapper) TryRule(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TryRule(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5184,6 +15895,52 @@ func (siw *ServerInterfaceWrapper) GetRuleStats(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetRuleStats(w, r, ruleID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTopologyRequests operation middleware
+func (siw *ServerInterfaceWrapper) ListTopologyRequests(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTopologyRequestsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTopologyRequests(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5567,6 +16324,26 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/openapi.yaml", wrapper.GetOpenAPI)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/info", wrapper.GetInfo)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/events", wrapper.StreamEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/overview", wrapper.GetOverview)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/metrics", wrapper.ListMetrics)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/metrics/series", wrapper.GetMetricSeries)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/metrics/events", wrapper.StreamMetrics)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alarms", wrapper.ListAlarms)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alarms/events", wrapper.StreamAlarms)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alarms/{alarmID}", wrapper.GetAlarm)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/alarms/{alarmID}/acknowledge", wrapper.AcknowledgeAlarm)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/alarms/{alarmID}/clear", wrapper.ClearAlarm)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alarm-rules", wrapper.ListAlarmRules)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/alarm-rules", wrapper.CreateAlarmRule)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/alarm-rules/{alarmRuleID}", wrapper.DeleteAlarmRule)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alarm-rules/{alarmRuleID}", wrapper.GetAlarmRule)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/alarm-rules/{alarmRuleID}", wrapper.UpdateAlarmRule)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alarm-channels", wrapper.ListAlarmChannels)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/alarm-channels", wrapper.CreateAlarmChannel)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/alarm-channels/{channelID}", wrapper.DeleteAlarmChannel)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/alarm-channels/{channelID}", wrapper.GetAlarmChannel)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/alarm-channels/{channelID}", wrapper.UpdateAlarmChannel)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/alarm-channels/{channelID}/test", wrapper.TestAlarmChannel)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products", wrapper.ListProducts)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products", wrapper.CreateProduct)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}", wrapper.DeleteProduct)
@@ -5574,6 +16351,25 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/v1/products/{productSN}", wrapper.UpdateProduct)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/thing-model", wrapper.GetThingModel)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/products/{productSN}/thing-model", wrapper.SetThingModel)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/agent-config", wrapper.DeleteProductAgentConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/agent-config", wrapper.GetProductAgentConfig)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/products/{productSN}/agent-config", wrapper.SetProductAgentConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/agent-config/versions", wrapper.ListProductAgentConfigVersions)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/script", wrapper.DeleteScript)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/script", wrapper.GetScript)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/products/{productSN}/script", wrapper.SetScript)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/script:try", wrapper.TryScript)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/script/versions", wrapper.ListScriptVersions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/script/versions/{revision}", wrapper.GetScriptVersion)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/reveal", wrapper.RevealProduct)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/publish", wrapper.PublishProduct)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/unpublish", wrapper.UnpublishProduct)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/thing-model:export", wrapper.ExportThingModel)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/thing-model:import", wrapper.ImportThingModel)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/thing-model:diff", wrapper.DiffThingModel)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/thing-model/versions", wrapper.ListModelVersions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/thing-model/versions/{version}", wrapper.GetModelVersion)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/thing-model/versions/{version}/restore", wrapper.RestoreModelVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/topics", wrapper.GetTopics)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/products/{productSN}/topics", wrapper.SetTopics)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices", wrapper.ListDevices)
@@ -5585,32 +16381,120 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/enable", wrapper.EnableDevice)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/disable", wrapper.DisableDevice)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/reset", wrapper.ResetDevice)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/reveal", wrapper.RevealDevice)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/shadow", wrapper.ResetShadow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/shadow", wrapper.GetShadow)
 	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/shadow", wrapper.UpdateShadow)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/shadow/history", wrapper.ListShadowChanges)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/properties", wrapper.GetProperties)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/properties", wrapper.SetProperties)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/properties/{identifier}/history", wrapper.GetPropertyHistory)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands", wrapper.ListCommands)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands", wrapper.CallCommand)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands/{requestID}", wrapper.GetCommand)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/commands/{requestID}/cancel", wrapper.CancelCommand)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/events", wrapper.ListProductEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/events", wrapper.ListEvents)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/publish", wrapper.Publish)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/subdevices", wrapper.ListSubdevices)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/subdevices", wrapper.AddSubdevices)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/subdevices/{subdeviceProductSN}/{subdeviceSN}", wrapper.RemoveSubdevice)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/gateway", wrapper.GetGateway)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/topology-requests", wrapper.ListTopologyRequests)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/topology-requests/{subdeviceProductSN}/{subdeviceSN}/accept", wrapper.AcceptTopologyRequest)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/topology-requests/{subdeviceProductSN}/{subdeviceSN}/refuse", wrapper.RefuseTopologyRequest)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/devices", wrapper.SearchDevices)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/devices:count", wrapper.CountDevices)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/agent", wrapper.GetAgent)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/agent/config", wrapper.DeleteDeviceAgentConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/agent/config", wrapper.GetDeviceAgentConfig)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/agent/config", wrapper.SetDeviceAgentConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/agent/config/versions", wrapper.ListDeviceAgentConfigVersions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/agent/diagnosis", wrapper.GetAgentDiagnosis)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/agent/diagnosis", wrapper.AskAgentDiagnosis)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/agents", wrapper.ListAgents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/connections", wrapper.ListConnections)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/files", wrapper.SearchFiles)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/uploads", wrapper.ListUploads)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/uploads/{uploadID}", wrapper.CancelUpload)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/uploads/{uploadID}", wrapper.GetUpload)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/file-policy", wrapper.GetFilePolicy)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/products/{productSN}/file-policy", wrapper.SetFilePolicy)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/files", wrapper.ListFiles)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/files/{fileID}", wrapper.DeleteFile)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/files/{fileID}", wrapper.GetFile)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/files/{fileID}/link", wrapper.GetFileLink)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/files/{fileID}/content", wrapper.GetFileContent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/firmwares", wrapper.ListFirmwares)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/firmwares", wrapper.AddFirmware)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/firmwares/{firmwareID}", wrapper.DeleteFirmware)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/firmwares/{firmwareID}", wrapper.GetFirmware)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/firmwares/{firmwareID}/content", wrapper.GetFirmwareContent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/roots", wrapper.ListRoots)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/roots", wrapper.AddRoot)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/director", wrapper.GetDirector)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/director/keys", wrapper.ListDirectors)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/director/keys", wrapper.RotateDirector)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/director/keys/{directorKeyID}/retire", wrapper.RetireDirector)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/releases", wrapper.ListReleases)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/releases", wrapper.AddRelease)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/releases/{releaseID}", wrapper.GetRelease)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/products/{productSN}/releases/{releaseID}/images/{component}", wrapper.PutImage)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/ota-tasks", wrapper.ListOTATasks)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/ota-tasks", wrapper.CreateOTATask)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/ota-tasks/{taskID}", wrapper.GetOTATask)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/ota-tasks/{taskID}/cancel", wrapper.CancelOTATask)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/ota-tasks/{taskID}/devices", wrapper.ListOTADevices)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/campaigns", wrapper.ListCampaigns)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns", wrapper.CreateCampaign)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns:plan", wrapper.PlanCampaign)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}", wrapper.GetCampaign)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}", wrapper.UpdateCampaign)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/devices", wrapper.ListCampaignDevices)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/devices/{deviceSN}", wrapper.GetCampaignDevice)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/approve", wrapper.ApproveCampaign)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/pause", wrapper.PauseCampaign)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/resume", wrapper.ResumeCampaign)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/abort", wrapper.AbortCampaign)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/retry", wrapper.RetryCampaign)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/campaigns/{campaignID}/rollback", wrapper.RollbackCampaign)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/firmware-versions", wrapper.ListFirmwareVersions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/versions", wrapper.ListVersions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups", wrapper.ListGroups)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/groups", wrapper.CreateGroup)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/groups/{group}", wrapper.DeleteGroup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups/{group}", wrapper.GetGroup)
 	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/v1/groups/{group}", wrapper.UpdateGroup)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/groups/{group}/agent-config", wrapper.DeleteGroupAgentConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups/{group}/agent-config", wrapper.GetGroupAgentConfig)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/groups/{group}/agent-config", wrapper.SetGroupAgentConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups/{group}/agent-config/versions", wrapper.ListGroupAgentConfigVersions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/groups/{group}/devices", wrapper.ListGroupDevices)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/groups/{group}/devices:add", wrapper.AddGroupDevices)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/groups/{group}/devices:remove", wrapper.RemoveGroupDevices)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/rules", wrapper.ListRules)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/rules", wrapper.CreateRule)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/rules/try", wrapper.TryRule)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/rules/{ruleID}", wrapper.DeleteRule)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/rules/{ruleID}", wrapper.GetRule)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/rules/{ruleID}", wrapper.UpdateRule)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/rules/{ruleID}/enable", wrapper.EnableRule)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/rules/{ruleID}/disable", wrapper.DisableRule)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/rules/{ruleID}/stats", wrapper.GetRuleStats)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/connectors", wrapper.ListConnectors)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/connectors", wrapper.CreateConnector)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/connector-test", wrapper.TestConnector)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/connectors/{connectorID}", wrapper.DeleteConnector)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/connectors/{connectorID}", wrapper.GetConnector)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/connectors/{connectorID}", wrapper.UpdateConnector)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/connectors/{connectorID}/uses", wrapper.ListConnectorUses)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/connectors/{connectorID}/test", wrapper.TestStoredConnector)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/dead-letters", wrapper.PurgeDeadLetters)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/dead-letters:replay", wrapper.ReplayDeadLetters)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/dead-letters/{letterID}", wrapper.DeleteDeadLetter)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/dead-letters/{letterID}", wrapper.GetDeadLetter)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/dead-letters/{letterID}/replay", wrapper.ReplayDeadLetter)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/api-keys", wrapper.ListAPIKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/api-keys", wrapper.CreateAPIKey)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/api-keys/{keyID}", wrapper.DeleteAPIKey)
@@ -5622,6 +16506,12 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/jobs/{jobID}/events", wrapper.StreamJob)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:import", wrapper.ImportDevices)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/devices:bulk", wrapper.BulkFleet)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices/{deviceSN}/request", wrapper.RequestDevice)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/broadcast", wrapper.Broadcast)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:publish", wrapper.PublishDevices)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/devices:publish", wrapper.PublishFleet)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/devices:command", wrapper.CommandFleet)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:command", wrapper.CommandDevices)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/devices:bulk", wrapper.BulkDevices)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/login", wrapper.Login)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/login/oidc", wrapper.BeginOIDC)
@@ -5657,7 +16547,14 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/projects/{projectID}/members/{userID}", wrapper.GetMember)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/projects/{projectID}/members/{userID}", wrapper.SetMember)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit", wrapper.ListAudit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/messages", wrapper.ListMessages)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/messages/{messageID}", wrapper.GetMessage)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/messages:tail", wrapper.TailMessages)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/ca", wrapper.GetCA)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cas", wrapper.ListCAs)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cas", wrapper.RotateCA)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/cas/{caID}", wrapper.GetOwnCA)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/cas/{caID}/retire", wrapper.RetireCA)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/products/{productSN}/cas", wrapper.ListProductCAs)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/products/{productSN}/cas", wrapper.AddProductCA)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/products/{productSN}/cas/{caID}", wrapper.RemoveProductCA)
@@ -5705,6 +16602,649 @@ type GetOpenAPIdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetOpenAPIdefaultApplicationProblemPlusJSONResponse) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlarmChannelsRequestObject struct {
+	Params ListAlarmChannelsParams
+}
+
+type ListAlarmChannelsResponseObject interface {
+	VisitListAlarmChannelsResponse(w http.ResponseWriter) error
+}
+
+type ListAlarmChannels200JSONResponse AlarmChannelList
+
+func (response ListAlarmChannels200JSONResponse) VisitListAlarmChannelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlarmChannelsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAlarmChannelsdefaultApplicationProblemPlusJSONResponse) VisitListAlarmChannelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAlarmChannelRequestObject struct {
+	Body *CreateAlarmChannelJSONRequestBody
+}
+
+type CreateAlarmChannelResponseObject interface {
+	VisitCreateAlarmChannelResponse(w http.ResponseWriter) error
+}
+
+type CreateAlarmChannel201JSONResponse AlarmChannel
+
+func (response CreateAlarmChannel201JSONResponse) VisitCreateAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAlarmChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateAlarmChanneldefaultApplicationProblemPlusJSONResponse) VisitCreateAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteAlarmChannelRequestObject struct {
+	ChannelID ChannelID `json:"channelID"`
+}
+
+type DeleteAlarmChannelResponseObject interface {
+	VisitDeleteAlarmChannelResponse(w http.ResponseWriter) error
+}
+
+type DeleteAlarmChannel204Response struct {
+}
+
+func (response DeleteAlarmChannel204Response) VisitDeleteAlarmChannelResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteAlarmChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteAlarmChanneldefaultApplicationProblemPlusJSONResponse) VisitDeleteAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAlarmChannelRequestObject struct {
+	ChannelID ChannelID `json:"channelID"`
+}
+
+type GetAlarmChannelResponseObject interface {
+	VisitGetAlarmChannelResponse(w http.ResponseWriter) error
+}
+
+type GetAlarmChannel200JSONResponse AlarmChannel
+
+func (response GetAlarmChannel200JSONResponse) VisitGetAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAlarmChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAlarmChanneldefaultApplicationProblemPlusJSONResponse) VisitGetAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAlarmChannelRequestObject struct {
+	ChannelID ChannelID `json:"channelID"`
+	Body      *UpdateAlarmChannelJSONRequestBody
+}
+
+type UpdateAlarmChannelResponseObject interface {
+	VisitUpdateAlarmChannelResponse(w http.ResponseWriter) error
+}
+
+type UpdateAlarmChannel200JSONResponse AlarmChannel
+
+func (response UpdateAlarmChannel200JSONResponse) VisitUpdateAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAlarmChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateAlarmChanneldefaultApplicationProblemPlusJSONResponse) VisitUpdateAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestAlarmChannelRequestObject struct {
+	ChannelID ChannelID `json:"channelID"`
+}
+
+type TestAlarmChannelResponseObject interface {
+	VisitTestAlarmChannelResponse(w http.ResponseWriter) error
+}
+
+type TestAlarmChannel200JSONResponse ConnectorTest
+
+func (response TestAlarmChannel200JSONResponse) VisitTestAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestAlarmChanneldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestAlarmChanneldefaultApplicationProblemPlusJSONResponse) VisitTestAlarmChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlarmRulesRequestObject struct {
+	Params ListAlarmRulesParams
+}
+
+type ListAlarmRulesResponseObject interface {
+	VisitListAlarmRulesResponse(w http.ResponseWriter) error
+}
+
+type ListAlarmRules200JSONResponse AlarmRuleList
+
+func (response ListAlarmRules200JSONResponse) VisitListAlarmRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlarmRulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAlarmRulesdefaultApplicationProblemPlusJSONResponse) VisitListAlarmRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAlarmRuleRequestObject struct {
+	Body *CreateAlarmRuleJSONRequestBody
+}
+
+type CreateAlarmRuleResponseObject interface {
+	VisitCreateAlarmRuleResponse(w http.ResponseWriter) error
+}
+
+type CreateAlarmRule201JSONResponse AlarmRule
+
+func (response CreateAlarmRule201JSONResponse) VisitCreateAlarmRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAlarmRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateAlarmRuledefaultApplicationProblemPlusJSONResponse) VisitCreateAlarmRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteAlarmRuleRequestObject struct {
+	AlarmRuleID AlarmRuleID `json:"alarmRuleID"`
+}
+
+type DeleteAlarmRuleResponseObject interface {
+	VisitDeleteAlarmRuleResponse(w http.ResponseWriter) error
+}
+
+type DeleteAlarmRule204Response struct {
+}
+
+func (response DeleteAlarmRule204Response) VisitDeleteAlarmRuleResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteAlarmRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteAlarmRuledefaultApplicationProblemPlusJSONResponse) VisitDeleteAlarmRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAlarmRuleRequestObject struct {
+	AlarmRuleID AlarmRuleID `json:"alarmRuleID"`
+}
+
+type GetAlarmRuleResponseObject interface {
+	VisitGetAlarmRuleResponse(w http.ResponseWriter) error
+}
+
+type GetAlarmRule200JSONResponse AlarmRule
+
+func (response GetAlarmRule200JSONResponse) VisitGetAlarmRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAlarmRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAlarmRuledefaultApplicationProblemPlusJSONResponse) VisitGetAlarmRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAlarmRuleRequestObject struct {
+	AlarmRuleID AlarmRuleID `json:"alarmRuleID"`
+	Body        *UpdateAlarmRuleJSONRequestBody
+}
+
+type UpdateAlarmRuleResponseObject interface {
+	VisitUpdateAlarmRuleResponse(w http.ResponseWriter) error
+}
+
+type UpdateAlarmRule200JSONResponse AlarmRule
+
+func (response UpdateAlarmRule200JSONResponse) VisitUpdateAlarmRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAlarmRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateAlarmRuledefaultApplicationProblemPlusJSONResponse) VisitUpdateAlarmRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlarmsRequestObject struct {
+	Params ListAlarmsParams
+}
+
+type ListAlarmsResponseObject interface {
+	VisitListAlarmsResponse(w http.ResponseWriter) error
+}
+
+type ListAlarms200JSONResponse AlarmList
+
+func (response ListAlarms200JSONResponse) VisitListAlarmsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlarmsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAlarmsdefaultApplicationProblemPlusJSONResponse) VisitListAlarmsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamAlarmsRequestObject struct {
+	Params StreamAlarmsParams
+}
+
+type StreamAlarmsResponseObject interface {
+	VisitStreamAlarmsResponse(w http.ResponseWriter) error
+}
+
+type StreamAlarms200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response StreamAlarms200TextEventStreamResponse) VisitStreamAlarmsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamAlarmsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StreamAlarmsdefaultApplicationProblemPlusJSONResponse) VisitStreamAlarmsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAlarmRequestObject struct {
+	AlarmID AlarmID `json:"alarmID"`
+}
+
+type GetAlarmResponseObject interface {
+	VisitGetAlarmResponse(w http.ResponseWriter) error
+}
+
+type GetAlarm200JSONResponse Alarm
+
+func (response GetAlarm200JSONResponse) VisitGetAlarmResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAlarmdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAlarmdefaultApplicationProblemPlusJSONResponse) VisitGetAlarmResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlarmRequestObject struct {
+	AlarmID AlarmID `json:"alarmID"`
+}
+
+type AcknowledgeAlarmResponseObject interface {
+	VisitAcknowledgeAlarmResponse(w http.ResponseWriter) error
+}
+
+type AcknowledgeAlarm200JSONResponse Alarm
+
+func (response AcknowledgeAlarm200JSONResponse) VisitAcknowledgeAlarmResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeAlarmdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcknowledgeAlarmdefaultApplicationProblemPlusJSONResponse) VisitAcknowledgeAlarmResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearAlarmRequestObject struct {
+	AlarmID AlarmID `json:"alarmID"`
+}
+
+type ClearAlarmResponseObject interface {
+	VisitClearAlarmResponse(w http.ResponseWriter) error
+}
+
+type ClearAlarm200JSONResponse Alarm
+
+func (response ClearAlarm200JSONResponse) VisitClearAlarmResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearAlarmdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ClearAlarmdefaultApplicationProblemPlusJSONResponse) VisitClearAlarmResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5942,6 +17482,692 @@ func (response GetCAdefaultApplicationProblemPlusJSONResponse) VisitGetCARespons
 	return err
 }
 
+type ListCAsRequestObject struct {
+}
+
+type ListCAsResponseObject interface {
+	VisitListCAsResponse(w http.ResponseWriter) error
+}
+
+type ListCAs200JSONResponse CAList
+
+func (response ListCAs200JSONResponse) VisitListCAsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCAsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCAsdefaultApplicationProblemPlusJSONResponse) VisitListCAsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateCARequestObject struct {
+}
+
+type RotateCAResponseObject interface {
+	VisitRotateCAResponse(w http.ResponseWriter) error
+}
+
+type RotateCA201JSONResponse CA
+
+func (response RotateCA201JSONResponse) VisitRotateCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateCAdefaultApplicationProblemPlusJSONResponse) VisitRotateCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnCARequestObject struct {
+	CaID CAID `json:"caID"`
+}
+
+type GetOwnCAResponseObject interface {
+	VisitGetOwnCAResponse(w http.ResponseWriter) error
+}
+
+type GetOwnCA200JSONResponse CA
+
+func (response GetOwnCA200JSONResponse) VisitGetOwnCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOwnCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOwnCAdefaultApplicationProblemPlusJSONResponse) VisitGetOwnCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetireCARequestObject struct {
+	CaID CAID `json:"caID"`
+	Body *RetireCAJSONRequestBody
+}
+
+type RetireCAResponseObject interface {
+	VisitRetireCAResponse(w http.ResponseWriter) error
+}
+
+type RetireCA200JSONResponse CA
+
+func (response RetireCA200JSONResponse) VisitRetireCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetireCAdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetireCAdefaultApplicationProblemPlusJSONResponse) VisitRetireCAResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestConnectorRequestObject struct {
+	Body *TestConnectorJSONRequestBody
+}
+
+type TestConnectorResponseObject interface {
+	VisitTestConnectorResponse(w http.ResponseWriter) error
+}
+
+type TestConnector200JSONResponse ConnectorTest
+
+func (response TestConnector200JSONResponse) VisitTestConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestConnectordefaultApplicationProblemPlusJSONResponse) VisitTestConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnectorsRequestObject struct {
+	Params ListConnectorsParams
+}
+
+type ListConnectorsResponseObject interface {
+	VisitListConnectorsResponse(w http.ResponseWriter) error
+}
+
+type ListConnectors200JSONResponse ConnectorList
+
+func (response ListConnectors200JSONResponse) VisitListConnectorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnectorsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListConnectorsdefaultApplicationProblemPlusJSONResponse) VisitListConnectorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateConnectorRequestObject struct {
+	Body *CreateConnectorJSONRequestBody
+}
+
+type CreateConnectorResponseObject interface {
+	VisitCreateConnectorResponse(w http.ResponseWriter) error
+}
+
+type CreateConnector201JSONResponse Connector
+
+func (response CreateConnector201JSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateConnectordefaultApplicationProblemPlusJSONResponse) VisitCreateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConnectorRequestObject struct {
+	ConnectorID ConnectorID `json:"connectorID"`
+}
+
+type DeleteConnectorResponseObject interface {
+	VisitDeleteConnectorResponse(w http.ResponseWriter) error
+}
+
+type DeleteConnector204Response struct {
+}
+
+func (response DeleteConnector204Response) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteConnectordefaultApplicationProblemPlusJSONResponse) VisitDeleteConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectorRequestObject struct {
+	ConnectorID ConnectorID `json:"connectorID"`
+}
+
+type GetConnectorResponseObject interface {
+	VisitGetConnectorResponse(w http.ResponseWriter) error
+}
+
+type GetConnector200JSONResponse Connector
+
+func (response GetConnector200JSONResponse) VisitGetConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetConnectordefaultApplicationProblemPlusJSONResponse) VisitGetConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateConnectorRequestObject struct {
+	ConnectorID ConnectorID `json:"connectorID"`
+	Body        *UpdateConnectorJSONRequestBody
+}
+
+type UpdateConnectorResponseObject interface {
+	VisitUpdateConnectorResponse(w http.ResponseWriter) error
+}
+
+type UpdateConnector200JSONResponse Connector
+
+func (response UpdateConnector200JSONResponse) VisitUpdateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateConnectordefaultApplicationProblemPlusJSONResponse) VisitUpdateConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestStoredConnectorRequestObject struct {
+	ConnectorID ConnectorID `json:"connectorID"`
+	Body        *TestStoredConnectorJSONRequestBody
+}
+
+type TestStoredConnectorResponseObject interface {
+	VisitTestStoredConnectorResponse(w http.ResponseWriter) error
+}
+
+type TestStoredConnector200JSONResponse ConnectorTest
+
+func (response TestStoredConnector200JSONResponse) VisitTestStoredConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestStoredConnectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestStoredConnectordefaultApplicationProblemPlusJSONResponse) VisitTestStoredConnectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnectorUsesRequestObject struct {
+	ConnectorID ConnectorID `json:"connectorID"`
+}
+
+type ListConnectorUsesResponseObject interface {
+	VisitListConnectorUsesResponse(w http.ResponseWriter) error
+}
+
+type ListConnectorUses200JSONResponse ConnectorUseList
+
+func (response ListConnectorUses200JSONResponse) VisitListConnectorUsesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConnectorUsesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListConnectorUsesdefaultApplicationProblemPlusJSONResponse) VisitListConnectorUsesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PurgeDeadLettersRequestObject struct {
+	Params PurgeDeadLettersParams
+}
+
+type PurgeDeadLettersResponseObject interface {
+	VisitPurgeDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type PurgeDeadLetters200JSONResponse DeadLettersPurged
+
+func (response PurgeDeadLetters200JSONResponse) VisitPurgeDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PurgeDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PurgeDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitPurgeDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadLettersRequestObject struct {
+	Params ListDeadLettersParams
+}
+
+type ListDeadLettersResponseObject interface {
+	VisitListDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type ListDeadLetters200JSONResponse DeadLetterList
+
+func (response ListDeadLetters200JSONResponse) VisitListDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitListDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDeadLetterRequestObject struct {
+	LetterID LetterID `json:"letterID"`
+}
+
+type DeleteDeadLetterResponseObject interface {
+	VisitDeleteDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type DeleteDeadLetter204Response struct {
+}
+
+func (response DeleteDeadLetter204Response) VisitDeleteDeadLetterResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitDeleteDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadLetterRequestObject struct {
+	LetterID LetterID `json:"letterID"`
+}
+
+type GetDeadLetterResponseObject interface {
+	VisitGetDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type GetDeadLetter200JSONResponse DeadLetter
+
+func (response GetDeadLetter200JSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayDeadLetterRequestObject struct {
+	LetterID LetterID `json:"letterID"`
+	Params   ReplayDeadLetterParams
+}
+
+type ReplayDeadLetterResponseObject interface {
+	VisitReplayDeadLetterResponse(w http.ResponseWriter) error
+}
+
+type ReplayDeadLetter204Response struct {
+}
+
+func (response ReplayDeadLetter204Response) VisitReplayDeadLetterResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ReplayDeadLetterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplayDeadLetterdefaultApplicationProblemPlusJSONResponse) VisitReplayDeadLetterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayDeadLettersRequestObject struct {
+	Body *ReplayDeadLettersJSONRequestBody
+}
+
+type ReplayDeadLettersResponseObject interface {
+	VisitReplayDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type ReplayDeadLetters202JSONResponse Job
+
+func (response ReplayDeadLetters202JSONResponse) VisitReplayDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplayDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitReplayDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SearchDevicesRequestObject struct {
 	Params SearchDevicesParams
 }
@@ -6021,6 +18247,46 @@ func (response BulkFleetdefaultApplicationProblemPlusJSONResponse) VisitBulkFlee
 	return err
 }
 
+type CommandFleetRequestObject struct {
+	Params CommandFleetParams
+	Body   *CommandFleetJSONRequestBody
+}
+
+type CommandFleetResponseObject interface {
+	VisitCommandFleetResponse(w http.ResponseWriter) error
+}
+
+type CommandFleet202JSONResponse Job
+
+func (response CommandFleet202JSONResponse) VisitCommandFleetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommandFleetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CommandFleetdefaultApplicationProblemPlusJSONResponse) VisitCommandFleetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CountDevicesRequestObject struct {
 	Params CountDevicesParams
 }
@@ -6049,6 +18315,200 @@ type CountDevicesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CountDevicesdefaultApplicationProblemPlusJSONResponse) VisitCountDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishFleetRequestObject struct {
+	Params PublishFleetParams
+	Body   *PublishFleetJSONRequestBody
+}
+
+type PublishFleetResponseObject interface {
+	VisitPublishFleetResponse(w http.ResponseWriter) error
+}
+
+type PublishFleet202JSONResponse Job
+
+func (response PublishFleet202JSONResponse) VisitPublishFleetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishFleetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PublishFleetdefaultApplicationProblemPlusJSONResponse) VisitPublishFleetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDirectorRequestObject struct {
+}
+
+type GetDirectorResponseObject interface {
+	VisitGetDirectorResponse(w http.ResponseWriter) error
+}
+
+type GetDirector200JSONResponse Director
+
+func (response GetDirector200JSONResponse) VisitGetDirectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDirectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDirectordefaultApplicationProblemPlusJSONResponse) VisitGetDirectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDirectorsRequestObject struct {
+}
+
+type ListDirectorsResponseObject interface {
+	VisitListDirectorsResponse(w http.ResponseWriter) error
+}
+
+type ListDirectors200JSONResponse DirectorList
+
+func (response ListDirectors200JSONResponse) VisitListDirectorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDirectorsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDirectorsdefaultApplicationProblemPlusJSONResponse) VisitListDirectorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateDirectorRequestObject struct {
+}
+
+type RotateDirectorResponseObject interface {
+	VisitRotateDirectorResponse(w http.ResponseWriter) error
+}
+
+type RotateDirector201JSONResponse DirectorKey
+
+func (response RotateDirector201JSONResponse) VisitRotateDirectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateDirectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateDirectordefaultApplicationProblemPlusJSONResponse) VisitRotateDirectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetireDirectorRequestObject struct {
+	DirectorKeyID DirectorKeyID `json:"directorKeyID"`
+	Body          *RetireDirectorJSONRequestBody
+}
+
+type RetireDirectorResponseObject interface {
+	VisitRetireDirectorResponse(w http.ResponseWriter) error
+}
+
+type RetireDirector200JSONResponse DirectorKey
+
+func (response RetireDirector200JSONResponse) VisitRetireDirectorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetireDirectordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetireDirectordefaultApplicationProblemPlusJSONResponse) VisitRetireDirectorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6307,6 +18767,158 @@ type UpdateGroupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateGroupdefaultApplicationProblemPlusJSONResponse) VisitUpdateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupAgentConfigRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type DeleteGroupAgentConfigResponseObject interface {
+	VisitDeleteGroupAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroupAgentConfig204Response struct {
+}
+
+func (response DeleteGroupAgentConfig204Response) VisitDeleteGroupAgentConfigResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteGroupAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteGroupAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitDeleteGroupAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupAgentConfigRequestObject struct {
+	Group  GroupName `json:"group"`
+	Params GetGroupAgentConfigParams
+}
+
+type GetGroupAgentConfigResponseObject interface {
+	VisitGetGroupAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type GetGroupAgentConfig200JSONResponse AgentConfig
+
+func (response GetGroupAgentConfig200JSONResponse) VisitGetGroupAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetGroupAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitGetGroupAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGroupAgentConfigRequestObject struct {
+	Group GroupName `json:"group"`
+	Body  *SetGroupAgentConfigJSONRequestBody
+}
+
+type SetGroupAgentConfigResponseObject interface {
+	VisitSetGroupAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type SetGroupAgentConfig200JSONResponse AgentConfig
+
+func (response SetGroupAgentConfig200JSONResponse) VisitSetGroupAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGroupAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetGroupAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitSetGroupAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupAgentConfigVersionsRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type ListGroupAgentConfigVersionsResponseObject interface {
+	VisitListGroupAgentConfigVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListGroupAgentConfigVersions200JSONResponse AgentConfigList
+
+func (response ListGroupAgentConfigVersions200JSONResponse) VisitListGroupAgentConfigVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupAgentConfigVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListGroupAgentConfigVersionsdefaultApplicationProblemPlusJSONResponse) VisitListGroupAgentConfigVersionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7236,6 +19848,335 @@ func (response RenewRecoveryCodesdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type ListMessagesRequestObject struct {
+	Params ListMessagesParams
+}
+
+type ListMessagesResponseObject interface {
+	VisitListMessagesResponse(w http.ResponseWriter) error
+}
+
+type ListMessages200JSONResponse MessageRecordList
+
+func (response ListMessages200JSONResponse) VisitListMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMessagesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListMessagesdefaultApplicationProblemPlusJSONResponse) VisitListMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageRequestObject struct {
+	MessageID string `json:"messageID"`
+}
+
+type GetMessageResponseObject interface {
+	VisitGetMessageResponse(w http.ResponseWriter) error
+}
+
+type GetMessage200JSONResponse MessageRecordList
+
+func (response GetMessage200JSONResponse) VisitGetMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetMessagedefaultApplicationProblemPlusJSONResponse) VisitGetMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TailMessagesRequestObject struct {
+	Params TailMessagesParams
+}
+
+type TailMessagesResponseObject interface {
+	VisitTailMessagesResponse(w http.ResponseWriter) error
+}
+
+type TailMessages200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response TailMessages200TextEventStreamResponse) VisitTailMessagesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type TailMessagesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TailMessagesdefaultApplicationProblemPlusJSONResponse) VisitTailMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMetricsRequestObject struct {
+}
+
+type ListMetricsResponseObject interface {
+	VisitListMetricsResponse(w http.ResponseWriter) error
+}
+
+type ListMetrics200JSONResponse MetricList
+
+func (response ListMetrics200JSONResponse) VisitListMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListMetricsdefaultApplicationProblemPlusJSONResponse) VisitListMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamMetricsRequestObject struct {
+	Params StreamMetricsParams
+}
+
+type StreamMetricsResponseObject interface {
+	VisitStreamMetricsResponse(w http.ResponseWriter) error
+}
+
+type StreamMetrics200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response StreamMetrics200TextEventStreamResponse) VisitStreamMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StreamMetricsdefaultApplicationProblemPlusJSONResponse) VisitStreamMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricSeriesRequestObject struct {
+	Params GetMetricSeriesParams
+}
+
+type GetMetricSeriesResponseObject interface {
+	VisitGetMetricSeriesResponse(w http.ResponseWriter) error
+}
+
+type GetMetricSeries200JSONResponse MetricSeries
+
+func (response GetMetricSeries200JSONResponse) VisitGetMetricSeriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricSeriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetMetricSeriesdefaultApplicationProblemPlusJSONResponse) VisitGetMetricSeriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOverviewRequestObject struct {
+}
+
+type GetOverviewResponseObject interface {
+	VisitGetOverviewResponse(w http.ResponseWriter) error
+}
+
+type GetOverview200JSONResponse Overview
+
+func (response GetOverview200JSONResponse) VisitGetOverviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOverviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOverviewdefaultApplicationProblemPlusJSONResponse) VisitGetOverviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProductsRequestObject struct {
 	Params ListProductsParams
 }
@@ -7415,6 +20356,764 @@ type UpdateProductdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateProductdefaultApplicationProblemPlusJSONResponse) VisitUpdateProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteProductAgentConfigRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type DeleteProductAgentConfigResponseObject interface {
+	VisitDeleteProductAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type DeleteProductAgentConfig204Response struct {
+}
+
+func (response DeleteProductAgentConfig204Response) VisitDeleteProductAgentConfigResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteProductAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteProductAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitDeleteProductAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProductAgentConfigRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    GetProductAgentConfigParams
+}
+
+type GetProductAgentConfigResponseObject interface {
+	VisitGetProductAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type GetProductAgentConfig200JSONResponse AgentConfig
+
+func (response GetProductAgentConfig200JSONResponse) VisitGetProductAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProductAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProductAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitGetProductAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetProductAgentConfigRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *SetProductAgentConfigJSONRequestBody
+}
+
+type SetProductAgentConfigResponseObject interface {
+	VisitSetProductAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type SetProductAgentConfig200JSONResponse AgentConfig
+
+func (response SetProductAgentConfig200JSONResponse) VisitSetProductAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetProductAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetProductAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitSetProductAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProductAgentConfigVersionsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type ListProductAgentConfigVersionsResponseObject interface {
+	VisitListProductAgentConfigVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListProductAgentConfigVersions200JSONResponse AgentConfigList
+
+func (response ListProductAgentConfigVersions200JSONResponse) VisitListProductAgentConfigVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProductAgentConfigVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProductAgentConfigVersionsdefaultApplicationProblemPlusJSONResponse) VisitListProductAgentConfigVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAgentsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListAgentsParams
+}
+
+type ListAgentsResponseObject interface {
+	VisitListAgentsResponse(w http.ResponseWriter) error
+}
+
+type ListAgents200JSONResponse AgentList
+
+func (response ListAgents200JSONResponse) VisitListAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAgentsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAgentsdefaultApplicationProblemPlusJSONResponse) VisitListAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BroadcastRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    BroadcastParams
+	Body      *BroadcastJSONRequestBody
+}
+
+type BroadcastResponseObject interface {
+	VisitBroadcastResponse(w http.ResponseWriter) error
+}
+
+type Broadcast202JSONResponse Job
+
+func (response Broadcast202JSONResponse) VisitBroadcastResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BroadcastdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BroadcastdefaultApplicationProblemPlusJSONResponse) VisitBroadcastResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCampaignsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListCampaignsParams
+}
+
+type ListCampaignsResponseObject interface {
+	VisitListCampaignsResponse(w http.ResponseWriter) error
+}
+
+type ListCampaigns200JSONResponse CampaignList
+
+func (response ListCampaigns200JSONResponse) VisitListCampaignsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCampaignsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCampaignsdefaultApplicationProblemPlusJSONResponse) VisitListCampaignsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCampaignRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *CreateCampaignJSONRequestBody
+}
+
+type CreateCampaignResponseObject interface {
+	VisitCreateCampaignResponse(w http.ResponseWriter) error
+}
+
+type CreateCampaign201JSONResponse Campaign
+
+func (response CreateCampaign201JSONResponse) VisitCreateCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateCampaigndefaultApplicationProblemPlusJSONResponse) VisitCreateCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+}
+
+type GetCampaignResponseObject interface {
+	VisitGetCampaignResponse(w http.ResponseWriter) error
+}
+
+type GetCampaign200JSONResponse Campaign
+
+func (response GetCampaign200JSONResponse) VisitGetCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCampaigndefaultApplicationProblemPlusJSONResponse) VisitGetCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+	Body       *UpdateCampaignJSONRequestBody
+}
+
+type UpdateCampaignResponseObject interface {
+	VisitUpdateCampaignResponse(w http.ResponseWriter) error
+}
+
+type UpdateCampaign200JSONResponse Campaign
+
+func (response UpdateCampaign200JSONResponse) VisitUpdateCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateCampaigndefaultApplicationProblemPlusJSONResponse) VisitUpdateCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+}
+
+type AbortCampaignResponseObject interface {
+	VisitAbortCampaignResponse(w http.ResponseWriter) error
+}
+
+type AbortCampaign200JSONResponse Campaign
+
+func (response AbortCampaign200JSONResponse) VisitAbortCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AbortCampaigndefaultApplicationProblemPlusJSONResponse) VisitAbortCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+}
+
+type ApproveCampaignResponseObject interface {
+	VisitApproveCampaignResponse(w http.ResponseWriter) error
+}
+
+type ApproveCampaign200JSONResponse Campaign
+
+func (response ApproveCampaign200JSONResponse) VisitApproveCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveCampaigndefaultApplicationProblemPlusJSONResponse) VisitApproveCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCampaignDevicesRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+	Params     ListCampaignDevicesParams
+}
+
+type ListCampaignDevicesResponseObject interface {
+	VisitListCampaignDevicesResponse(w http.ResponseWriter) error
+}
+
+type ListCampaignDevices200JSONResponse CampaignDeviceList
+
+func (response ListCampaignDevices200JSONResponse) VisitListCampaignDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCampaignDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCampaignDevicesdefaultApplicationProblemPlusJSONResponse) VisitListCampaignDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCampaignDeviceRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+	DeviceSN   DeviceSN   `json:"deviceSN"`
+}
+
+type GetCampaignDeviceResponseObject interface {
+	VisitGetCampaignDeviceResponse(w http.ResponseWriter) error
+}
+
+type GetCampaignDevice200JSONResponse CampaignDevice
+
+func (response GetCampaignDevice200JSONResponse) VisitGetCampaignDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCampaignDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCampaignDevicedefaultApplicationProblemPlusJSONResponse) VisitGetCampaignDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+}
+
+type PauseCampaignResponseObject interface {
+	VisitPauseCampaignResponse(w http.ResponseWriter) error
+}
+
+type PauseCampaign200JSONResponse Campaign
+
+func (response PauseCampaign200JSONResponse) VisitPauseCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseCampaigndefaultApplicationProblemPlusJSONResponse) VisitPauseCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+}
+
+type ResumeCampaignResponseObject interface {
+	VisitResumeCampaignResponse(w http.ResponseWriter) error
+}
+
+type ResumeCampaign200JSONResponse Campaign
+
+func (response ResumeCampaign200JSONResponse) VisitResumeCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeCampaigndefaultApplicationProblemPlusJSONResponse) VisitResumeCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+	Body       *RetryCampaignJSONRequestBody
+}
+
+type RetryCampaignResponseObject interface {
+	VisitRetryCampaignResponse(w http.ResponseWriter) error
+}
+
+type RetryCampaign200JSONResponse Campaign
+
+func (response RetryCampaign200JSONResponse) VisitRetryCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryCampaigndefaultApplicationProblemPlusJSONResponse) VisitRetryCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackCampaignRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	CampaignID CampaignID `json:"campaignID"`
+	Body       *RollbackCampaignJSONRequestBody
+}
+
+type RollbackCampaignResponseObject interface {
+	VisitRollbackCampaignResponse(w http.ResponseWriter) error
+}
+
+type RollbackCampaign200JSONResponse CampaignList
+
+func (response RollbackCampaign200JSONResponse) VisitRollbackCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RollbackCampaigndefaultApplicationProblemPlusJSONResponse) VisitRollbackCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanCampaignRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *PlanCampaignJSONRequestBody
+}
+
+type PlanCampaignResponseObject interface {
+	VisitPlanCampaignResponse(w http.ResponseWriter) error
+}
+
+type PlanCampaign200JSONResponse CampaignPlan
+
+func (response PlanCampaign200JSONResponse) VisitPlanCampaignResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanCampaigndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlanCampaigndefaultApplicationProblemPlusJSONResponse) VisitPlanCampaignResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7809,6 +21508,282 @@ func (response UpdateDevicedefaultApplicationProblemPlusJSONResponse) VisitUpdat
 	return err
 }
 
+type GetAgentRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type GetAgentResponseObject interface {
+	VisitGetAgentResponse(w http.ResponseWriter) error
+}
+
+type GetAgent200JSONResponse Agent
+
+func (response GetAgent200JSONResponse) VisitGetAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAgentdefaultApplicationProblemPlusJSONResponse) VisitGetAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDeviceAgentConfigRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type DeleteDeviceAgentConfigResponseObject interface {
+	VisitDeleteDeviceAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type DeleteDeviceAgentConfig204Response struct {
+}
+
+func (response DeleteDeviceAgentConfig204Response) VisitDeleteDeviceAgentConfigResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteDeviceAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteDeviceAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitDeleteDeviceAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeviceAgentConfigRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    GetDeviceAgentConfigParams
+}
+
+type GetDeviceAgentConfigResponseObject interface {
+	VisitGetDeviceAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type GetDeviceAgentConfig200JSONResponse AgentConfig
+
+func (response GetDeviceAgentConfig200JSONResponse) VisitGetDeviceAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeviceAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDeviceAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitGetDeviceAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetDeviceAgentConfigRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Body      *SetDeviceAgentConfigJSONRequestBody
+}
+
+type SetDeviceAgentConfigResponseObject interface {
+	VisitSetDeviceAgentConfigResponse(w http.ResponseWriter) error
+}
+
+type SetDeviceAgentConfig200JSONResponse AgentConfig
+
+func (response SetDeviceAgentConfig200JSONResponse) VisitSetDeviceAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetDeviceAgentConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetDeviceAgentConfigdefaultApplicationProblemPlusJSONResponse) VisitSetDeviceAgentConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeviceAgentConfigVersionsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type ListDeviceAgentConfigVersionsResponseObject interface {
+	VisitListDeviceAgentConfigVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListDeviceAgentConfigVersions200JSONResponse AgentConfigList
+
+func (response ListDeviceAgentConfigVersions200JSONResponse) VisitListDeviceAgentConfigVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeviceAgentConfigVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeviceAgentConfigVersionsdefaultApplicationProblemPlusJSONResponse) VisitListDeviceAgentConfigVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentDiagnosisRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type GetAgentDiagnosisResponseObject interface {
+	VisitGetAgentDiagnosisResponse(w http.ResponseWriter) error
+}
+
+type GetAgentDiagnosis200JSONResponse AgentDiagnosis
+
+func (response GetAgentDiagnosis200JSONResponse) VisitGetAgentDiagnosisResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentDiagnosisdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAgentDiagnosisdefaultApplicationProblemPlusJSONResponse) VisitGetAgentDiagnosisResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskAgentDiagnosisRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type AskAgentDiagnosisResponseObject interface {
+	VisitAskAgentDiagnosisResponse(w http.ResponseWriter) error
+}
+
+type AskAgentDiagnosis202JSONResponse AgentDiagnosis
+
+func (response AskAgentDiagnosis202JSONResponse) VisitAskAgentDiagnosisResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskAgentDiagnosisdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AskAgentDiagnosisdefaultApplicationProblemPlusJSONResponse) VisitAskAgentDiagnosisResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDeviceCertificatesRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	DeviceSN  DeviceSN  `json:"deviceSN"`
@@ -8015,6 +21990,88 @@ func (response CallCommanddefaultApplicationProblemPlusJSONResponse) VisitCallCo
 	return err
 }
 
+type GetCommandRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	RequestID RequestID `json:"requestID"`
+}
+
+type GetCommandResponseObject interface {
+	VisitGetCommandResponse(w http.ResponseWriter) error
+}
+
+type GetCommand200JSONResponse CommandRecord
+
+func (response GetCommand200JSONResponse) VisitGetCommandResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCommanddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCommanddefaultApplicationProblemPlusJSONResponse) VisitGetCommandResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelCommandRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	RequestID RequestID `json:"requestID"`
+}
+
+type CancelCommandResponseObject interface {
+	VisitCancelCommandResponse(w http.ResponseWriter) error
+}
+
+type CancelCommand200JSONResponse CommandRecord
+
+func (response CancelCommand200JSONResponse) VisitCancelCommandResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelCommanddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelCommanddefaultApplicationProblemPlusJSONResponse) VisitCancelCommandResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListConnectionsRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	DeviceSN  DeviceSN  `json:"deviceSN"`
@@ -8136,6 +22193,330 @@ func (response EnableDevicedefaultApplicationProblemPlusJSONResponse) VisitEnabl
 	return err
 }
 
+type ListEventsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ListEventsParams
+}
+
+type ListEventsResponseObject interface {
+	VisitListEventsResponse(w http.ResponseWriter) error
+}
+
+type ListEvents200JSONResponse EventList
+
+func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFilesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ListFilesParams
+}
+
+type ListFilesResponseObject interface {
+	VisitListFilesResponse(w http.ResponseWriter) error
+}
+
+type ListFiles200JSONResponse FileList
+
+func (response ListFiles200JSONResponse) VisitListFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFilesdefaultApplicationProblemPlusJSONResponse) VisitListFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteFileRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	FileID    FileID    `json:"fileID"`
+}
+
+type DeleteFileResponseObject interface {
+	VisitDeleteFileResponse(w http.ResponseWriter) error
+}
+
+type DeleteFile204Response struct {
+}
+
+func (response DeleteFile204Response) VisitDeleteFileResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteFiledefaultApplicationProblemPlusJSONResponse) VisitDeleteFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFileRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	FileID    FileID    `json:"fileID"`
+}
+
+type GetFileResponseObject interface {
+	VisitGetFileResponse(w http.ResponseWriter) error
+}
+
+type GetFile200JSONResponse File
+
+func (response GetFile200JSONResponse) VisitGetFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFiledefaultApplicationProblemPlusJSONResponse) VisitGetFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFileContentRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	FileID    FileID    `json:"fileID"`
+	Params    GetFileContentParams
+}
+
+type GetFileContentResponseObject interface {
+	VisitGetFileContentResponse(w http.ResponseWriter) error
+}
+
+type GetFileContent200ResponseHeaders struct {
+	AcceptRanges       string
+	ContentDisposition string
+}
+
+type GetFileContent200ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	Headers       GetFileContent200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetFileContent200ApplicationOctetStreamResponse) VisitGetFileContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetFileContent206ResponseHeaders struct {
+	ContentDisposition string
+	ContentRange       string
+}
+
+type GetFileContent206ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	Headers       GetFileContent206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetFileContent206ApplicationOctetStreamResponse) VisitGetFileContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetFileContentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFileContentdefaultApplicationProblemPlusJSONResponse) VisitGetFileContentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFileLinkRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	FileID    FileID    `json:"fileID"`
+	Params    GetFileLinkParams
+}
+
+type GetFileLinkResponseObject interface {
+	VisitGetFileLinkResponse(w http.ResponseWriter) error
+}
+
+type GetFileLink200JSONResponse FileLink
+
+func (response GetFileLink200JSONResponse) VisitGetFileLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFileLinkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFileLinkdefaultApplicationProblemPlusJSONResponse) VisitGetFileLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGatewayRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type GetGatewayResponseObject interface {
+	VisitGetGatewayResponse(w http.ResponseWriter) error
+}
+
+type GetGateway200JSONResponse Device
+
+func (response GetGateway200JSONResponse) VisitGetGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGatewaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetGatewaydefaultApplicationProblemPlusJSONResponse) VisitGetGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPropertiesRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	DeviceSN  DeviceSN  `json:"deviceSN"`
@@ -8217,6 +22598,48 @@ func (response SetPropertiesdefaultApplicationProblemPlusJSONResponse) VisitSetP
 	return err
 }
 
+type GetPropertyHistoryRequestObject struct {
+	ProductSN  ProductSN `json:"productSN"`
+	DeviceSN   DeviceSN  `json:"deviceSN"`
+	Identifier string    `json:"identifier"`
+	Params     GetPropertyHistoryParams
+}
+
+type GetPropertyHistoryResponseObject interface {
+	VisitGetPropertyHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetPropertyHistory200JSONResponse PropertyHistory
+
+func (response GetPropertyHistory200JSONResponse) VisitGetPropertyHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPropertyHistorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPropertyHistorydefaultApplicationProblemPlusJSONResponse) VisitGetPropertyHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PublishRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	DeviceSN  DeviceSN  `json:"deviceSN"`
@@ -8258,6 +22681,47 @@ func (response PublishdefaultApplicationProblemPlusJSONResponse) VisitPublishRes
 	return err
 }
 
+type RequestDeviceRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Body      *RequestDeviceJSONRequestBody
+}
+
+type RequestDeviceResponseObject interface {
+	VisitRequestDeviceResponse(w http.ResponseWriter) error
+}
+
+type RequestDevice200JSONResponse DeviceAnswer
+
+func (response RequestDevice200JSONResponse) VisitRequestDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestDevicedefaultApplicationProblemPlusJSONResponse) VisitRequestDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResetDeviceRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	DeviceSN  DeviceSN  `json:"deviceSN"`
@@ -8288,6 +22752,81 @@ type ResetDevicedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResetDevicedefaultApplicationProblemPlusJSONResponse) VisitResetDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealDeviceRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type RevealDeviceResponseObject interface {
+	VisitRevealDeviceResponse(w http.ResponseWriter) error
+}
+
+type RevealDevice200JSONResponse Device
+
+func (response RevealDevice200JSONResponse) VisitRevealDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevealDevicedefaultApplicationProblemPlusJSONResponse) VisitRevealDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetShadowRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ResetShadowParams
+}
+
+type ResetShadowResponseObject interface {
+	VisitResetShadowResponse(w http.ResponseWriter) error
+}
+
+type ResetShadow204Response struct {
+}
+
+func (response ResetShadow204Response) VisitResetShadowResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ResetShadowdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResetShadowdefaultApplicationProblemPlusJSONResponse) VisitResetShadowResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8397,6 +22936,347 @@ func (response UpdateShadowdefaultApplicationProblemPlusJSONResponse) VisitUpdat
 	return err
 }
 
+type ListShadowChangesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ListShadowChangesParams
+}
+
+type ListShadowChangesResponseObject interface {
+	VisitListShadowChangesResponse(w http.ResponseWriter) error
+}
+
+type ListShadowChanges200JSONResponse ShadowChangeList
+
+func (response ListShadowChanges200JSONResponse) VisitListShadowChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListShadowChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListShadowChangesdefaultApplicationProblemPlusJSONResponse) VisitListShadowChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubdevicesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Params    ListSubdevicesParams
+}
+
+type ListSubdevicesResponseObject interface {
+	VisitListSubdevicesResponse(w http.ResponseWriter) error
+}
+
+type ListSubdevices200JSONResponse SubdeviceList
+
+func (response ListSubdevices200JSONResponse) VisitListSubdevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubdevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSubdevicesdefaultApplicationProblemPlusJSONResponse) VisitListSubdevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddSubdevicesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	Body      *AddSubdevicesJSONRequestBody
+}
+
+type AddSubdevicesResponseObject interface {
+	VisitAddSubdevicesResponse(w http.ResponseWriter) error
+}
+
+type AddSubdevices204Response struct {
+}
+
+func (response AddSubdevices204Response) VisitAddSubdevicesResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type AddSubdevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddSubdevicesdefaultApplicationProblemPlusJSONResponse) VisitAddSubdevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSubdeviceRequestObject struct {
+	ProductSN          ProductSN          `json:"productSN"`
+	DeviceSN           DeviceSN           `json:"deviceSN"`
+	SubdeviceProductSN SubdeviceProductSN `json:"subdeviceProductSN"`
+	SubdeviceSN        SubdeviceSN        `json:"subdeviceSN"`
+}
+
+type RemoveSubdeviceResponseObject interface {
+	VisitRemoveSubdeviceResponse(w http.ResponseWriter) error
+}
+
+type RemoveSubdevice204Response struct {
+}
+
+func (response RemoveSubdevice204Response) VisitRemoveSubdeviceResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveSubdevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveSubdevicedefaultApplicationProblemPlusJSONResponse) VisitRemoveSubdeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptTopologyRequestRequestObject struct {
+	ProductSN          ProductSN          `json:"productSN"`
+	DeviceSN           DeviceSN           `json:"deviceSN"`
+	SubdeviceProductSN SubdeviceProductSN `json:"subdeviceProductSN"`
+	SubdeviceSN        SubdeviceSN        `json:"subdeviceSN"`
+}
+
+type AcceptTopologyRequestResponseObject interface {
+	VisitAcceptTopologyRequestResponse(w http.ResponseWriter) error
+}
+
+type AcceptTopologyRequest204Response struct {
+}
+
+func (response AcceptTopologyRequest204Response) VisitAcceptTopologyRequestResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type AcceptTopologyRequestdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcceptTopologyRequestdefaultApplicationProblemPlusJSONResponse) VisitAcceptTopologyRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefuseTopologyRequestRequestObject struct {
+	ProductSN          ProductSN          `json:"productSN"`
+	DeviceSN           DeviceSN           `json:"deviceSN"`
+	SubdeviceProductSN SubdeviceProductSN `json:"subdeviceProductSN"`
+	SubdeviceSN        SubdeviceSN        `json:"subdeviceSN"`
+}
+
+type RefuseTopologyRequestResponseObject interface {
+	VisitRefuseTopologyRequestResponse(w http.ResponseWriter) error
+}
+
+type RefuseTopologyRequest204Response struct {
+}
+
+func (response RefuseTopologyRequest204Response) VisitRefuseTopologyRequestResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RefuseTopologyRequestdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RefuseTopologyRequestdefaultApplicationProblemPlusJSONResponse) VisitRefuseTopologyRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelUploadRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	UploadID  UploadID  `json:"uploadID"`
+}
+
+type CancelUploadResponseObject interface {
+	VisitCancelUploadResponse(w http.ResponseWriter) error
+}
+
+type CancelUpload204Response struct {
+}
+
+func (response CancelUpload204Response) VisitCancelUploadResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CancelUploaddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelUploaddefaultApplicationProblemPlusJSONResponse) VisitCancelUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUploadRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+	UploadID  UploadID  `json:"uploadID"`
+}
+
+type GetUploadResponseObject interface {
+	VisitGetUploadResponse(w http.ResponseWriter) error
+}
+
+type GetUpload200JSONResponse Upload
+
+func (response GetUpload200JSONResponse) VisitGetUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUploaddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUploaddefaultApplicationProblemPlusJSONResponse) VisitGetUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVersionsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	DeviceSN  DeviceSN  `json:"deviceSN"`
+}
+
+type ListVersionsResponseObject interface {
+	VisitListVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListVersions200JSONResponse ModuleVersionList
+
+func (response ListVersions200JSONResponse) VisitListVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListVersionsdefaultApplicationProblemPlusJSONResponse) VisitListVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateDevicesRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	Body      *CreateDevicesJSONRequestBody
@@ -8478,6 +23358,47 @@ func (response BulkDevicesdefaultApplicationProblemPlusJSONResponse) VisitBulkDe
 	return err
 }
 
+type CommandDevicesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    CommandDevicesParams
+	Body      *CommandDevicesJSONRequestBody
+}
+
+type CommandDevicesResponseObject interface {
+	VisitCommandDevicesResponse(w http.ResponseWriter) error
+}
+
+type CommandDevices202JSONResponse Job
+
+func (response CommandDevices202JSONResponse) VisitCommandDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommandDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CommandDevicesdefaultApplicationProblemPlusJSONResponse) VisitCommandDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ImportDevicesRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 	Params    ImportDevicesParams
@@ -8508,6 +23429,1206 @@ type ImportDevicesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ImportDevicesdefaultApplicationProblemPlusJSONResponse) VisitImportDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishDevicesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    PublishDevicesParams
+	Body      *PublishDevicesJSONRequestBody
+}
+
+type PublishDevicesResponseObject interface {
+	VisitPublishDevicesResponse(w http.ResponseWriter) error
+}
+
+type PublishDevices202JSONResponse Job
+
+func (response PublishDevices202JSONResponse) VisitPublishDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PublishDevicesdefaultApplicationProblemPlusJSONResponse) VisitPublishDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProductEventsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListProductEventsParams
+}
+
+type ListProductEventsResponseObject interface {
+	VisitListProductEventsResponse(w http.ResponseWriter) error
+}
+
+type ListProductEvents200JSONResponse EventList
+
+func (response ListProductEvents200JSONResponse) VisitListProductEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProductEventsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProductEventsdefaultApplicationProblemPlusJSONResponse) VisitListProductEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFilePolicyRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type GetFilePolicyResponseObject interface {
+	VisitGetFilePolicyResponse(w http.ResponseWriter) error
+}
+
+type GetFilePolicy200JSONResponse FilePolicy
+
+func (response GetFilePolicy200JSONResponse) VisitGetFilePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFilePolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFilePolicydefaultApplicationProblemPlusJSONResponse) VisitGetFilePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetFilePolicyRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *SetFilePolicyJSONRequestBody
+}
+
+type SetFilePolicyResponseObject interface {
+	VisitSetFilePolicyResponse(w http.ResponseWriter) error
+}
+
+type SetFilePolicy200JSONResponse FilePolicy
+
+func (response SetFilePolicy200JSONResponse) VisitSetFilePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetFilePolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetFilePolicydefaultApplicationProblemPlusJSONResponse) VisitSetFilePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchFilesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    SearchFilesParams
+}
+
+type SearchFilesResponseObject interface {
+	VisitSearchFilesResponse(w http.ResponseWriter) error
+}
+
+type SearchFiles200JSONResponse FileList
+
+func (response SearchFiles200JSONResponse) VisitSearchFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchFilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SearchFilesdefaultApplicationProblemPlusJSONResponse) VisitSearchFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFirmwareVersionsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListFirmwareVersionsParams
+}
+
+type ListFirmwareVersionsResponseObject interface {
+	VisitListFirmwareVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListFirmwareVersions200JSONResponse FirmwareVersionList
+
+func (response ListFirmwareVersions200JSONResponse) VisitListFirmwareVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFirmwareVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFirmwareVersionsdefaultApplicationProblemPlusJSONResponse) VisitListFirmwareVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFirmwaresRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListFirmwaresParams
+}
+
+type ListFirmwaresResponseObject interface {
+	VisitListFirmwaresResponse(w http.ResponseWriter) error
+}
+
+type ListFirmwares200JSONResponse FirmwareList
+
+func (response ListFirmwares200JSONResponse) VisitListFirmwaresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFirmwaresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFirmwaresdefaultApplicationProblemPlusJSONResponse) VisitListFirmwaresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddFirmwareRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    AddFirmwareParams
+	Body      io.Reader
+}
+
+type AddFirmwareResponseObject interface {
+	VisitAddFirmwareResponse(w http.ResponseWriter) error
+}
+
+type AddFirmware201JSONResponse Firmware
+
+func (response AddFirmware201JSONResponse) VisitAddFirmwareResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddFirmwaredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddFirmwaredefaultApplicationProblemPlusJSONResponse) VisitAddFirmwareResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteFirmwareRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	FirmwareID FirmwareID `json:"firmwareID"`
+}
+
+type DeleteFirmwareResponseObject interface {
+	VisitDeleteFirmwareResponse(w http.ResponseWriter) error
+}
+
+type DeleteFirmware204Response struct {
+}
+
+func (response DeleteFirmware204Response) VisitDeleteFirmwareResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteFirmwaredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteFirmwaredefaultApplicationProblemPlusJSONResponse) VisitDeleteFirmwareResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFirmwareRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	FirmwareID FirmwareID `json:"firmwareID"`
+}
+
+type GetFirmwareResponseObject interface {
+	VisitGetFirmwareResponse(w http.ResponseWriter) error
+}
+
+type GetFirmware200JSONResponse Firmware
+
+func (response GetFirmware200JSONResponse) VisitGetFirmwareResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFirmwaredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFirmwaredefaultApplicationProblemPlusJSONResponse) VisitGetFirmwareResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFirmwareContentRequestObject struct {
+	ProductSN  ProductSN  `json:"productSN"`
+	FirmwareID FirmwareID `json:"firmwareID"`
+}
+
+type GetFirmwareContentResponseObject interface {
+	VisitGetFirmwareContentResponse(w http.ResponseWriter) error
+}
+
+type GetFirmwareContent200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetFirmwareContent200ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	Headers       GetFirmwareContent200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetFirmwareContent200ApplicationOctetStreamResponse) VisitGetFirmwareContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetFirmwareContentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFirmwareContentdefaultApplicationProblemPlusJSONResponse) VisitGetFirmwareContentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOTATasksRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListOTATasksParams
+}
+
+type ListOTATasksResponseObject interface {
+	VisitListOTATasksResponse(w http.ResponseWriter) error
+}
+
+type ListOTATasks200JSONResponse OTATaskList
+
+func (response ListOTATasks200JSONResponse) VisitListOTATasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOTATasksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListOTATasksdefaultApplicationProblemPlusJSONResponse) VisitListOTATasksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOTATaskRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *CreateOTATaskJSONRequestBody
+}
+
+type CreateOTATaskResponseObject interface {
+	VisitCreateOTATaskResponse(w http.ResponseWriter) error
+}
+
+type CreateOTATask201JSONResponse OTATask
+
+func (response CreateOTATask201JSONResponse) VisitCreateOTATaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOTATaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateOTATaskdefaultApplicationProblemPlusJSONResponse) VisitCreateOTATaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOTATaskRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	TaskID    TaskID    `json:"taskID"`
+}
+
+type GetOTATaskResponseObject interface {
+	VisitGetOTATaskResponse(w http.ResponseWriter) error
+}
+
+type GetOTATask200JSONResponse OTATask
+
+func (response GetOTATask200JSONResponse) VisitGetOTATaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOTATaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOTATaskdefaultApplicationProblemPlusJSONResponse) VisitGetOTATaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelOTATaskRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	TaskID    TaskID    `json:"taskID"`
+}
+
+type CancelOTATaskResponseObject interface {
+	VisitCancelOTATaskResponse(w http.ResponseWriter) error
+}
+
+type CancelOTATask200JSONResponse OTATask
+
+func (response CancelOTATask200JSONResponse) VisitCancelOTATaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelOTATaskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelOTATaskdefaultApplicationProblemPlusJSONResponse) VisitCancelOTATaskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOTADevicesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	TaskID    TaskID    `json:"taskID"`
+	Params    ListOTADevicesParams
+}
+
+type ListOTADevicesResponseObject interface {
+	VisitListOTADevicesResponse(w http.ResponseWriter) error
+}
+
+type ListOTADevices200JSONResponse OTADeviceList
+
+func (response ListOTADevices200JSONResponse) VisitListOTADevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOTADevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListOTADevicesdefaultApplicationProblemPlusJSONResponse) VisitListOTADevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishProductRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *PublishProductJSONRequestBody
+}
+
+type PublishProductResponseObject interface {
+	VisitPublishProductResponse(w http.ResponseWriter) error
+}
+
+type PublishProduct200JSONResponse ModelVersion
+
+func (response PublishProduct200JSONResponse) VisitPublishProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishProductdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PublishProductdefaultApplicationProblemPlusJSONResponse) VisitPublishProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReleasesRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListReleasesParams
+}
+
+type ListReleasesResponseObject interface {
+	VisitListReleasesResponse(w http.ResponseWriter) error
+}
+
+type ListReleases200JSONResponse ReleaseList
+
+func (response ListReleases200JSONResponse) VisitListReleasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReleasesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReleasesdefaultApplicationProblemPlusJSONResponse) VisitListReleasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddReleaseRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    AddReleaseParams
+	Body      io.Reader
+}
+
+type AddReleaseResponseObject interface {
+	VisitAddReleaseResponse(w http.ResponseWriter) error
+}
+
+type AddRelease201JSONResponse Release
+
+func (response AddRelease201JSONResponse) VisitAddReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddReleasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddReleasedefaultApplicationProblemPlusJSONResponse) VisitAddReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReleaseRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	ReleaseID ReleaseID `json:"releaseID"`
+}
+
+type GetReleaseResponseObject interface {
+	VisitGetReleaseResponse(w http.ResponseWriter) error
+}
+
+type GetRelease200JSONResponse Release
+
+func (response GetRelease200JSONResponse) VisitGetReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReleasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReleasedefaultApplicationProblemPlusJSONResponse) VisitGetReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutImageRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	ReleaseID ReleaseID `json:"releaseID"`
+	Component string    `json:"component"`
+	Body      io.Reader
+}
+
+type PutImageResponseObject interface {
+	VisitPutImageResponse(w http.ResponseWriter) error
+}
+
+type PutImage200JSONResponse Release
+
+func (response PutImage200JSONResponse) VisitPutImageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutImagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutImagedefaultApplicationProblemPlusJSONResponse) VisitPutImageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealProductRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type RevealProductResponseObject interface {
+	VisitRevealProductResponse(w http.ResponseWriter) error
+}
+
+type RevealProduct200JSONResponse Product
+
+func (response RevealProduct200JSONResponse) VisitRevealProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealProductdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevealProductdefaultApplicationProblemPlusJSONResponse) VisitRevealProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRootsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type ListRootsResponseObject interface {
+	VisitListRootsResponse(w http.ResponseWriter) error
+}
+
+type ListRoots200JSONResponse RootList
+
+func (response ListRoots200JSONResponse) VisitListRootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRootsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRootsdefaultApplicationProblemPlusJSONResponse) VisitListRootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddRootRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      io.Reader
+}
+
+type AddRootResponseObject interface {
+	VisitAddRootResponse(w http.ResponseWriter) error
+}
+
+type AddRoot200JSONResponse RootList
+
+func (response AddRoot200JSONResponse) VisitAddRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddRootdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddRootdefaultApplicationProblemPlusJSONResponse) VisitAddRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScriptRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type DeleteScriptResponseObject interface {
+	VisitDeleteScriptResponse(w http.ResponseWriter) error
+}
+
+type DeleteScript204Response struct {
+}
+
+func (response DeleteScript204Response) VisitDeleteScriptResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteScriptdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteScriptdefaultApplicationProblemPlusJSONResponse) VisitDeleteScriptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScriptRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type GetScriptResponseObject interface {
+	VisitGetScriptResponse(w http.ResponseWriter) error
+}
+
+type GetScript200JSONResponse Script
+
+func (response GetScript200JSONResponse) VisitGetScriptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScriptdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetScriptdefaultApplicationProblemPlusJSONResponse) VisitGetScriptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetScriptRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *SetScriptJSONRequestBody
+}
+
+type SetScriptResponseObject interface {
+	VisitSetScriptResponse(w http.ResponseWriter) error
+}
+
+type SetScript200JSONResponse Script
+
+func (response SetScript200JSONResponse) VisitSetScriptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetScriptdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetScriptdefaultApplicationProblemPlusJSONResponse) VisitSetScriptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScriptVersionsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type ListScriptVersionsResponseObject interface {
+	VisitListScriptVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListScriptVersions200JSONResponse ScriptVersionList
+
+func (response ListScriptVersions200JSONResponse) VisitListScriptVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScriptVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListScriptVersionsdefaultApplicationProblemPlusJSONResponse) VisitListScriptVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScriptVersionRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Revision  int64     `json:"revision"`
+}
+
+type GetScriptVersionResponseObject interface {
+	VisitGetScriptVersionResponse(w http.ResponseWriter) error
+}
+
+type GetScriptVersion200JSONResponse Script
+
+func (response GetScriptVersion200JSONResponse) VisitGetScriptVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScriptVersiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetScriptVersiondefaultApplicationProblemPlusJSONResponse) VisitGetScriptVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryScriptRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Body      *TryScriptJSONRequestBody
+}
+
+type TryScriptResponseObject interface {
+	VisitTryScriptResponse(w http.ResponseWriter) error
+}
+
+type TryScript200JSONResponse ScriptOutcome
+
+func (response TryScript200JSONResponse) VisitTryScriptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryScriptdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TryScriptdefaultApplicationProblemPlusJSONResponse) VisitTryScriptResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8598,6 +24719,247 @@ func (response SetThingModeldefaultApplicationProblemPlusJSONResponse) VisitSetT
 	return err
 }
 
+type ListModelVersionsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListModelVersionsParams
+}
+
+type ListModelVersionsResponseObject interface {
+	VisitListModelVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListModelVersions200JSONResponse ModelVersionList
+
+func (response ListModelVersions200JSONResponse) VisitListModelVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListModelVersionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListModelVersionsdefaultApplicationProblemPlusJSONResponse) VisitListModelVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetModelVersionRequestObject struct {
+	ProductSN ProductSN          `json:"productSN"`
+	Version   ModelVersionNumber `json:"version"`
+}
+
+type GetModelVersionResponseObject interface {
+	VisitGetModelVersionResponse(w http.ResponseWriter) error
+}
+
+type GetModelVersion200JSONResponse ModelVersion
+
+func (response GetModelVersion200JSONResponse) VisitGetModelVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetModelVersiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetModelVersiondefaultApplicationProblemPlusJSONResponse) VisitGetModelVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreModelVersionRequestObject struct {
+	ProductSN ProductSN          `json:"productSN"`
+	Version   ModelVersionNumber `json:"version"`
+}
+
+type RestoreModelVersionResponseObject interface {
+	VisitRestoreModelVersionResponse(w http.ResponseWriter) error
+}
+
+type RestoreModelVersion200JSONResponse ThingModel
+
+func (response RestoreModelVersion200JSONResponse) VisitRestoreModelVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreModelVersiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RestoreModelVersiondefaultApplicationProblemPlusJSONResponse) VisitRestoreModelVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffThingModelRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    DiffThingModelParams
+}
+
+type DiffThingModelResponseObject interface {
+	VisitDiffThingModelResponse(w http.ResponseWriter) error
+}
+
+type DiffThingModel200JSONResponse ModelDiff
+
+func (response DiffThingModel200JSONResponse) VisitDiffThingModelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffThingModeldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffThingModeldefaultApplicationProblemPlusJSONResponse) VisitDiffThingModelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportThingModelRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ExportThingModelParams
+}
+
+type ExportThingModelResponseObject interface {
+	VisitExportThingModelResponse(w http.ResponseWriter) error
+}
+
+type ExportThingModel200JSONResponse ModelExport
+
+func (response ExportThingModel200JSONResponse) VisitExportThingModelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportThingModeldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportThingModeldefaultApplicationProblemPlusJSONResponse) VisitExportThingModelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportThingModelRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ImportThingModelParams
+	Body      *ImportThingModelJSONRequestBody
+}
+
+type ImportThingModelResponseObject interface {
+	VisitImportThingModelResponse(w http.ResponseWriter) error
+}
+
+type ImportThingModel200JSONResponse ModelImported
+
+func (response ImportThingModel200JSONResponse) VisitImportThingModelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportThingModeldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportThingModeldefaultApplicationProblemPlusJSONResponse) VisitImportThingModelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTopicsRequestObject struct {
 	ProductSN ProductSN `json:"productSN"`
 }
@@ -8666,6 +25028,85 @@ type SetTopicsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SetTopicsdefaultApplicationProblemPlusJSONResponse) VisitSetTopicsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnpublishProductRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+}
+
+type UnpublishProductResponseObject interface {
+	VisitUnpublishProductResponse(w http.ResponseWriter) error
+}
+
+type UnpublishProduct200JSONResponse Product
+
+func (response UnpublishProduct200JSONResponse) VisitUnpublishProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnpublishProductdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UnpublishProductdefaultApplicationProblemPlusJSONResponse) VisitUnpublishProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUploadsRequestObject struct {
+	ProductSN ProductSN `json:"productSN"`
+	Params    ListUploadsParams
+}
+
+type ListUploadsResponseObject interface {
+	VisitListUploadsResponse(w http.ResponseWriter) error
+}
+
+type ListUploads200JSONResponse UploadList
+
+func (response ListUploads200JSONResponse) VisitListUploadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUploadsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListUploadsdefaultApplicationProblemPlusJSONResponse) VisitListUploadsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9138,6 +25579,45 @@ func (response CreateRuledefaultApplicationProblemPlusJSONResponse) VisitCreateR
 	return err
 }
 
+type TryRuleRequestObject struct {
+	Body *TryRuleJSONRequestBody
+}
+
+type TryRuleResponseObject interface {
+	VisitTryRuleResponse(w http.ResponseWriter) error
+}
+
+type TryRule200JSONResponse RuleOutcome
+
+func (response TryRule200JSONResponse) VisitTryRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TryRuledefaultApplicationProblemPlusJSONResponse) VisitTryRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteRuleRequestObject struct {
 	RuleID RuleID `json:"ruleID"`
 }
@@ -9356,6 +25836,45 @@ type GetRuleStatsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetRuleStatsdefaultApplicationProblemPlusJSONResponse) VisitGetRuleStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTopologyRequestsRequestObject struct {
+	Params ListTopologyRequestsParams
+}
+
+type ListTopologyRequestsResponseObject interface {
+	VisitListTopologyRequestsResponse(w http.ResponseWriter) error
+}
+
+type ListTopologyRequests200JSONResponse TopologyRequestList
+
+func (response ListTopologyRequests200JSONResponse) VisitListTopologyRequestsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTopologyRequestsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTopologyRequestsdefaultApplicationProblemPlusJSONResponse) VisitListTopologyRequestsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9701,6 +26220,54 @@ type StrictServerInterface interface {
 	// GetOpenAPI This document
 	// (GET /openapi.yaml)
 	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
+	// ListAlarmChannels List alarm channels
+	// (GET /v1/alarm-channels)
+	ListAlarmChannels(ctx context.Context, request ListAlarmChannelsRequestObject) (ListAlarmChannelsResponseObject, error)
+	// CreateAlarmChannel Create an alarm channel
+	// (POST /v1/alarm-channels)
+	CreateAlarmChannel(ctx context.Context, request CreateAlarmChannelRequestObject) (CreateAlarmChannelResponseObject, error)
+	// DeleteAlarmChannel Delete an alarm channel that no alarm rule uses
+	// (DELETE /v1/alarm-channels/{channelID})
+	DeleteAlarmChannel(ctx context.Context, request DeleteAlarmChannelRequestObject) (DeleteAlarmChannelResponseObject, error)
+	// GetAlarmChannel Get an alarm channel
+	// (GET /v1/alarm-channels/{channelID})
+	GetAlarmChannel(ctx context.Context, request GetAlarmChannelRequestObject) (GetAlarmChannelResponseObject, error)
+	// UpdateAlarmChannel Replace an alarm channel
+	// (PUT /v1/alarm-channels/{channelID})
+	UpdateAlarmChannel(ctx context.Context, request UpdateAlarmChannelRequestObject) (UpdateAlarmChannelResponseObject, error)
+	// TestAlarmChannel Send a message that says that it is a test
+	// (POST /v1/alarm-channels/{channelID}/test)
+	TestAlarmChannel(ctx context.Context, request TestAlarmChannelRequestObject) (TestAlarmChannelResponseObject, error)
+	// ListAlarmRules List alarm rules
+	// (GET /v1/alarm-rules)
+	ListAlarmRules(ctx context.Context, request ListAlarmRulesRequestObject) (ListAlarmRulesResponseObject, error)
+	// CreateAlarmRule Create an alarm rule
+	// (POST /v1/alarm-rules)
+	CreateAlarmRule(ctx context.Context, request CreateAlarmRuleRequestObject) (CreateAlarmRuleResponseObject, error)
+	// DeleteAlarmRule Delete an alarm rule
+	// (DELETE /v1/alarm-rules/{alarmRuleID})
+	DeleteAlarmRule(ctx context.Context, request DeleteAlarmRuleRequestObject) (DeleteAlarmRuleResponseObject, error)
+	// GetAlarmRule Get an alarm rule
+	// (GET /v1/alarm-rules/{alarmRuleID})
+	GetAlarmRule(ctx context.Context, request GetAlarmRuleRequestObject) (GetAlarmRuleResponseObject, error)
+	// UpdateAlarmRule Replace an alarm rule
+	// (PUT /v1/alarm-rules/{alarmRuleID})
+	UpdateAlarmRule(ctx context.Context, request UpdateAlarmRuleRequestObject) (UpdateAlarmRuleResponseObject, error)
+	// ListAlarms List alarms
+	// (GET /v1/alarms)
+	ListAlarms(ctx context.Context, request ListAlarmsRequestObject) (ListAlarmsResponseObject, error)
+	// StreamAlarms Changes of alarms, live, as server-sent events
+	// (GET /v1/alarms/events)
+	StreamAlarms(ctx context.Context, request StreamAlarmsRequestObject) (StreamAlarmsResponseObject, error)
+	// GetAlarm Get an alarm
+	// (GET /v1/alarms/{alarmID})
+	GetAlarm(ctx context.Context, request GetAlarmRequestObject) (GetAlarmResponseObject, error)
+	// AcknowledgeAlarm Say that somebody looks after an alarm
+	// (POST /v1/alarms/{alarmID}/acknowledge)
+	AcknowledgeAlarm(ctx context.Context, request AcknowledgeAlarmRequestObject) (AcknowledgeAlarmResponseObject, error)
+	// ClearAlarm Clear an alarm by hand
+	// (POST /v1/alarms/{alarmID}/clear)
+	ClearAlarm(ctx context.Context, request ClearAlarmRequestObject) (ClearAlarmResponseObject, error)
 	// ListAPIKeys List API keys
 	// (GET /v1/api-keys)
 	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
@@ -9716,18 +26283,90 @@ type StrictServerInterface interface {
 	// ListAudit What was changed, by whom
 	// (GET /v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
-	// GetCA Get the hub's own CA for devices
+	// GetCA Get the hub's own CA for devices that issues
 	// (GET /v1/ca)
 	GetCA(ctx context.Context, request GetCARequestObject) (GetCAResponseObject, error)
+	// ListCAs List the hub's own CAs for devices
+	// (GET /v1/cas)
+	ListCAs(ctx context.Context, request ListCAsRequestObject) (ListCAsResponseObject, error)
+	// RotateCA Make a new CA that issues from now on
+	// (POST /v1/cas)
+	RotateCA(ctx context.Context, request RotateCARequestObject) (RotateCAResponseObject, error)
+	// GetOwnCA Get one of the hub's own CAs for devices
+	// (GET /v1/cas/{caID})
+	GetOwnCA(ctx context.Context, request GetOwnCARequestObject) (GetOwnCAResponseObject, error)
+	// RetireCA Trust a CA of the hub's own no more
+	// (POST /v1/cas/{caID}/retire)
+	RetireCA(ctx context.Context, request RetireCARequestObject) (RetireCAResponseObject, error)
+	// TestConnector Go to the target of a configuration and back, saving nothing
+	// (POST /v1/connector-test)
+	TestConnector(ctx context.Context, request TestConnectorRequestObject) (TestConnectorResponseObject, error)
+	// ListConnectors List connectors
+	// (GET /v1/connectors)
+	ListConnectors(ctx context.Context, request ListConnectorsRequestObject) (ListConnectorsResponseObject, error)
+	// CreateConnector Create a connector
+	// (POST /v1/connectors)
+	CreateConnector(ctx context.Context, request CreateConnectorRequestObject) (CreateConnectorResponseObject, error)
+	// DeleteConnector Delete a connector that no rule uses
+	// (DELETE /v1/connectors/{connectorID})
+	DeleteConnector(ctx context.Context, request DeleteConnectorRequestObject) (DeleteConnectorResponseObject, error)
+	// GetConnector Get a connector
+	// (GET /v1/connectors/{connectorID})
+	GetConnector(ctx context.Context, request GetConnectorRequestObject) (GetConnectorResponseObject, error)
+	// UpdateConnector Replace a connector, in use or not
+	// (PUT /v1/connectors/{connectorID})
+	UpdateConnector(ctx context.Context, request UpdateConnectorRequestObject) (UpdateConnectorResponseObject, error)
+	// TestStoredConnector Go to a connector's target and back
+	// (POST /v1/connectors/{connectorID}/test)
+	TestStoredConnector(ctx context.Context, request TestStoredConnectorRequestObject) (TestStoredConnectorResponseObject, error)
+	// ListConnectorUses List the actions of rules that deliver through a connector
+	// (GET /v1/connectors/{connectorID}/uses)
+	ListConnectorUses(ctx context.Context, request ListConnectorUsesRequestObject) (ListConnectorUsesResponseObject, error)
+	// PurgeDeadLetters Delete dead letters for good
+	// (DELETE /v1/dead-letters)
+	PurgeDeadLetters(ctx context.Context, request PurgeDeadLettersRequestObject) (PurgeDeadLettersResponseObject, error)
+	// ListDeadLetters List what rules' actions have given up
+	// (GET /v1/dead-letters)
+	ListDeadLetters(ctx context.Context, request ListDeadLettersRequestObject) (ListDeadLettersResponseObject, error)
+	// DeleteDeadLetter Delete a dead letter for good
+	// (DELETE /v1/dead-letters/{letterID})
+	DeleteDeadLetter(ctx context.Context, request DeleteDeadLetterRequestObject) (DeleteDeadLetterResponseObject, error)
+	// GetDeadLetter Get a dead letter
+	// (GET /v1/dead-letters/{letterID})
+	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
+	// ReplayDeadLetter Have one dead letter delivered again
+	// (POST /v1/dead-letters/{letterID}/replay)
+	ReplayDeadLetter(ctx context.Context, request ReplayDeadLetterRequestObject) (ReplayDeadLetterResponseObject, error)
+	// ReplayDeadLetters Have dead letters delivered again, as a job
+	// (POST /v1/dead-letters:replay)
+	ReplayDeadLetters(ctx context.Context, request ReplayDeadLettersRequestObject) (ReplayDeadLettersResponseObject, error)
 	// SearchDevices Find devices of all products
 	// (GET /v1/devices)
 	SearchDevices(ctx context.Context, request SearchDevicesRequestObject) (SearchDevicesResponseObject, error)
 	// BulkFleet Do something to every device of the project that a filter takes, as a job
 	// (POST /v1/devices:bulk)
 	BulkFleet(ctx context.Context, request BulkFleetRequestObject) (BulkFleetResponseObject, error)
+	// CommandFleet Call a command of every device that a filter takes, as a job
+	// (POST /v1/devices:command)
+	CommandFleet(ctx context.Context, request CommandFleetRequestObject) (CommandFleetResponseObject, error)
 	// CountDevices Count devices of all products
 	// (GET /v1/devices:count)
 	CountDevices(ctx context.Context, request CountDevicesRequestObject) (CountDevicesResponseObject, error)
+	// PublishFleet Publish a message to every device that a filter takes, as a job
+	// (POST /v1/devices:publish)
+	PublishFleet(ctx context.Context, request PublishFleetRequestObject) (PublishFleetResponseObject, error)
+	// GetDirector The hub's newest public director key, for root documents
+	// (GET /v1/director)
+	GetDirector(ctx context.Context, request GetDirectorRequestObject) (GetDirectorResponseObject, error)
+	// ListDirectors List the hub's director keys, the newest first, retired ones last
+	// (GET /v1/director/keys)
+	ListDirectors(ctx context.Context, request ListDirectorsRequestObject) (ListDirectorsResponseObject, error)
+	// RotateDirector Make the hub's next director key
+	// (POST /v1/director/keys)
+	RotateDirector(ctx context.Context, request RotateDirectorRequestObject) (RotateDirectorResponseObject, error)
+	// RetireDirector Sign with a director key no more, and forget its private half
+	// (POST /v1/director/keys/{directorKeyID}/retire)
+	RetireDirector(ctx context.Context, request RetireDirectorRequestObject) (RetireDirectorResponseObject, error)
 	// StreamEvents What goes on, live, as server-sent events
 	// (GET /v1/events)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
@@ -9746,6 +26385,18 @@ type StrictServerInterface interface {
 	// UpdateGroup Change some members of a group's description
 	// (PATCH /v1/groups/{group})
 	UpdateGroup(ctx context.Context, request UpdateGroupRequestObject) (UpdateGroupResponseObject, error)
+	// DeleteGroupAgentConfig Take the configuration away
+	// (DELETE /v1/groups/{group}/agent-config)
+	DeleteGroupAgentConfig(ctx context.Context, request DeleteGroupAgentConfigRequestObject) (DeleteGroupAgentConfigResponseObject, error)
+	// GetGroupAgentConfig The configuration that agents of a group's members is to work with
+	// (GET /v1/groups/{group}/agent-config)
+	GetGroupAgentConfig(ctx context.Context, request GetGroupAgentConfigRequestObject) (GetGroupAgentConfigResponseObject, error)
+	// SetGroupAgentConfig Set the configuration that agents of a group's members is to work with
+	// (PUT /v1/groups/{group}/agent-config)
+	SetGroupAgentConfig(ctx context.Context, request SetGroupAgentConfigRequestObject) (SetGroupAgentConfigResponseObject, error)
+	// ListGroupAgentConfigVersions List the last versions of the configuration
+	// (GET /v1/groups/{group}/agent-config/versions)
+	ListGroupAgentConfigVersions(ctx context.Context, request ListGroupAgentConfigVersionsRequestObject) (ListGroupAgentConfigVersionsResponseObject, error)
 	// ListGroupDevices List a group's devices
 	// (GET /v1/groups/{group}/devices)
 	ListGroupDevices(ctx context.Context, request ListGroupDevicesRequestObject) (ListGroupDevicesResponseObject, error)
@@ -9815,6 +26466,27 @@ type StrictServerInterface interface {
 	// RenewRecoveryCodes Get new recovery codes; the old ones are worth nothing any longer
 	// (POST /v1/me/totp/recovery-codes)
 	RenewRecoveryCodes(ctx context.Context, request RenewRecoveryCodesRequestObject) (RenewRecoveryCodesResponseObject, error)
+	// ListMessages What happened to messages, and why
+	// (GET /v1/messages)
+	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
+	// GetMessage Everything that happened to one message
+	// (GET /v1/messages/{messageID})
+	GetMessage(ctx context.Context, request GetMessageRequestObject) (GetMessageResponseObject, error)
+	// TailMessages The message log, live, as server-sent events
+	// (GET /v1/messages:tail)
+	TailMessages(ctx context.Context, request TailMessagesRequestObject) (TailMessagesResponseObject, error)
+	// ListMetrics List the metrics that there are
+	// (GET /v1/metrics)
+	ListMetrics(ctx context.Context, request ListMetricsRequestObject) (ListMetricsResponseObject, error)
+	// StreamMetrics Metrics, live, as server-sent events
+	// (GET /v1/metrics/events)
+	StreamMetrics(ctx context.Context, request StreamMetricsRequestObject) (StreamMetricsResponseObject, error)
+	// GetMetricSeries Metrics over time
+	// (GET /v1/metrics/series)
+	GetMetricSeries(ctx context.Context, request GetMetricSeriesRequestObject) (GetMetricSeriesResponseObject, error)
+	// GetOverview How things are, at a glance
+	// (GET /v1/overview)
+	GetOverview(ctx context.Context, request GetOverviewRequestObject) (GetOverviewResponseObject, error)
 	// ListProducts List products
 	// (GET /v1/products)
 	ListProducts(ctx context.Context, request ListProductsRequestObject) (ListProductsResponseObject, error)
@@ -9830,6 +26502,63 @@ type StrictServerInterface interface {
 	// UpdateProduct Change some members of a product
 	// (PATCH /v1/products/{productSN})
 	UpdateProduct(ctx context.Context, request UpdateProductRequestObject) (UpdateProductResponseObject, error)
+	// DeleteProductAgentConfig Take the configuration away
+	// (DELETE /v1/products/{productSN}/agent-config)
+	DeleteProductAgentConfig(ctx context.Context, request DeleteProductAgentConfigRequestObject) (DeleteProductAgentConfigResponseObject, error)
+	// GetProductAgentConfig The configuration that agents of the product is to work with
+	// (GET /v1/products/{productSN}/agent-config)
+	GetProductAgentConfig(ctx context.Context, request GetProductAgentConfigRequestObject) (GetProductAgentConfigResponseObject, error)
+	// SetProductAgentConfig Set the configuration that agents of the product is to work with
+	// (PUT /v1/products/{productSN}/agent-config)
+	SetProductAgentConfig(ctx context.Context, request SetProductAgentConfigRequestObject) (SetProductAgentConfigResponseObject, error)
+	// ListProductAgentConfigVersions List the last versions of the configuration
+	// (GET /v1/products/{productSN}/agent-config/versions)
+	ListProductAgentConfigVersions(ctx context.Context, request ListProductAgentConfigVersionsRequestObject) (ListProductAgentConfigVersionsResponseObject, error)
+	// ListAgents List what the agents on a product's devices have told of themselves
+	// (GET /v1/products/{productSN}/agents)
+	ListAgents(ctx context.Context, request ListAgentsRequestObject) (ListAgentsResponseObject, error)
+	// Broadcast Publish a message to all devices of a product, as a job
+	// (POST /v1/products/{productSN}/broadcast)
+	Broadcast(ctx context.Context, request BroadcastRequestObject) (BroadcastResponseObject, error)
+	// ListCampaigns List the campaigns of a product
+	// (GET /v1/products/{productSN}/campaigns)
+	ListCampaigns(ctx context.Context, request ListCampaignsRequestObject) (ListCampaignsResponseObject, error)
+	// CreateCampaign Bring a firmware to devices step by step
+	// (POST /v1/products/{productSN}/campaigns)
+	CreateCampaign(ctx context.Context, request CreateCampaignRequestObject) (CreateCampaignResponseObject, error)
+	// GetCampaign A campaign, with how many of its devices are where
+	// (GET /v1/products/{productSN}/campaigns/{campaignID})
+	GetCampaign(ctx context.Context, request GetCampaignRequestObject) (GetCampaignResponseObject, error)
+	// UpdateCampaign Change a campaign that has not ended
+	// (PATCH /v1/products/{productSN}/campaigns/{campaignID})
+	UpdateCampaign(ctx context.Context, request UpdateCampaignRequestObject) (UpdateCampaignResponseObject, error)
+	// AbortCampaign End a campaign
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/abort)
+	AbortCampaign(ctx context.Context, request AbortCampaignRequestObject) (AbortCampaignResponseObject, error)
+	// ApproveCampaign Let a campaign start that waits for approval
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/approve)
+	ApproveCampaign(ctx context.Context, request ApproveCampaignRequestObject) (ApproveCampaignResponseObject, error)
+	// ListCampaignDevices The devices that a campaign has come to
+	// (GET /v1/products/{productSN}/campaigns/{campaignID}/devices)
+	ListCampaignDevices(ctx context.Context, request ListCampaignDevicesRequestObject) (ListCampaignDevicesResponseObject, error)
+	// GetCampaignDevice What became of one device, moment by moment
+	// (GET /v1/products/{productSN}/campaigns/{campaignID}/devices/{deviceSN})
+	GetCampaignDevice(ctx context.Context, request GetCampaignDeviceRequestObject) (GetCampaignDeviceResponseObject, error)
+	// PauseCampaign Pause a campaign
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/pause)
+	PauseCampaign(ctx context.Context, request PauseCampaignRequestObject) (PauseCampaignResponseObject, error)
+	// ResumeCampaign Go on with a paused campaign
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/resume)
+	ResumeCampaign(ctx context.Context, request ResumeCampaignRequestObject) (ResumeCampaignResponseObject, error)
+	// RetryCampaign Offer the firmware once more to devices that ended without it
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/retry)
+	RetryCampaign(ctx context.Context, request RetryCampaignRequestObject) (RetryCampaignResponseObject, error)
+	// RollbackCampaign End a campaign and bring its updated devices back
+	// (POST /v1/products/{productSN}/campaigns/{campaignID}/rollback)
+	RollbackCampaign(ctx context.Context, request RollbackCampaignRequestObject) (RollbackCampaignResponseObject, error)
+	// PlanCampaign What a campaign would do
+	// (POST /v1/products/{productSN}/campaigns:plan)
+	PlanCampaign(ctx context.Context, request PlanCampaignRequestObject) (PlanCampaignResponseObject, error)
 	// ListProductCAs List the CAs that a product accepts besides the hub's own
 	// (GET /v1/products/{productSN}/cas)
 	ListProductCAs(ctx context.Context, request ListProductCAsRequestObject) (ListProductCAsResponseObject, error)
@@ -9860,6 +26589,27 @@ type StrictServerInterface interface {
 	// UpdateDevice Change some members of a device
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN})
 	UpdateDevice(ctx context.Context, request UpdateDeviceRequestObject) (UpdateDeviceResponseObject, error)
+	// GetAgent What the agent on a gateway has told of itself
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent)
+	GetAgent(ctx context.Context, request GetAgentRequestObject) (GetAgentResponseObject, error)
+	// DeleteDeviceAgentConfig Take the configuration away
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/agent/config)
+	DeleteDeviceAgentConfig(ctx context.Context, request DeleteDeviceAgentConfigRequestObject) (DeleteDeviceAgentConfigResponseObject, error)
+	// GetDeviceAgentConfig The configuration that a device's agent is to work with
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent/config)
+	GetDeviceAgentConfig(ctx context.Context, request GetDeviceAgentConfigRequestObject) (GetDeviceAgentConfigResponseObject, error)
+	// SetDeviceAgentConfig Set the configuration that a device's agent is to work with
+	// (PUT /v1/products/{productSN}/devices/{deviceSN}/agent/config)
+	SetDeviceAgentConfig(ctx context.Context, request SetDeviceAgentConfigRequestObject) (SetDeviceAgentConfigResponseObject, error)
+	// ListDeviceAgentConfigVersions List the last versions of the configuration
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent/config/versions)
+	ListDeviceAgentConfigVersions(ctx context.Context, request ListDeviceAgentConfigVersionsRequestObject) (ListDeviceAgentConfigVersionsResponseObject, error)
+	// GetAgentDiagnosis How far the last request for a diagnostics bundle is
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/agent/diagnosis)
+	GetAgentDiagnosis(ctx context.Context, request GetAgentDiagnosisRequestObject) (GetAgentDiagnosisResponseObject, error)
+	// AskAgentDiagnosis Ask an agent for a diagnostics bundle
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/agent/diagnosis)
+	AskAgentDiagnosis(ctx context.Context, request AskAgentDiagnosisRequestObject) (AskAgentDiagnosisResponseObject, error)
 	// ListDeviceCertificates List a device's certificates
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/certificates)
 	ListDeviceCertificates(ctx context.Context, request ListDeviceCertificatesRequestObject) (ListDeviceCertificatesResponseObject, error)
@@ -9869,12 +26619,18 @@ type StrictServerInterface interface {
 	// RevokeCertificate Revoke a certificate; a session that stands on it ends
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/certificates/{serial}/revoke)
 	RevokeCertificate(ctx context.Context, request RevokeCertificateRequestObject) (RevokeCertificateResponseObject, error)
-	// ListCommands The command log of a device
+	// ListCommands The calls of a device's commands and what came of them
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands)
 	ListCommands(ctx context.Context, request ListCommandsRequestObject) (ListCommandsResponseObject, error)
 	// CallCommand Call a command of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands)
 	CallCommand(ctx context.Context, request CallCommandRequestObject) (CallCommandResponseObject, error)
+	// GetCommand Get the record of a command
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/commands/{requestID})
+	GetCommand(ctx context.Context, request GetCommandRequestObject) (GetCommandResponseObject, error)
+	// CancelCommand Take a command back that waits for its device
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/commands/{requestID}/cancel)
+	CancelCommand(ctx context.Context, request CancelCommandRequestObject) (CancelCommandResponseObject, error)
 	// ListConnections The connection history of a device
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/connections)
 	ListConnections(ctx context.Context, request ListConnectionsRequestObject) (ListConnectionsResponseObject, error)
@@ -9884,45 +26640,222 @@ type StrictServerInterface interface {
 	// EnableDevice Let a disabled device log in again
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/enable)
 	EnableDevice(ctx context.Context, request EnableDeviceRequestObject) (EnableDeviceResponseObject, error)
+	// ListEvents The events that a device posted
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/events)
+	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// ListFiles The files that a device has sent
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files)
+	ListFiles(ctx context.Context, request ListFilesRequestObject) (ListFilesResponseObject, error)
+	// DeleteFile Delete a file
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/files/{fileID})
+	DeleteFile(ctx context.Context, request DeleteFileRequestObject) (DeleteFileResponseObject, error)
+	// GetFile What is known of a file
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files/{fileID})
+	GetFile(ctx context.Context, request GetFileRequestObject) (GetFileResponseObject, error)
+	// GetFileContent Download a file, or a range of it
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files/{fileID}/content)
+	GetFileContent(ctx context.Context, request GetFileContentRequestObject) (GetFileContentResponseObject, error)
+	// GetFileLink A URL to download a file by, without a key
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/files/{fileID}/link)
+	GetFileLink(ctx context.Context, request GetFileLinkRequestObject) (GetFileLinkResponseObject, error)
+	// GetGateway The gateway that a sub-device is under
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/gateway)
+	GetGateway(ctx context.Context, request GetGatewayRequestObject) (GetGatewayResponseObject, error)
 	// GetProperties Get the latest property values
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/properties)
 	GetProperties(ctx context.Context, request GetPropertiesRequestObject) (GetPropertiesResponseObject, error)
 	// SetProperties Set properties of a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/properties)
 	SetProperties(ctx context.Context, request SetPropertiesRequestObject) (SetPropertiesResponseObject, error)
+	// GetPropertyHistory What a device reported of its properties over time
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/properties/{identifier}/history)
+	GetPropertyHistory(ctx context.Context, request GetPropertyHistoryRequestObject) (GetPropertyHistoryResponseObject, error)
 	// Publish Publish a message to a device
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/publish)
 	Publish(ctx context.Context, request PublishRequestObject) (PublishResponseObject, error)
+	// RequestDevice Send a message to a device and wait for the message that answers it
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/request)
+	RequestDevice(ctx context.Context, request RequestDeviceRequestObject) (RequestDeviceResponseObject, error)
 	// ResetDevice Make a device inactive, so that it may register dynamically again
 	// (POST /v1/products/{productSN}/devices/{deviceSN}/reset)
 	ResetDevice(ctx context.Context, request ResetDeviceRequestObject) (ResetDeviceResponseObject, error)
+	// RevealDevice See a device's secret, which the audit log tells
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/reveal)
+	RevealDevice(ctx context.Context, request RevealDeviceRequestObject) (RevealDeviceResponseObject, error)
+	// ResetShadow Make a shadow an empty one
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/shadow)
+	ResetShadow(ctx context.Context, request ResetShadowRequestObject) (ResetShadowResponseObject, error)
 	// GetShadow Get a device's shadow
 	// (GET /v1/products/{productSN}/devices/{deviceSN}/shadow)
 	GetShadow(ctx context.Context, request GetShadowRequestObject) (GetShadowResponseObject, error)
 	// UpdateShadow Change desired values
 	// (PATCH /v1/products/{productSN}/devices/{deviceSN}/shadow)
 	UpdateShadow(ctx context.Context, request UpdateShadowRequestObject) (UpdateShadowResponseObject, error)
+	// ListShadowChanges What changed in a shadow, and by whom
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/shadow/history)
+	ListShadowChanges(ctx context.Context, request ListShadowChangesRequestObject) (ListShadowChangesResponseObject, error)
+	// ListSubdevices The sub-devices of a gateway
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/subdevices)
+	ListSubdevices(ctx context.Context, request ListSubdevicesRequestObject) (ListSubdevicesResponseObject, error)
+	// AddSubdevices Put sub-devices under a gateway
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/subdevices)
+	AddSubdevices(ctx context.Context, request AddSubdevicesRequestObject) (AddSubdevicesResponseObject, error)
+	// RemoveSubdevice Take a sub-device off a gateway
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/subdevices/{subdeviceProductSN}/{subdeviceSN})
+	RemoveSubdevice(ctx context.Context, request RemoveSubdeviceRequestObject) (RemoveSubdeviceResponseObject, error)
+	// AcceptTopologyRequest Consent to a gateway's request
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/topology-requests/{subdeviceProductSN}/{subdeviceSN}/accept)
+	AcceptTopologyRequest(ctx context.Context, request AcceptTopologyRequestRequestObject) (AcceptTopologyRequestResponseObject, error)
+	// RefuseTopologyRequest Refuse a gateway's request
+	// (POST /v1/products/{productSN}/devices/{deviceSN}/topology-requests/{subdeviceProductSN}/{subdeviceSN}/refuse)
+	RefuseTopologyRequest(ctx context.Context, request RefuseTopologyRequestRequestObject) (RefuseTopologyRequestResponseObject, error)
+	// CancelUpload Cancel a file that comes in parts
+	// (DELETE /v1/products/{productSN}/devices/{deviceSN}/uploads/{uploadID})
+	CancelUpload(ctx context.Context, request CancelUploadRequestObject) (CancelUploadResponseObject, error)
+	// GetUpload How far a file is that comes in parts
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/uploads/{uploadID})
+	GetUpload(ctx context.Context, request GetUploadRequestObject) (GetUploadResponseObject, error)
+	// ListVersions The versions that a device says it runs, by module
+	// (GET /v1/products/{productSN}/devices/{deviceSN}/versions)
+	ListVersions(ctx context.Context, request ListVersionsRequestObject) (ListVersionsResponseObject, error)
 	// CreateDevices Create many devices, all or none
 	// (POST /v1/products/{productSN}/devices:batch)
 	CreateDevices(ctx context.Context, request CreateDevicesRequestObject) (CreateDevicesResponseObject, error)
 	// BulkDevices Do something to every device that a filter takes, as a job
 	// (POST /v1/products/{productSN}/devices:bulk)
 	BulkDevices(ctx context.Context, request BulkDevicesRequestObject) (BulkDevicesResponseObject, error)
+	// CommandDevices Call a command of every device that a filter takes, as a job
+	// (POST /v1/products/{productSN}/devices:command)
+	CommandDevices(ctx context.Context, request CommandDevicesRequestObject) (CommandDevicesResponseObject, error)
 	// ImportDevices Create devices from a CSV file, as a job
 	// (POST /v1/products/{productSN}/devices:import)
 	ImportDevices(ctx context.Context, request ImportDevicesRequestObject) (ImportDevicesResponseObject, error)
+	// PublishDevices Publish a message to every device of a product that a filter takes, as a job
+	// (POST /v1/products/{productSN}/devices:publish)
+	PublishDevices(ctx context.Context, request PublishDevicesRequestObject) (PublishDevicesResponseObject, error)
+	// ListProductEvents The events that the devices of a product posted
+	// (GET /v1/products/{productSN}/events)
+	ListProductEvents(ctx context.Context, request ListProductEventsRequestObject) (ListProductEventsResponseObject, error)
+	// GetFilePolicy What a product's devices may send as files
+	// (GET /v1/products/{productSN}/file-policy)
+	GetFilePolicy(ctx context.Context, request GetFilePolicyRequestObject) (GetFilePolicyResponseObject, error)
+	// SetFilePolicy Set what a product's devices may send as files
+	// (PUT /v1/products/{productSN}/file-policy)
+	SetFilePolicy(ctx context.Context, request SetFilePolicyRequestObject) (SetFilePolicyResponseObject, error)
+	// SearchFiles Find files of a product's devices
+	// (GET /v1/products/{productSN}/files)
+	SearchFiles(ctx context.Context, request SearchFilesRequestObject) (SearchFilesResponseObject, error)
+	// ListFirmwareVersions How many devices run which version, now or hour by hour
+	// (GET /v1/products/{productSN}/firmware-versions)
+	ListFirmwareVersions(ctx context.Context, request ListFirmwareVersionsRequestObject) (ListFirmwareVersionsResponseObject, error)
+	// ListFirmwares List the firmwares of a product
+	// (GET /v1/products/{productSN}/firmwares)
+	ListFirmwares(ctx context.Context, request ListFirmwaresRequestObject) (ListFirmwaresResponseObject, error)
+	// AddFirmware Add a firmware; the body is its file
+	// (POST /v1/products/{productSN}/firmwares)
+	AddFirmware(ctx context.Context, request AddFirmwareRequestObject) (AddFirmwareResponseObject, error)
+	// DeleteFirmware Delete a firmware that no device is still to get, or a signed release, complete or not
+	// (DELETE /v1/products/{productSN}/firmwares/{firmwareID})
+	DeleteFirmware(ctx context.Context, request DeleteFirmwareRequestObject) (DeleteFirmwareResponseObject, error)
+	// GetFirmware What is known of a firmware
+	// (GET /v1/products/{productSN}/firmwares/{firmwareID})
+	GetFirmware(ctx context.Context, request GetFirmwareRequestObject) (GetFirmwareResponseObject, error)
+	// GetFirmwareContent Download a firmware's file
+	// (GET /v1/products/{productSN}/firmwares/{firmwareID}/content)
+	GetFirmwareContent(ctx context.Context, request GetFirmwareContentRequestObject) (GetFirmwareContentResponseObject, error)
+	// ListOTATasks List the tasks that bring firmware to devices of a product
+	// (GET /v1/products/{productSN}/ota-tasks)
+	ListOTATasks(ctx context.Context, request ListOTATasksRequestObject) (ListOTATasksResponseObject, error)
+	// CreateOTATask Bring a firmware to devices
+	// (POST /v1/products/{productSN}/ota-tasks)
+	CreateOTATask(ctx context.Context, request CreateOTATaskRequestObject) (CreateOTATaskResponseObject, error)
+	// GetOTATask A task, with how many of its devices are where
+	// (GET /v1/products/{productSN}/ota-tasks/{taskID})
+	GetOTATask(ctx context.Context, request GetOTATaskRequestObject) (GetOTATaskResponseObject, error)
+	// CancelOTATask End a task
+	// (POST /v1/products/{productSN}/ota-tasks/{taskID}/cancel)
+	CancelOTATask(ctx context.Context, request CancelOTATaskRequestObject) (CancelOTATaskResponseObject, error)
+	// ListOTADevices The devices of a task, with how far each is
+	// (GET /v1/products/{productSN}/ota-tasks/{taskID}/devices)
+	ListOTADevices(ctx context.Context, request ListOTADevicesRequestObject) (ListOTADevicesResponseObject, error)
+	// PublishProduct Freeze the thing model and keep it as a version
+	// (POST /v1/products/{productSN}/publish)
+	PublishProduct(ctx context.Context, request PublishProductRequestObject) (PublishProductResponseObject, error)
+	// ListReleases List the signed releases of a product
+	// (GET /v1/products/{productSN}/releases)
+	ListReleases(ctx context.Context, request ListReleasesRequestObject) (ListReleasesResponseObject, error)
+	// AddRelease Add a signed release; the body is its manifest
+	// (POST /v1/products/{productSN}/releases)
+	AddRelease(ctx context.Context, request AddReleaseRequestObject) (AddReleaseResponseObject, error)
+	// GetRelease What is known of a signed release and its files, deltas too
+	// (GET /v1/products/{productSN}/releases/{releaseID})
+	GetRelease(ctx context.Context, request GetReleaseRequestObject) (GetReleaseResponseObject, error)
+	// PutImage Send an image of a release
+	// (PUT /v1/products/{productSN}/releases/{releaseID}/images/{component})
+	PutImage(ctx context.Context, request PutImageRequestObject) (PutImageResponseObject, error)
+	// RevealProduct See a product's secret, which the audit log tells
+	// (POST /v1/products/{productSN}/reveal)
+	RevealProduct(ctx context.Context, request RevealProductRequestObject) (RevealProductResponseObject, error)
+	// ListRoots List the root documents of a product, which say whose signatures its firmware needs
+	// (GET /v1/products/{productSN}/roots)
+	ListRoots(ctx context.Context, request ListRootsRequestObject) (ListRootsResponseObject, error)
+	// AddRoot Set the first root document of a product, or the one that follows
+	// (POST /v1/products/{productSN}/roots)
+	AddRoot(ctx context.Context, request AddRootRequestObject) (AddRootResponseObject, error)
+	// DeleteScript Take the parse script away
+	// (DELETE /v1/products/{productSN}/script)
+	DeleteScript(ctx context.Context, request DeleteScriptRequestObject) (DeleteScriptResponseObject, error)
+	// GetScript Get the parse script
+	// (GET /v1/products/{productSN}/script)
+	GetScript(ctx context.Context, request GetScriptRequestObject) (GetScriptResponseObject, error)
+	// SetScript Set the parse script
+	// (PUT /v1/products/{productSN}/script)
+	SetScript(ctx context.Context, request SetScriptRequestObject) (SetScriptResponseObject, error)
+	// ListScriptVersions List the last versions of the parse script
+	// (GET /v1/products/{productSN}/script/versions)
+	ListScriptVersions(ctx context.Context, request ListScriptVersionsRequestObject) (ListScriptVersionsResponseObject, error)
+	// GetScriptVersion Get a version of the parse script with its source
+	// (GET /v1/products/{productSN}/script/versions/{revision})
+	GetScriptVersion(ctx context.Context, request GetScriptVersionRequestObject) (GetScriptVersionResponseObject, error)
+	// TryScript Run a script on a payload and look at what comes of it
+	// (POST /v1/products/{productSN}/script:try)
+	TryScript(ctx context.Context, request TryScriptRequestObject) (TryScriptResponseObject, error)
 	// GetThingModel Get the thing model
 	// (GET /v1/products/{productSN}/thing-model)
 	GetThingModel(ctx context.Context, request GetThingModelRequestObject) (GetThingModelResponseObject, error)
 	// SetThingModel Set the thing model
 	// (PUT /v1/products/{productSN}/thing-model)
 	SetThingModel(ctx context.Context, request SetThingModelRequestObject) (SetThingModelResponseObject, error)
+	// ListModelVersions List what was published of the thing model
+	// (GET /v1/products/{productSN}/thing-model/versions)
+	ListModelVersions(ctx context.Context, request ListModelVersionsRequestObject) (ListModelVersionsResponseObject, error)
+	// GetModelVersion Get a published version with its definition
+	// (GET /v1/products/{productSN}/thing-model/versions/{version})
+	GetModelVersion(ctx context.Context, request GetModelVersionRequestObject) (GetModelVersionResponseObject, error)
+	// RestoreModelVersion Make a published version the present thing model again
+	// (POST /v1/products/{productSN}/thing-model/versions/{version}/restore)
+	RestoreModelVersion(ctx context.Context, request RestoreModelVersionRequestObject) (RestoreModelVersionResponseObject, error)
+	// DiffThingModel Compare two versions of the thing model
+	// (GET /v1/products/{productSN}/thing-model:diff)
+	DiffThingModel(ctx context.Context, request DiffThingModelRequestObject) (DiffThingModelResponseObject, error)
+	// ExportThingModel Get the thing model in one of several notations
+	// (GET /v1/products/{productSN}/thing-model:export)
+	ExportThingModel(ctx context.Context, request ExportThingModelRequestObject) (ExportThingModelResponseObject, error)
+	// ImportThingModel Set the thing model from a document in one of several notations
+	// (POST /v1/products/{productSN}/thing-model:import)
+	ImportThingModel(ctx context.Context, request ImportThingModelRequestObject) (ImportThingModelResponseObject, error)
 	// GetTopics Get the custom topics
 	// (GET /v1/products/{productSN}/topics)
 	GetTopics(ctx context.Context, request GetTopicsRequestObject) (GetTopicsResponseObject, error)
 	// SetTopics Replace the custom topics
 	// (PUT /v1/products/{productSN}/topics)
 	SetTopics(ctx context.Context, request SetTopicsRequestObject) (SetTopicsResponseObject, error)
+	// UnpublishProduct Let the thing model be changed again
+	// (POST /v1/products/{productSN}/unpublish)
+	UnpublishProduct(ctx context.Context, request UnpublishProductRequestObject) (UnpublishProductResponseObject, error)
+	// ListUploads Files that are still coming in parts
+	// (GET /v1/products/{productSN}/uploads)
+	ListUploads(ctx context.Context, request ListUploadsRequestObject) (ListUploadsResponseObject, error)
 	// ListProjects List the projects that the caller has something in
 	// (GET /v1/projects)
 	ListProjects(ctx context.Context, request ListProjectsRequestObject) (ListProjectsResponseObject, error)
@@ -9959,6 +26892,9 @@ type StrictServerInterface interface {
 	// CreateRule Create a rule
 	// (POST /v1/rules)
 	CreateRule(ctx context.Context, request CreateRuleRequestObject) (CreateRuleResponseObject, error)
+	// TryRule Try a rule on a message and look at what comes of it, stage by stage
+	// (POST /v1/rules/try)
+	TryRule(ctx context.Context, request TryRuleRequestObject) (TryRuleResponseObject, error)
 	// DeleteRule Delete a rule
 	// (DELETE /v1/rules/{ruleID})
 	DeleteRule(ctx context.Context, request DeleteRuleRequestObject) (DeleteRuleResponseObject, error)
@@ -9977,6 +26913,9 @@ type StrictServerInterface interface {
 	// GetRuleStats Get a rule's counters
 	// (GET /v1/rules/{ruleID}/stats)
 	GetRuleStats(ctx context.Context, request GetRuleStatsRequestObject) (GetRuleStatsResponseObject, error)
+	// ListTopologyRequests What gateways wait for an operator's consent to
+	// (GET /v1/topology-requests)
+	ListTopologyRequests(ctx context.Context, request ListTopologyRequestsRequestObject) (ListTopologyRequestsResponseObject, error)
 	// ListUsers List users
 	// (GET /v1/users)
 	ListUsers(ctx context.Context, request ListUsersRequestObject) (ListUsersResponseObject, error)
@@ -10062,6 +27001,446 @@ func (sh *strictHandler) GetOpenAPI(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetOpenAPIResponseObject); ok {
 		if err := validResponse.VisitGetOpenAPIResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAlarmChannels operation middleware
+func (sh *strictHandler) ListAlarmChannels(w http.ResponseWriter, r *http.Request, params ListAlarmChannelsParams) {
+	var request ListAlarmChannelsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAlarmChannels(ctx, request.(ListAlarmChannelsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAlarmChannels")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAlarmChannelsResponseObject); ok {
+		if err := validResponse.VisitListAlarmChannelsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateAlarmChannel operation middleware
+func (sh *strictHandler) CreateAlarmChannel(w http.ResponseWriter, r *http.Request) {
+	var request CreateAlarmChannelRequestObject
+
+	var body CreateAlarmChannelJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAlarmChannel(ctx, request.(CreateAlarmChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAlarmChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateAlarmChannelResponseObject); ok {
+		if err := validResponse.VisitCreateAlarmChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteAlarmChannel operation middleware
+func (sh *strictHandler) DeleteAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID) {
+	var request DeleteAlarmChannelRequestObject
+
+	request.ChannelID = channelID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteAlarmChannel(ctx, request.(DeleteAlarmChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteAlarmChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteAlarmChannelResponseObject); ok {
+		if err := validResponse.VisitDeleteAlarmChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAlarmChannel operation middleware
+func (sh *strictHandler) GetAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID) {
+	var request GetAlarmChannelRequestObject
+
+	request.ChannelID = channelID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAlarmChannel(ctx, request.(GetAlarmChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAlarmChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAlarmChannelResponseObject); ok {
+		if err := validResponse.VisitGetAlarmChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateAlarmChannel operation middleware
+func (sh *strictHandler) UpdateAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID) {
+	var request UpdateAlarmChannelRequestObject
+
+	request.ChannelID = channelID
+
+	var body UpdateAlarmChannelJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateAlarmChannel(ctx, request.(UpdateAlarmChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateAlarmChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateAlarmChannelResponseObject); ok {
+		if err := validResponse.VisitUpdateAlarmChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestAlarmChannel operation middleware
+func (sh *strictHandler) TestAlarmChannel(w http.ResponseWriter, r *http.Request, channelID ChannelID) {
+	var request TestAlarmChannelRequestObject
+
+	request.ChannelID = channelID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestAlarmChannel(ctx, request.(TestAlarmChannelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestAlarmChannel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestAlarmChannelResponseObject); ok {
+		if err := validResponse.VisitTestAlarmChannelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAlarmRules operation middleware
+func (sh *strictHandler) ListAlarmRules(w http.ResponseWriter, r *http.Request, params ListAlarmRulesParams) {
+	var request ListAlarmRulesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAlarmRules(ctx, request.(ListAlarmRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAlarmRules")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAlarmRulesResponseObject); ok {
+		if err := validResponse.VisitListAlarmRulesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateAlarmRule operation middleware
+func (sh *strictHandler) CreateAlarmRule(w http.ResponseWriter, r *http.Request) {
+	var request CreateAlarmRuleRequestObject
+
+	var body CreateAlarmRuleJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAlarmRule(ctx, request.(CreateAlarmRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAlarmRule")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateAlarmRuleResponseObject); ok {
+		if err := validResponse.VisitCreateAlarmRuleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteAlarmRule operation middleware
+func (sh *strictHandler) DeleteAlarmRule(w http.ResponseWriter, r *http.Request, alarmRuleID AlarmRuleID) {
+	var request DeleteAlarmRuleRequestObject
+
+	request.AlarmRuleID = alarmRuleID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteAlarmRule(ctx, request.(DeleteAlarmRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteAlarmRule")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteAlarmRuleResponseObject); ok {
+		if err := validResponse.VisitDeleteAlarmRuleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAlarmRule operation middleware
+func (sh *strictHandler) GetAlarmRule(w http.ResponseWriter, r *http.Request, alarmRuleID AlarmRuleID) {
+	var request GetAlarmRuleRequestObject
+
+	request.AlarmRuleID = alarmRuleID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAlarmRule(ctx, request.(GetAlarmRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAlarmRule")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAlarmRuleResponseObject); ok {
+		if err := validResponse.VisitGetAlarmRuleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateAlarmRule operation middleware
+func (sh *strictHandler) UpdateAlarmRule(w http.ResponseWriter, r *http.Request, alarmRuleID AlarmRuleID) {
+	var request UpdateAlarmRuleRequestObject
+
+	request.AlarmRuleID = alarmRuleID
+
+	var body UpdateAlarmRuleJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateAlarmRule(ctx, request.(UpdateAlarmRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateAlarmRule")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateAlarmRuleResponseObject); ok {
+		if err := validResponse.VisitUpdateAlarmRuleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAlarms operation middleware
+func (sh *strictHandler) ListAlarms(w http.ResponseWriter, r *http.Request, params ListAlarmsParams) {
+	var request ListAlarmsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAlarms(ctx, request.(ListAlarmsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAlarms")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAlarmsResponseObject); ok {
+		if err := validResponse.VisitListAlarmsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StreamAlarms operation middleware
+func (sh *strictHandler) StreamAlarms(w http.ResponseWriter, r *http.Request, params StreamAlarmsParams) {
+	var request StreamAlarmsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamAlarms(ctx, request.(StreamAlarmsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamAlarms")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StreamAlarmsResponseObject); ok {
+		if err := validResponse.VisitStreamAlarmsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAlarm operation middleware
+func (sh *strictHandler) GetAlarm(w http.ResponseWriter, r *http.Request, alarmID AlarmID) {
+	var request GetAlarmRequestObject
+
+	request.AlarmID = alarmID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAlarm(ctx, request.(GetAlarmRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAlarm")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAlarmResponseObject); ok {
+		if err := validResponse.VisitGetAlarmResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AcknowledgeAlarm operation middleware
+func (sh *strictHandler) AcknowledgeAlarm(w http.ResponseWriter, r *http.Request, alarmID AlarmID) {
+	var request AcknowledgeAlarmRequestObject
+
+	request.AlarmID = alarmID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AcknowledgeAlarm(ctx, request.(AcknowledgeAlarmRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcknowledgeAlarm")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AcknowledgeAlarmResponseObject); ok {
+		if err := validResponse.VisitAcknowledgeAlarmResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ClearAlarm operation middleware
+func (sh *strictHandler) ClearAlarm(w http.ResponseWriter, r *http.Request, alarmID AlarmID) {
+	var request ClearAlarmRequestObject
+
+	request.AlarmID = alarmID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ClearAlarm(ctx, request.(ClearAlarmRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ClearAlarm")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ClearAlarmResponseObject); ok {
+		if err := validResponse.VisitClearAlarmResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -10226,6 +27605,513 @@ func (sh *strictHandler) GetCA(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListCAs operation middleware
+func (sh *strictHandler) ListCAs(w http.ResponseWriter, r *http.Request) {
+	var request ListCAsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCAs(ctx, request.(ListCAsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCAs")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCAsResponseObject); ok {
+		if err := validResponse.VisitListCAsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateCA operation middleware
+func (sh *strictHandler) RotateCA(w http.ResponseWriter, r *http.Request) {
+	var request RotateCARequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateCA(ctx, request.(RotateCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateCA")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateCAResponseObject); ok {
+		if err := validResponse.VisitRotateCAResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOwnCA operation middleware
+func (sh *strictHandler) GetOwnCA(w http.ResponseWriter, r *http.Request, caid CAID) {
+	var request GetOwnCARequestObject
+
+	request.CaID = caid
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOwnCA(ctx, request.(GetOwnCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOwnCA")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOwnCAResponseObject); ok {
+		if err := validResponse.VisitGetOwnCAResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetireCA operation middleware
+func (sh *strictHandler) RetireCA(w http.ResponseWriter, r *http.Request, caid CAID) {
+	var request RetireCARequestObject
+
+	request.CaID = caid
+
+	var body RetireCAJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetireCA(ctx, request.(RetireCARequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetireCA")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetireCAResponseObject); ok {
+		if err := validResponse.VisitRetireCAResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestConnector operation middleware
+func (sh *strictHandler) TestConnector(w http.ResponseWriter, r *http.Request) {
+	var request TestConnectorRequestObject
+
+	var body TestConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestConnector(ctx, request.(TestConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestConnectorResponseObject); ok {
+		if err := validResponse.VisitTestConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConnectors operation middleware
+func (sh *strictHandler) ListConnectors(w http.ResponseWriter, r *http.Request, params ListConnectorsParams) {
+	var request ListConnectorsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConnectors(ctx, request.(ListConnectorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConnectors")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConnectorsResponseObject); ok {
+		if err := validResponse.VisitListConnectorsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateConnector operation middleware
+func (sh *strictHandler) CreateConnector(w http.ResponseWriter, r *http.Request) {
+	var request CreateConnectorRequestObject
+
+	var body CreateConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateConnector(ctx, request.(CreateConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateConnectorResponseObject); ok {
+		if err := validResponse.VisitCreateConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteConnector operation middleware
+func (sh *strictHandler) DeleteConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID) {
+	var request DeleteConnectorRequestObject
+
+	request.ConnectorID = connectorID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteConnector(ctx, request.(DeleteConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteConnectorResponseObject); ok {
+		if err := validResponse.VisitDeleteConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConnector operation middleware
+func (sh *strictHandler) GetConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID) {
+	var request GetConnectorRequestObject
+
+	request.ConnectorID = connectorID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConnector(ctx, request.(GetConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConnectorResponseObject); ok {
+		if err := validResponse.VisitGetConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateConnector operation middleware
+func (sh *strictHandler) UpdateConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID) {
+	var request UpdateConnectorRequestObject
+
+	request.ConnectorID = connectorID
+
+	var body UpdateConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateConnector(ctx, request.(UpdateConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateConnectorResponseObject); ok {
+		if err := validResponse.VisitUpdateConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestStoredConnector operation middleware
+func (sh *strictHandler) TestStoredConnector(w http.ResponseWriter, r *http.Request, connectorID ConnectorID) {
+	var request TestStoredConnectorRequestObject
+
+	request.ConnectorID = connectorID
+
+	var body TestStoredConnectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestStoredConnector(ctx, request.(TestStoredConnectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestStoredConnector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestStoredConnectorResponseObject); ok {
+		if err := validResponse.VisitTestStoredConnectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConnectorUses operation middleware
+func (sh *strictHandler) ListConnectorUses(w http.ResponseWriter, r *http.Request, connectorID ConnectorID) {
+	var request ListConnectorUsesRequestObject
+
+	request.ConnectorID = connectorID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConnectorUses(ctx, request.(ListConnectorUsesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConnectorUses")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConnectorUsesResponseObject); ok {
+		if err := validResponse.VisitListConnectorUsesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PurgeDeadLetters operation middleware
+func (sh *strictHandler) PurgeDeadLetters(w http.ResponseWriter, r *http.Request, params PurgeDeadLettersParams) {
+	var request PurgeDeadLettersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PurgeDeadLetters(ctx, request.(PurgeDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PurgeDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PurgeDeadLettersResponseObject); ok {
+		if err := validResponse.VisitPurgeDeadLettersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDeadLetters operation middleware
+func (sh *strictHandler) ListDeadLetters(w http.ResponseWriter, r *http.Request, params ListDeadLettersParams) {
+	var request ListDeadLettersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeadLetters(ctx, request.(ListDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDeadLettersResponseObject); ok {
+		if err := validResponse.VisitListDeadLettersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteDeadLetter operation middleware
+func (sh *strictHandler) DeleteDeadLetter(w http.ResponseWriter, r *http.Request, letterID LetterID) {
+	var request DeleteDeadLetterRequestObject
+
+	request.LetterID = letterID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteDeadLetter(ctx, request.(DeleteDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteDeadLetterResponseObject); ok {
+		if err := validResponse.VisitDeleteDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDeadLetter operation middleware
+func (sh *strictHandler) GetDeadLetter(w http.ResponseWriter, r *http.Request, letterID LetterID) {
+	var request GetDeadLetterRequestObject
+
+	request.LetterID = letterID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDeadLetter(ctx, request.(GetDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDeadLetterResponseObject); ok {
+		if err := validResponse.VisitGetDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplayDeadLetter operation middleware
+func (sh *strictHandler) ReplayDeadLetter(w http.ResponseWriter, r *http.Request, letterID LetterID, params ReplayDeadLetterParams) {
+	var request ReplayDeadLetterRequestObject
+
+	request.LetterID = letterID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayDeadLetter(ctx, request.(ReplayDeadLetterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayDeadLetter")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayDeadLetterResponseObject); ok {
+		if err := validResponse.VisitReplayDeadLetterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplayDeadLetters operation middleware
+func (sh *strictHandler) ReplayDeadLetters(w http.ResponseWriter, r *http.Request) {
+	var request ReplayDeadLettersRequestObject
+
+	var body ReplayDeadLettersJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayDeadLetters(ctx, request.(ReplayDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayDeadLetters")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayDeadLettersResponseObject); ok {
+		if err := validResponse.VisitReplayDeadLettersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // SearchDevices operation middleware
 func (sh *strictHandler) SearchDevices(w http.ResponseWriter, r *http.Request, params SearchDevicesParams) {
 	var request SearchDevicesRequestObject
@@ -10285,6 +28171,39 @@ func (sh *strictHandler) BulkFleet(w http.ResponseWriter, r *http.Request, param
 	}
 }
 
+// CommandFleet operation middleware
+func (sh *strictHandler) CommandFleet(w http.ResponseWriter, r *http.Request, params CommandFleetParams) {
+	var request CommandFleetRequestObject
+
+	request.Params = params
+
+	var body CommandFleetJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CommandFleet(ctx, request.(CommandFleetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CommandFleet")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CommandFleetResponseObject); ok {
+		if err := validResponse.VisitCommandFleetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // CountDevices operation middleware
 func (sh *strictHandler) CountDevices(w http.ResponseWriter, r *http.Request, params CountDevicesParams) {
 	var request CountDevicesRequestObject
@@ -10304,6 +28223,147 @@ func (sh *strictHandler) CountDevices(w http.ResponseWriter, r *http.Request, pa
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CountDevicesResponseObject); ok {
 		if err := validResponse.VisitCountDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishFleet operation middleware
+func (sh *strictHandler) PublishFleet(w http.ResponseWriter, r *http.Request, params PublishFleetParams) {
+	var request PublishFleetRequestObject
+
+	request.Params = params
+
+	var body PublishFleetJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishFleet(ctx, request.(PublishFleetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishFleet")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishFleetResponseObject); ok {
+		if err := validResponse.VisitPublishFleetResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDirector operation middleware
+func (sh *strictHandler) GetDirector(w http.ResponseWriter, r *http.Request) {
+	var request GetDirectorRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDirector(ctx, request.(GetDirectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDirector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDirectorResponseObject); ok {
+		if err := validResponse.VisitGetDirectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDirectors operation middleware
+func (sh *strictHandler) ListDirectors(w http.ResponseWriter, r *http.Request) {
+	var request ListDirectorsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDirectors(ctx, request.(ListDirectorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDirectors")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDirectorsResponseObject); ok {
+		if err := validResponse.VisitListDirectorsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateDirector operation middleware
+func (sh *strictHandler) RotateDirector(w http.ResponseWriter, r *http.Request) {
+	var request RotateDirectorRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateDirector(ctx, request.(RotateDirectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateDirector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateDirectorResponseObject); ok {
+		if err := validResponse.VisitRotateDirectorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetireDirector operation middleware
+func (sh *strictHandler) RetireDirector(w http.ResponseWriter, r *http.Request, directorKeyID DirectorKeyID) {
+	var request RetireDirectorRequestObject
+
+	request.DirectorKeyID = directorKeyID
+
+	var body RetireDirectorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetireDirector(ctx, request.(RetireDirectorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetireDirector")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetireDirectorResponseObject); ok {
+		if err := validResponse.VisitRetireDirectorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -10472,6 +28532,118 @@ func (sh *strictHandler) UpdateGroup(w http.ResponseWriter, r *http.Request, gro
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateGroupResponseObject); ok {
 		if err := validResponse.VisitUpdateGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroupAgentConfig operation middleware
+func (sh *strictHandler) DeleteGroupAgentConfig(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request DeleteGroupAgentConfigRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroupAgentConfig(ctx, request.(DeleteGroupAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroupAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGroupAgentConfigResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGroupAgentConfig operation middleware
+func (sh *strictHandler) GetGroupAgentConfig(w http.ResponseWriter, r *http.Request, group GroupName, params GetGroupAgentConfigParams) {
+	var request GetGroupAgentConfigRequestObject
+
+	request.Group = group
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroupAgentConfig(ctx, request.(GetGroupAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroupAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetGroupAgentConfigResponseObject); ok {
+		if err := validResponse.VisitGetGroupAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetGroupAgentConfig operation middleware
+func (sh *strictHandler) SetGroupAgentConfig(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request SetGroupAgentConfigRequestObject
+
+	request.Group = group
+
+	var body SetGroupAgentConfigJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetGroupAgentConfig(ctx, request.(SetGroupAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetGroupAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetGroupAgentConfigResponseObject); ok {
+		if err := validResponse.VisitSetGroupAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGroupAgentConfigVersions operation middleware
+func (sh *strictHandler) ListGroupAgentConfigVersions(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request ListGroupAgentConfigVersionsRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGroupAgentConfigVersions(ctx, request.(ListGroupAgentConfigVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGroupAgentConfigVersions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGroupAgentConfigVersionsResponseObject); ok {
+		if err := validResponse.VisitListGroupAgentConfigVersionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -11122,6 +29294,184 @@ func (sh *strictHandler) RenewRecoveryCodes(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// ListMessages operation middleware
+func (sh *strictHandler) ListMessages(w http.ResponseWriter, r *http.Request, params ListMessagesParams) {
+	var request ListMessagesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMessages(ctx, request.(ListMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMessages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListMessagesResponseObject); ok {
+		if err := validResponse.VisitListMessagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMessage operation middleware
+func (sh *strictHandler) GetMessage(w http.ResponseWriter, r *http.Request, messageID string) {
+	var request GetMessageRequestObject
+
+	request.MessageID = messageID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMessage(ctx, request.(GetMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMessage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMessageResponseObject); ok {
+		if err := validResponse.VisitGetMessageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TailMessages operation middleware
+func (sh *strictHandler) TailMessages(w http.ResponseWriter, r *http.Request, params TailMessagesParams) {
+	var request TailMessagesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TailMessages(ctx, request.(TailMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TailMessages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TailMessagesResponseObject); ok {
+		if err := validResponse.VisitTailMessagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListMetrics operation middleware
+func (sh *strictHandler) ListMetrics(w http.ResponseWriter, r *http.Request) {
+	var request ListMetricsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMetrics(ctx, request.(ListMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMetrics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListMetricsResponseObject); ok {
+		if err := validResponse.VisitListMetricsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StreamMetrics operation middleware
+func (sh *strictHandler) StreamMetrics(w http.ResponseWriter, r *http.Request, params StreamMetricsParams) {
+	var request StreamMetricsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamMetrics(ctx, request.(StreamMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamMetrics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StreamMetricsResponseObject); ok {
+		if err := validResponse.VisitStreamMetricsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMetricSeries operation middleware
+func (sh *strictHandler) GetMetricSeries(w http.ResponseWriter, r *http.Request, params GetMetricSeriesParams) {
+	var request GetMetricSeriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetricSeries(ctx, request.(GetMetricSeriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetricSeries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMetricSeriesResponseObject); ok {
+		if err := validResponse.VisitGetMetricSeriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOverview operation middleware
+func (sh *strictHandler) GetOverview(w http.ResponseWriter, r *http.Request) {
+	var request GetOverviewRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOverview(ctx, request.(GetOverviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOverview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOverviewResponseObject); ok {
+		if err := validResponse.VisitGetOverviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListProducts operation middleware
 func (sh *strictHandler) ListProducts(w http.ResponseWriter, r *http.Request, params ListProductsParams) {
 	var request ListProductsRequestObject
@@ -11257,6 +29607,571 @@ func (sh *strictHandler) UpdateProduct(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateProductResponseObject); ok {
 		if err := validResponse.VisitUpdateProductResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteProductAgentConfig operation middleware
+func (sh *strictHandler) DeleteProductAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request DeleteProductAgentConfigRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteProductAgentConfig(ctx, request.(DeleteProductAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteProductAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteProductAgentConfigResponseObject); ok {
+		if err := validResponse.VisitDeleteProductAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProductAgentConfig operation middleware
+func (sh *strictHandler) GetProductAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, params GetProductAgentConfigParams) {
+	var request GetProductAgentConfigRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProductAgentConfig(ctx, request.(GetProductAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProductAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProductAgentConfigResponseObject); ok {
+		if err := validResponse.VisitGetProductAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetProductAgentConfig operation middleware
+func (sh *strictHandler) SetProductAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request SetProductAgentConfigRequestObject
+
+	request.ProductSN = productSN
+
+	var body SetProductAgentConfigJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetProductAgentConfig(ctx, request.(SetProductAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetProductAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetProductAgentConfigResponseObject); ok {
+		if err := validResponse.VisitSetProductAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProductAgentConfigVersions operation middleware
+func (sh *strictHandler) ListProductAgentConfigVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request ListProductAgentConfigVersionsRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProductAgentConfigVersions(ctx, request.(ListProductAgentConfigVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProductAgentConfigVersions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProductAgentConfigVersionsResponseObject); ok {
+		if err := validResponse.VisitListProductAgentConfigVersionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAgents operation middleware
+func (sh *strictHandler) ListAgents(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListAgentsParams) {
+	var request ListAgentsRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAgents(ctx, request.(ListAgentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAgents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAgentsResponseObject); ok {
+		if err := validResponse.VisitListAgentsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Broadcast operation middleware
+func (sh *strictHandler) Broadcast(w http.ResponseWriter, r *http.Request, productSN ProductSN, params BroadcastParams) {
+	var request BroadcastRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	var body BroadcastJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Broadcast(ctx, request.(BroadcastRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Broadcast")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BroadcastResponseObject); ok {
+		if err := validResponse.VisitBroadcastResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCampaigns operation middleware
+func (sh *strictHandler) ListCampaigns(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListCampaignsParams) {
+	var request ListCampaignsRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCampaigns(ctx, request.(ListCampaignsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCampaigns")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCampaignsResponseObject); ok {
+		if err := validResponse.VisitListCampaignsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCampaign operation middleware
+func (sh *strictHandler) CreateCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request CreateCampaignRequestObject
+
+	request.ProductSN = productSN
+
+	var body CreateCampaignJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCampaign(ctx, request.(CreateCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCampaignResponseObject); ok {
+		if err := validResponse.VisitCreateCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCampaign operation middleware
+func (sh *strictHandler) GetCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request GetCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCampaign(ctx, request.(GetCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCampaignResponseObject); ok {
+		if err := validResponse.VisitGetCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateCampaign operation middleware
+func (sh *strictHandler) UpdateCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request UpdateCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	var body UpdateCampaignJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateCampaign(ctx, request.(UpdateCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateCampaignResponseObject); ok {
+		if err := validResponse.VisitUpdateCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AbortCampaign operation middleware
+func (sh *strictHandler) AbortCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request AbortCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AbortCampaign(ctx, request.(AbortCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AbortCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AbortCampaignResponseObject); ok {
+		if err := validResponse.VisitAbortCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApproveCampaign operation middleware
+func (sh *strictHandler) ApproveCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request ApproveCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveCampaign(ctx, request.(ApproveCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApproveCampaignResponseObject); ok {
+		if err := validResponse.VisitApproveCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCampaignDevices operation middleware
+func (sh *strictHandler) ListCampaignDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID, params ListCampaignDevicesParams) {
+	var request ListCampaignDevicesRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCampaignDevices(ctx, request.(ListCampaignDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCampaignDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCampaignDevicesResponseObject); ok {
+		if err := validResponse.VisitListCampaignDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCampaignDevice operation middleware
+func (sh *strictHandler) GetCampaignDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID, deviceSN DeviceSN) {
+	var request GetCampaignDeviceRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCampaignDevice(ctx, request.(GetCampaignDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCampaignDevice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCampaignDeviceResponseObject); ok {
+		if err := validResponse.VisitGetCampaignDeviceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PauseCampaign operation middleware
+func (sh *strictHandler) PauseCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request PauseCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseCampaign(ctx, request.(PauseCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PauseCampaignResponseObject); ok {
+		if err := validResponse.VisitPauseCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeCampaign operation middleware
+func (sh *strictHandler) ResumeCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request ResumeCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeCampaign(ctx, request.(ResumeCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeCampaignResponseObject); ok {
+		if err := validResponse.VisitResumeCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryCampaign operation middleware
+func (sh *strictHandler) RetryCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request RetryCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	var body RetryCampaignJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryCampaign(ctx, request.(RetryCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetryCampaignResponseObject); ok {
+		if err := validResponse.VisitRetryCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RollbackCampaign operation middleware
+func (sh *strictHandler) RollbackCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN, campaignID CampaignID) {
+	var request RollbackCampaignRequestObject
+
+	request.ProductSN = productSN
+	request.CampaignID = campaignID
+
+	var body RollbackCampaignJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RollbackCampaign(ctx, request.(RollbackCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RollbackCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RollbackCampaignResponseObject); ok {
+		if err := validResponse.VisitRollbackCampaignResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanCampaign operation middleware
+func (sh *strictHandler) PlanCampaign(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request PlanCampaignRequestObject
+
+	request.ProductSN = productSN
+
+	var body PlanCampaignJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanCampaign(ctx, request.(PlanCampaignRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanCampaign")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanCampaignResponseObject); ok {
+		if err := validResponse.VisitPlanCampaignResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -11559,6 +30474,203 @@ func (sh *strictHandler) UpdateDevice(w http.ResponseWriter, r *http.Request, pr
 	}
 }
 
+// GetAgent operation middleware
+func (sh *strictHandler) GetAgent(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request GetAgentRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAgent(ctx, request.(GetAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAgentResponseObject); ok {
+		if err := validResponse.VisitGetAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteDeviceAgentConfig operation middleware
+func (sh *strictHandler) DeleteDeviceAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request DeleteDeviceAgentConfigRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteDeviceAgentConfig(ctx, request.(DeleteDeviceAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteDeviceAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteDeviceAgentConfigResponseObject); ok {
+		if err := validResponse.VisitDeleteDeviceAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDeviceAgentConfig operation middleware
+func (sh *strictHandler) GetDeviceAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params GetDeviceAgentConfigParams) {
+	var request GetDeviceAgentConfigRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDeviceAgentConfig(ctx, request.(GetDeviceAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDeviceAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDeviceAgentConfigResponseObject); ok {
+		if err := validResponse.VisitGetDeviceAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetDeviceAgentConfig operation middleware
+func (sh *strictHandler) SetDeviceAgentConfig(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request SetDeviceAgentConfigRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	var body SetDeviceAgentConfigJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetDeviceAgentConfig(ctx, request.(SetDeviceAgentConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetDeviceAgentConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetDeviceAgentConfigResponseObject); ok {
+		if err := validResponse.VisitSetDeviceAgentConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDeviceAgentConfigVersions operation middleware
+func (sh *strictHandler) ListDeviceAgentConfigVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request ListDeviceAgentConfigVersionsRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeviceAgentConfigVersions(ctx, request.(ListDeviceAgentConfigVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeviceAgentConfigVersions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDeviceAgentConfigVersionsResponseObject); ok {
+		if err := validResponse.VisitListDeviceAgentConfigVersionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAgentDiagnosis operation middleware
+func (sh *strictHandler) GetAgentDiagnosis(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request GetAgentDiagnosisRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAgentDiagnosis(ctx, request.(GetAgentDiagnosisRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAgentDiagnosis")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAgentDiagnosisResponseObject); ok {
+		if err := validResponse.VisitGetAgentDiagnosisResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AskAgentDiagnosis operation middleware
+func (sh *strictHandler) AskAgentDiagnosis(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request AskAgentDiagnosisRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AskAgentDiagnosis(ctx, request.(AskAgentDiagnosisRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AskAgentDiagnosis")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AskAgentDiagnosisResponseObject); ok {
+		if err := validResponse.VisitAskAgentDiagnosisResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDeviceCertificates operation middleware
 func (sh *strictHandler) ListDeviceCertificates(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListDeviceCertificatesParams) {
 	var request ListDeviceCertificatesRequestObject
@@ -11721,6 +30833,62 @@ func (sh *strictHandler) CallCommand(w http.ResponseWriter, r *http.Request, pro
 	}
 }
 
+// GetCommand operation middleware
+func (sh *strictHandler) GetCommand(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, requestID RequestID) {
+	var request GetCommandRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.RequestID = requestID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCommand(ctx, request.(GetCommandRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCommand")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCommandResponseObject); ok {
+		if err := validResponse.VisitGetCommandResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelCommand operation middleware
+func (sh *strictHandler) CancelCommand(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, requestID RequestID) {
+	var request CancelCommandRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.RequestID = requestID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelCommand(ctx, request.(CancelCommandRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelCommand")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelCommandResponseObject); ok {
+		if err := validResponse.VisitCancelCommandResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListConnections operation middleware
 func (sh *strictHandler) ListConnections(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListConnectionsParams) {
 	var request ListConnectionsRequestObject
@@ -11803,6 +30971,203 @@ func (sh *strictHandler) EnableDevice(w http.ResponseWriter, r *http.Request, pr
 	}
 }
 
+// ListEvents operation middleware
+func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListEventsParams) {
+	var request ListEventsRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEvents(ctx, request.(ListEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEvents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
+		if err := validResponse.VisitListEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListFiles operation middleware
+func (sh *strictHandler) ListFiles(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListFilesParams) {
+	var request ListFilesRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFiles(ctx, request.(ListFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFiles")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListFilesResponseObject); ok {
+		if err := validResponse.VisitListFilesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteFile operation middleware
+func (sh *strictHandler) DeleteFile(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID) {
+	var request DeleteFileRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.FileID = fileID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteFile(ctx, request.(DeleteFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteFile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteFileResponseObject); ok {
+		if err := validResponse.VisitDeleteFileResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFile operation middleware
+func (sh *strictHandler) GetFile(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID) {
+	var request GetFileRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.FileID = fileID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFile(ctx, request.(GetFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFileResponseObject); ok {
+		if err := validResponse.VisitGetFileResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFileContent operation middleware
+func (sh *strictHandler) GetFileContent(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID, params GetFileContentParams) {
+	var request GetFileContentRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.FileID = fileID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFileContent(ctx, request.(GetFileContentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFileContent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFileContentResponseObject); ok {
+		if err := validResponse.VisitGetFileContentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFileLink operation middleware
+func (sh *strictHandler) GetFileLink(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, fileID FileID, params GetFileLinkParams) {
+	var request GetFileLinkRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.FileID = fileID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFileLink(ctx, request.(GetFileLinkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFileLink")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFileLinkResponseObject); ok {
+		if err := validResponse.VisitGetFileLinkResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGateway operation middleware
+func (sh *strictHandler) GetGateway(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request GetGatewayRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGateway(ctx, request.(GetGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGateway")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetGatewayResponseObject); ok {
+		if err := validResponse.VisitGetGatewayResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetProperties operation middleware
 func (sh *strictHandler) GetProperties(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
 	var request GetPropertiesRequestObject
@@ -11864,6 +31229,35 @@ func (sh *strictHandler) SetProperties(w http.ResponseWriter, r *http.Request, p
 	}
 }
 
+// GetPropertyHistory operation middleware
+func (sh *strictHandler) GetPropertyHistory(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, identifier string, params GetPropertyHistoryParams) {
+	var request GetPropertyHistoryRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Identifier = identifier
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPropertyHistory(ctx, request.(GetPropertyHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPropertyHistory")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPropertyHistoryResponseObject); ok {
+		if err := validResponse.VisitGetPropertyHistoryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Publish operation middleware
 func (sh *strictHandler) Publish(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
 	var request PublishRequestObject
@@ -11891,6 +31285,40 @@ func (sh *strictHandler) Publish(w http.ResponseWriter, r *http.Request, product
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PublishResponseObject); ok {
 		if err := validResponse.VisitPublishResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RequestDevice operation middleware
+func (sh *strictHandler) RequestDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request RequestDeviceRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	var body RequestDeviceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestDevice(ctx, request.(RequestDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestDevice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RequestDeviceResponseObject); ok {
+		if err := validResponse.VisitRequestDeviceResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -11928,6 +31356,61 @@ func (sh *strictHandler) ResetDevice(w http.ResponseWriter, r *http.Request, pro
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ResetDeviceResponseObject); ok {
 		if err := validResponse.VisitResetDeviceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevealDevice operation middleware
+func (sh *strictHandler) RevealDevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request RevealDeviceRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevealDevice(ctx, request.(RevealDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevealDevice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevealDeviceResponseObject); ok {
+		if err := validResponse.VisitRevealDeviceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetShadow operation middleware
+func (sh *strictHandler) ResetShadow(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ResetShadowParams) {
+	var request ResetShadowRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetShadow(ctx, request.(ResetShadowRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetShadow")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetShadowResponseObject); ok {
+		if err := validResponse.VisitResetShadowResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -11990,6 +31473,266 @@ func (sh *strictHandler) UpdateShadow(w http.ResponseWriter, r *http.Request, pr
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateShadowResponseObject); ok {
 		if err := validResponse.VisitUpdateShadowResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListShadowChanges operation middleware
+func (sh *strictHandler) ListShadowChanges(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListShadowChangesParams) {
+	var request ListShadowChangesRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListShadowChanges(ctx, request.(ListShadowChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListShadowChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListShadowChangesResponseObject); ok {
+		if err := validResponse.VisitListShadowChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSubdevices operation middleware
+func (sh *strictHandler) ListSubdevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, params ListSubdevicesParams) {
+	var request ListSubdevicesRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSubdevices(ctx, request.(ListSubdevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSubdevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSubdevicesResponseObject); ok {
+		if err := validResponse.VisitListSubdevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddSubdevices operation middleware
+func (sh *strictHandler) AddSubdevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request AddSubdevicesRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	var body AddSubdevicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddSubdevices(ctx, request.(AddSubdevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddSubdevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddSubdevicesResponseObject); ok {
+		if err := validResponse.VisitAddSubdevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveSubdevice operation middleware
+func (sh *strictHandler) RemoveSubdevice(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, subdeviceProductSN SubdeviceProductSN, subdeviceSN SubdeviceSN) {
+	var request RemoveSubdeviceRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.SubdeviceProductSN = subdeviceProductSN
+	request.SubdeviceSN = subdeviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveSubdevice(ctx, request.(RemoveSubdeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveSubdevice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveSubdeviceResponseObject); ok {
+		if err := validResponse.VisitRemoveSubdeviceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AcceptTopologyRequest operation middleware
+func (sh *strictHandler) AcceptTopologyRequest(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, subdeviceProductSN SubdeviceProductSN, subdeviceSN SubdeviceSN) {
+	var request AcceptTopologyRequestRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.SubdeviceProductSN = subdeviceProductSN
+	request.SubdeviceSN = subdeviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptTopologyRequest(ctx, request.(AcceptTopologyRequestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptTopologyRequest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AcceptTopologyRequestResponseObject); ok {
+		if err := validResponse.VisitAcceptTopologyRequestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RefuseTopologyRequest operation middleware
+func (sh *strictHandler) RefuseTopologyRequest(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, subdeviceProductSN SubdeviceProductSN, subdeviceSN SubdeviceSN) {
+	var request RefuseTopologyRequestRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.SubdeviceProductSN = subdeviceProductSN
+	request.SubdeviceSN = subdeviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RefuseTopologyRequest(ctx, request.(RefuseTopologyRequestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefuseTopologyRequest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RefuseTopologyRequestResponseObject); ok {
+		if err := validResponse.VisitRefuseTopologyRequestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelUpload operation middleware
+func (sh *strictHandler) CancelUpload(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, uploadID UploadID) {
+	var request CancelUploadRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.UploadID = uploadID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelUpload(ctx, request.(CancelUploadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelUpload")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelUploadResponseObject); ok {
+		if err := validResponse.VisitCancelUploadResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUpload operation middleware
+func (sh *strictHandler) GetUpload(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN, uploadID UploadID) {
+	var request GetUploadRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+	request.UploadID = uploadID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUpload(ctx, request.(GetUploadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUpload")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUploadResponseObject); ok {
+		if err := validResponse.VisitGetUploadResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListVersions operation middleware
+func (sh *strictHandler) ListVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, deviceSN DeviceSN) {
+	var request ListVersionsRequestObject
+
+	request.ProductSN = productSN
+	request.DeviceSN = deviceSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListVersions(ctx, request.(ListVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListVersions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListVersionsResponseObject); ok {
+		if err := validResponse.VisitListVersionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -12064,6 +31807,40 @@ func (sh *strictHandler) BulkDevices(w http.ResponseWriter, r *http.Request, pro
 	}
 }
 
+// CommandDevices operation middleware
+func (sh *strictHandler) CommandDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params CommandDevicesParams) {
+	var request CommandDevicesRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	var body CommandDevicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CommandDevices(ctx, request.(CommandDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CommandDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CommandDevicesResponseObject); ok {
+		if err := validResponse.VisitCommandDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ImportDevices operation middleware
 func (sh *strictHandler) ImportDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ImportDevicesParams) {
 	var request ImportDevicesRequestObject
@@ -12086,6 +31863,859 @@ func (sh *strictHandler) ImportDevices(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ImportDevicesResponseObject); ok {
 		if err := validResponse.VisitImportDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishDevices operation middleware
+func (sh *strictHandler) PublishDevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, params PublishDevicesParams) {
+	var request PublishDevicesRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	var body PublishDevicesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishDevices(ctx, request.(PublishDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishDevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishDevicesResponseObject); ok {
+		if err := validResponse.VisitPublishDevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProductEvents operation middleware
+func (sh *strictHandler) ListProductEvents(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListProductEventsParams) {
+	var request ListProductEventsRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProductEvents(ctx, request.(ListProductEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProductEvents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProductEventsResponseObject); ok {
+		if err := validResponse.VisitListProductEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFilePolicy operation middleware
+func (sh *strictHandler) GetFilePolicy(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request GetFilePolicyRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFilePolicy(ctx, request.(GetFilePolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFilePolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFilePolicyResponseObject); ok {
+		if err := validResponse.VisitGetFilePolicyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetFilePolicy operation middleware
+func (sh *strictHandler) SetFilePolicy(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request SetFilePolicyRequestObject
+
+	request.ProductSN = productSN
+
+	var body SetFilePolicyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetFilePolicy(ctx, request.(SetFilePolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetFilePolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetFilePolicyResponseObject); ok {
+		if err := validResponse.VisitSetFilePolicyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchFiles operation middleware
+func (sh *strictHandler) SearchFiles(w http.ResponseWriter, r *http.Request, productSN ProductSN, params SearchFilesParams) {
+	var request SearchFilesRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchFiles(ctx, request.(SearchFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchFiles")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchFilesResponseObject); ok {
+		if err := validResponse.VisitSearchFilesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListFirmwareVersions operation middleware
+func (sh *strictHandler) ListFirmwareVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListFirmwareVersionsParams) {
+	var request ListFirmwareVersionsRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFirmwareVersions(ctx, request.(ListFirmwareVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFirmwareVersions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListFirmwareVersionsResponseObject); ok {
+		if err := validResponse.VisitListFirmwareVersionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListFirmwares operation middleware
+func (sh *strictHandler) ListFirmwares(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListFirmwaresParams) {
+	var request ListFirmwaresRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFirmwares(ctx, request.(ListFirmwaresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFirmwares")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListFirmwaresResponseObject); ok {
+		if err := validResponse.VisitListFirmwaresResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddFirmware operation middleware
+func (sh *strictHandler) AddFirmware(w http.ResponseWriter, r *http.Request, productSN ProductSN, params AddFirmwareParams) {
+	var request AddFirmwareRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddFirmware(ctx, request.(AddFirmwareRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddFirmware")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddFirmwareResponseObject); ok {
+		if err := validResponse.VisitAddFirmwareResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteFirmware operation middleware
+func (sh *strictHandler) DeleteFirmware(w http.ResponseWriter, r *http.Request, productSN ProductSN, firmwareID FirmwareID) {
+	var request DeleteFirmwareRequestObject
+
+	request.ProductSN = productSN
+	request.FirmwareID = firmwareID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteFirmware(ctx, request.(DeleteFirmwareRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteFirmware")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteFirmwareResponseObject); ok {
+		if err := validResponse.VisitDeleteFirmwareResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFirmware operation middleware
+func (sh *strictHandler) GetFirmware(w http.ResponseWriter, r *http.Request, productSN ProductSN, firmwareID FirmwareID) {
+	var request GetFirmwareRequestObject
+
+	request.ProductSN = productSN
+	request.FirmwareID = firmwareID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFirmware(ctx, request.(GetFirmwareRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFirmware")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFirmwareResponseObject); ok {
+		if err := validResponse.VisitGetFirmwareResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFirmwareContent operation middleware
+func (sh *strictHandler) GetFirmwareContent(w http.ResponseWriter, r *http.Request, productSN ProductSN, firmwareID FirmwareID) {
+	var request GetFirmwareContentRequestObject
+
+	request.ProductSN = productSN
+	request.FirmwareID = firmwareID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFirmwareContent(ctx, request.(GetFirmwareContentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFirmwareContent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFirmwareContentResponseObject); ok {
+		if err := validResponse.VisitGetFirmwareContentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOTATasks operation middleware
+func (sh *strictHandler) ListOTATasks(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListOTATasksParams) {
+	var request ListOTATasksRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOTATasks(ctx, request.(ListOTATasksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOTATasks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOTATasksResponseObject); ok {
+		if err := validResponse.VisitListOTATasksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOTATask operation middleware
+func (sh *strictHandler) CreateOTATask(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request CreateOTATaskRequestObject
+
+	request.ProductSN = productSN
+
+	var body CreateOTATaskJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOTATask(ctx, request.(CreateOTATaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOTATask")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateOTATaskResponseObject); ok {
+		if err := validResponse.VisitCreateOTATaskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOTATask operation middleware
+func (sh *strictHandler) GetOTATask(w http.ResponseWriter, r *http.Request, productSN ProductSN, taskID TaskID) {
+	var request GetOTATaskRequestObject
+
+	request.ProductSN = productSN
+	request.TaskID = taskID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOTATask(ctx, request.(GetOTATaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOTATask")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOTATaskResponseObject); ok {
+		if err := validResponse.VisitGetOTATaskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelOTATask operation middleware
+func (sh *strictHandler) CancelOTATask(w http.ResponseWriter, r *http.Request, productSN ProductSN, taskID TaskID) {
+	var request CancelOTATaskRequestObject
+
+	request.ProductSN = productSN
+	request.TaskID = taskID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelOTATask(ctx, request.(CancelOTATaskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelOTATask")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelOTATaskResponseObject); ok {
+		if err := validResponse.VisitCancelOTATaskResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOTADevices operation middleware
+func (sh *strictHandler) ListOTADevices(w http.ResponseWriter, r *http.Request, productSN ProductSN, taskID TaskID, params ListOTADevicesParams) {
+	var request ListOTADevicesRequestObject
+
+	request.ProductSN = productSN
+	request.TaskID = taskID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOTADevices(ctx, request.(ListOTADevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOTADevices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOTADevicesResponseObject); ok {
+		if err := validResponse.VisitListOTADevicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PublishProduct operation middleware
+func (sh *strictHandler) PublishProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request PublishProductRequestObject
+
+	request.ProductSN = productSN
+
+	var body PublishProductJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishProduct(ctx, request.(PublishProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishProduct")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PublishProductResponseObject); ok {
+		if err := validResponse.VisitPublishProductResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReleases operation middleware
+func (sh *strictHandler) ListReleases(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListReleasesParams) {
+	var request ListReleasesRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReleases(ctx, request.(ListReleasesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReleases")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReleasesResponseObject); ok {
+		if err := validResponse.VisitListReleasesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddRelease operation middleware
+func (sh *strictHandler) AddRelease(w http.ResponseWriter, r *http.Request, productSN ProductSN, params AddReleaseParams) {
+	var request AddReleaseRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddRelease(ctx, request.(AddReleaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddRelease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddReleaseResponseObject); ok {
+		if err := validResponse.VisitAddReleaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRelease operation middleware
+func (sh *strictHandler) GetRelease(w http.ResponseWriter, r *http.Request, productSN ProductSN, releaseID ReleaseID) {
+	var request GetReleaseRequestObject
+
+	request.ProductSN = productSN
+	request.ReleaseID = releaseID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRelease(ctx, request.(GetReleaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRelease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetReleaseResponseObject); ok {
+		if err := validResponse.VisitGetReleaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutImage operation middleware
+func (sh *strictHandler) PutImage(w http.ResponseWriter, r *http.Request, productSN ProductSN, releaseID ReleaseID, component string) {
+	var request PutImageRequestObject
+
+	request.ProductSN = productSN
+	request.ReleaseID = releaseID
+	request.Component = component
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutImage(ctx, request.(PutImageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutImage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutImageResponseObject); ok {
+		if err := validResponse.VisitPutImageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevealProduct operation middleware
+func (sh *strictHandler) RevealProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request RevealProductRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevealProduct(ctx, request.(RevealProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevealProduct")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevealProductResponseObject); ok {
+		if err := validResponse.VisitRevealProductResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRoots operation middleware
+func (sh *strictHandler) ListRoots(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request ListRootsRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRoots(ctx, request.(ListRootsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRoots")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRootsResponseObject); ok {
+		if err := validResponse.VisitListRootsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddRoot operation middleware
+func (sh *strictHandler) AddRoot(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request AddRootRequestObject
+
+	request.ProductSN = productSN
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddRoot(ctx, request.(AddRootRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddRoot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddRootResponseObject); ok {
+		if err := validResponse.VisitAddRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteScript operation middleware
+func (sh *strictHandler) DeleteScript(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request DeleteScriptRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteScript(ctx, request.(DeleteScriptRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteScript")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteScriptResponseObject); ok {
+		if err := validResponse.VisitDeleteScriptResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetScript operation middleware
+func (sh *strictHandler) GetScript(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request GetScriptRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetScript(ctx, request.(GetScriptRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetScript")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetScriptResponseObject); ok {
+		if err := validResponse.VisitGetScriptResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetScript operation middleware
+func (sh *strictHandler) SetScript(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request SetScriptRequestObject
+
+	request.ProductSN = productSN
+
+	var body SetScriptJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetScript(ctx, request.(SetScriptRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetScript")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetScriptResponseObject); ok {
+		if err := validResponse.VisitSetScriptResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListScriptVersions operation middleware
+func (sh *strictHandler) ListScriptVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request ListScriptVersionsRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListScriptVersions(ctx, request.(ListScriptVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListScriptVersions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListScriptVersionsResponseObject); ok {
+		if err := validResponse.VisitListScriptVersionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetScriptVersion operation middleware
+func (sh *strictHandler) GetScriptVersion(w http.ResponseWriter, r *http.Request, productSN ProductSN, revision int64) {
+	var request GetScriptVersionRequestObject
+
+	request.ProductSN = productSN
+	request.Revision = revision
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetScriptVersion(ctx, request.(GetScriptVersionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetScriptVersion")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetScriptVersionResponseObject); ok {
+		if err := validResponse.VisitGetScriptVersionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TryScript operation middleware
+func (sh *strictHandler) TryScript(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request TryScriptRequestObject
+
+	request.ProductSN = productSN
+
+	var body TryScriptJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TryScript(ctx, request.(TryScriptRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryScript")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TryScriptResponseObject); ok {
+		if err := validResponse.VisitTryScriptResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -12152,6 +32782,175 @@ func (sh *strictHandler) SetThingModel(w http.ResponseWriter, r *http.Request, p
 	}
 }
 
+// ListModelVersions operation middleware
+func (sh *strictHandler) ListModelVersions(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListModelVersionsParams) {
+	var request ListModelVersionsRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListModelVersions(ctx, request.(ListModelVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListModelVersions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListModelVersionsResponseObject); ok {
+		if err := validResponse.VisitListModelVersionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetModelVersion operation middleware
+func (sh *strictHandler) GetModelVersion(w http.ResponseWriter, r *http.Request, productSN ProductSN, version ModelVersionNumber) {
+	var request GetModelVersionRequestObject
+
+	request.ProductSN = productSN
+	request.Version = version
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetModelVersion(ctx, request.(GetModelVersionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetModelVersion")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetModelVersionResponseObject); ok {
+		if err := validResponse.VisitGetModelVersionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestoreModelVersion operation middleware
+func (sh *strictHandler) RestoreModelVersion(w http.ResponseWriter, r *http.Request, productSN ProductSN, version ModelVersionNumber) {
+	var request RestoreModelVersionRequestObject
+
+	request.ProductSN = productSN
+	request.Version = version
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreModelVersion(ctx, request.(RestoreModelVersionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreModelVersion")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RestoreModelVersionResponseObject); ok {
+		if err := validResponse.VisitRestoreModelVersionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiffThingModel operation middleware
+func (sh *strictHandler) DiffThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN, params DiffThingModelParams) {
+	var request DiffThingModelRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiffThingModel(ctx, request.(DiffThingModelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffThingModel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiffThingModelResponseObject); ok {
+		if err := validResponse.VisitDiffThingModelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportThingModel operation middleware
+func (sh *strictHandler) ExportThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ExportThingModelParams) {
+	var request ExportThingModelRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportThingModel(ctx, request.(ExportThingModelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportThingModel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportThingModelResponseObject); ok {
+		if err := validResponse.VisitExportThingModelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ImportThingModel operation middleware
+func (sh *strictHandler) ImportThingModel(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ImportThingModelParams) {
+	var request ImportThingModelRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	var body ImportThingModelJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportThingModel(ctx, request.(ImportThingModelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportThingModel")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ImportThingModelResponseObject); ok {
+		if err := validResponse.VisitImportThingModelResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetTopics operation middleware
 func (sh *strictHandler) GetTopics(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
 	var request GetTopicsRequestObject
@@ -12204,6 +33003,59 @@ func (sh *strictHandler) SetTopics(w http.ResponseWriter, r *http.Request, produ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SetTopicsResponseObject); ok {
 		if err := validResponse.VisitSetTopicsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UnpublishProduct operation middleware
+func (sh *strictHandler) UnpublishProduct(w http.ResponseWriter, r *http.Request, productSN ProductSN) {
+	var request UnpublishProductRequestObject
+
+	request.ProductSN = productSN
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UnpublishProduct(ctx, request.(UnpublishProductRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnpublishProduct")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UnpublishProductResponseObject); ok {
+		if err := validResponse.VisitUnpublishProductResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListUploads operation middleware
+func (sh *strictHandler) ListUploads(w http.ResponseWriter, r *http.Request, productSN ProductSN, params ListUploadsParams) {
+	var request ListUploadsRequestObject
+
+	request.ProductSN = productSN
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListUploads(ctx, request.(ListUploadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListUploads")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListUploadsResponseObject); ok {
+		if err := validResponse.VisitListUploadsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -12555,6 +33407,37 @@ func (sh *strictHandler) CreateRule(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// TryRule operation middleware
+func (sh *strictHandler) TryRule(w http.ResponseWriter, r *http.Request) {
+	var request TryRuleRequestObject
+
+	var body TryRuleJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TryRule(ctx, request.(TryRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryRule")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TryRuleResponseObject); ok {
+		if err := validResponse.VisitTryRuleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DeleteRule operation middleware
 func (sh *strictHandler) DeleteRule(w http.ResponseWriter, r *http.Request, ruleID RuleID) {
 	var request DeleteRuleRequestObject
@@ -12711,6 +33594,32 @@ func (sh *strictHandler) GetRuleStats(w http.ResponseWriter, r *http.Request, ru
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRuleStatsResponseObject); ok {
 		if err := validResponse.VisitGetRuleStatsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListTopologyRequests operation middleware
+func (sh *strictHandler) ListTopologyRequests(w http.ResponseWriter, r *http.Request, params ListTopologyRequestsParams) {
+	var request ListTopologyRequestsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTopologyRequests(ctx, request.(ListTopologyRequestsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTopologyRequests")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListTopologyRequestsResponseObject); ok {
+		if err := validResponse.VisitListTopologyRequestsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -4,19 +4,28 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"sync"
+	"time"
 
 	"github.com/hawser-iot/hawser/cloud/account"
+	"github.com/hawser-iot/hawser/cloud/actionapi"
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/rules"
+	"github.com/hawser-iot/hawser/cloud/rules/connector"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
 const (
 	changeSubject  = "hawser.registry.change"
 	accountSubject = "hawser.account.change"
+	// connectorSubject tells of connectors by their id.
+	connectorSubject = "hawser.connector.change"
+	ruleSubject      = "hawser.rule.change"
 )
+
+// applyTimeout bounds reading what another node has changed.
+const applyTimeout = 5 * time.Second
 
 // changes tells the other nodes what was changed on this one, and this one what was changed on others, so that caches
 // are dropped and sessions cut off everywhere. A node that misses one is set right by the next read of the store.
@@ -27,9 +36,10 @@ type changes struct {
 	log  *slog.Logger
 	// accounts' changes are small, and applied without telling their own watchers.
 	accounts *account.Accounts
-
-	// applying holds what is being applied for another node: it must not go round again.
-	applying sync.Map
+	// connectors is set before start.
+	connectors *connector.Connectors
+	// rules look by themselves what has changed.
+	rules *rules.Rules
 }
 
 // nodeChange is a change on the bus.
@@ -51,7 +61,64 @@ func (c *changes) start() (stop func(), err error) {
 		stopRegistry()
 		return nil, err
 	}
-	return func() { stopAccounts(); stopRegistry() }, nil
+	stopConnectors, err := c.bus.Subscribe(connectorSubject, c.remoteConnector)
+	if err != nil {
+		stopAccounts()
+		stopRegistry()
+		return nil, err
+	}
+	stopRules, err := c.bus.Subscribe(ruleSubject, c.remoteRules)
+	if err != nil {
+		stopConnectors()
+		stopAccounts()
+		stopRegistry()
+		return nil, err
+	}
+	return func() { stopRules(); stopConnectors(); stopAccounts(); stopRegistry() }, nil
+}
+
+// rulesChanged tells the other nodes that rules were changed on this one.
+func (c *changes) rulesChanged() {
+	if err := c.bus.Publish(ruleSubject, []byte(c.node)); err != nil {
+		c.log.Warn("other nodes not told that rules have changed; they see it in a second or two", "err", err)
+	}
+}
+
+func (c *changes) remoteRules(_ string, node []byte) []byte {
+	if string(node) != c.node {
+		c.rules.Changed()
+	}
+	return nil
+}
+
+// connectorChange is a connector that was made, changed or deleted, on the bus.
+type connectorChange struct {
+	Node string
+	ID   int64
+}
+
+func (c *changes) localConnector(id int64) {
+	b, err := json.Marshal(connectorChange{c.node, id})
+	if err == nil {
+		err = c.bus.Publish(connectorSubject, b)
+	}
+	if err != nil {
+		c.log.Warn("other nodes not told of a connector's change; they see it within seconds", "id", id, "err", err)
+	}
+}
+
+func (c *changes) remoteConnector(_ string, b []byte) []byte {
+	var ch connectorChange
+	err := json.Unmarshal(b, &ch)
+	if err == nil && ch.Node != c.node {
+		ctx, cancel := context.WithTimeout(context.Background(), applyTimeout)
+		defer cancel()
+		err = c.connectors.Apply(ctx, ch.ID)
+	}
+	if err != nil {
+		c.log.Warn("connector's change on another node not followed; it is seen within seconds", "err", err)
+	}
+	return nil
 }
 
 // accountChange is a change of keys, sessions, users or projects on the bus.
@@ -83,7 +150,7 @@ func (c *changes) remoteAccount(_ string, b []byte) []byte {
 }
 
 func (c *changes) local(ch registry.Change) {
-	if _, fromOther := c.applying.LoadAndDelete(ch); fromOther {
+	if ch.Remote { // it must not go round again
 		return
 	}
 	b, err := json.Marshal(nodeChange{c.node, ch})
@@ -102,7 +169,7 @@ func (c *changes) remote(_ string, b []byte) []byte {
 		return nil
 	}
 	if ch.Node != c.node {
-		c.applying.Store(ch.Change, true)
+		ch.Change.Remote = true
 		c.reg.Apply(ch.Change)
 	}
 	return nil
@@ -126,6 +193,14 @@ func (f freshDevices) Device(ctx context.Context, id ident.Device) (*registry.De
 func (h *Hub) devices() api.Devices {
 	if h.cfg.NATSURL == "" {
 		return h.registry // alone, it knows it all
+	}
+	return freshDevices{h.registry}
+}
+
+// actionDevices are the same as the Action API sees them.
+func (h *Hub) actionDevices() actionapi.Devices {
+	if h.cfg.NATSURL == "" {
+		return h.registry
 	}
 	return freshDevices{h.registry}
 }

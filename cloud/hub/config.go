@@ -11,10 +11,17 @@ import (
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/account"
+	"github.com/hawser-iot/hawser/cloud/alarm"
 	"github.com/hawser-iot/hawser/cloud/api"
 	"github.com/hawser-iot/hawser/cloud/broker"
+	"github.com/hawser-iot/hawser/cloud/messagelog"
+	"github.com/hawser-iot/hawser/cloud/monitor/metric"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/rules"
+	"github.com/hawser-iot/hawser/cloud/script"
+	"github.com/hawser-iot/hawser/cloud/shadow"
 	"github.com/hawser-iot/hawser/cloud/store"
+	"github.com/hawser-iot/hawser/cloud/thingmodel"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 )
@@ -30,6 +37,9 @@ type Config struct {
 
 	// The doors' addresses, host:port; port 0 takes a free one, "" or Off switches the door off.
 	MQTTAddr, MQTTSAddr, HTTPAddr, HTTPSAddr string
+	// FaceAddrs give faces of the HTTP doors an address of their own, see faceAddrs: device=https://:443. Such a face is served
+	// there and no more on HTTPAddr and HTTPSAddr.
+	FaceAddrs []string
 	// DeviceBaseURL is the public base of URLs that devices are given. "" takes the HTTPS or HTTP address.
 	DeviceBaseURL string
 	// TLSHosts are further names and addresses for the generated certificate, which has this machine's own already. To
@@ -49,7 +59,8 @@ type Config struct {
 	StoreDSN string
 	// NATSURL is a NATS server or cluster; "" is a bus inside this process. It may hold a password.
 	NATSURL string
-	// BlobURL says where blobs are: "" or "file:" is the folder blobs in the data folder, file:///path another one.
+	// BlobURL says where blobs are: "" or "file:" is the folder blobs in the data folder, file:///path another one, s3://… a bucket; it may
+	// hold a password.
 	BlobURL string
 	// Durability and CommitEvery are the store's, see store.Config.
 	Durability  string
@@ -70,14 +81,57 @@ type Config struct {
 	MaxBody          int // bytes of a request to the API
 	APIRate          int // requests a second to the API that a caller may make; 0 is no limit
 	APIBurst         int // … and how many at once
+	// ActionAPI serves the Action API on /. Off by default: its signatures hold no time, so that who has seen a request can send it
+	// again, and nobody needs it who has no programs that speak it.
+	ActionAPI bool
+
+	// How long and for how many revisions a shadow's changes are remembered; 0 revisions is not at all.
+	ShadowHistoryAge  time.Duration
+	ShadowHistoryRows int
 
 	// How long and how many entries a device's connection history is kept.
 	HistoryAge  time.Duration
 	HistoryRows int
 
-	// RuleHTTPAllowPrivate lets the http action of rules reach loopback and link-local addresses. Off by default: whoever
-	// may make rules could otherwise reach what only this machine can.
-	RuleHTTPAllowPrivate bool
+	// The values that devices reported of their properties are kept so long, and the oldest go first above
+	// PropertyHistorySize MiB; 0 keeps none.
+	PropertyHistoryAge  time.Duration
+	PropertyHistorySize int
+
+	// How long and how many a device's commands that have ended, and its events, are kept.
+	CommandAge, EventAge   time.Duration
+	CommandRows, EventRows int
+
+	// MessageLog says how much the message log keeps of products that say nothing of their own: all, errors or off, which
+	// keeps nothing of any. What is kept goes after MessageLogAge, and the oldest first above MessageLogSize MiB;
+	// MessageLogPayload is how many bytes of a payload are kept.
+	MessageLog        string
+	MessageLogAge     time.Duration
+	MessageLogSize    int
+	MessageLogPayload int
+
+	// Points of the metrics are kept for each minute for MetricsMinuteAge, then for each quarter of an hour until MetricsAge.
+	MetricsMinuteAge, MetricsAge time.Duration
+	// Alarms that are over are kept for AlarmAge, AlarmRows of a project at most.
+	AlarmAge  time.Duration
+	AlarmRows int
+
+	// Files bounds what devices send and download.
+	Files FilesConfig
+
+	// RuleAllowLocal lets rules and connectors reach loopback and link-local addresses. Off by default: whoever may make rules
+	// could otherwise reach what only this machine can.
+	RuleAllowLocal bool
+
+	// RuleQueueSize MiB may wait for an action of a rule that says nothing of its own, and RuleOutboxSize MiB of the outbox may be kept from
+	// being deleted by one that lags. RuleDead… bound the dead letters of an action: rows, MiB, age.
+	RuleQueueSize, RuleOutboxSize, RuleDeadRows, RuleDeadSize int
+	RuleDeadAge                                               time.Duration
+
+	// ScriptWorkers processes run parse scripts (0: as many as there are processors, at least 2). A call has ScriptCPU of processor time,
+	// ScriptWall in all, ScriptMemory MiB, and a result of ScriptResult KiB.
+	ScriptWorkers, ScriptMemory, ScriptResult int
+	ScriptCPU, ScriptWall                     time.Duration
 
 	// PprofAddr serves Go's profiles (/debug/pprof/) to this machine; "" or Off does not. They tell much about what a hub
 	// holds, so only a loopback address is taken.
@@ -101,36 +155,61 @@ type Config struct {
 func DefaultConfig() Config {
 	mqtt := server.DefaultConfig()
 	accounts := account.DefaultConfig()
+	delivery, scripts := rules.DefaultConfig(), script.DefaultConfig().Pool
 	return Config{
-		Data:             "hawser-data",
-		MQTTAddr:         ":1883",
-		MQTTSAddr:        ":8883",
-		HTTPAddr:         ":8080",
-		HTTPSAddr:        ":8443",
-		PprofAddr:        Off,
-		ProxyDoors:       []string{"mqtt", "mqtts", "http", "https"},
-		Durability:       store.DurabilityPower,
-		CommitEvery:      10 * time.Millisecond,
-		MaxPacket:        mqtt.MaxPacket,
-		KeepAliveMin:     30,
-		KeepAliveMax:     1200,
-		MaxSubscriptions: mqtt.MaxSubscriptions,
-		PublishRate:      30,
-		PublishByteRate:  1 << 20,
-		MaxBody:          int(api.DefaultConfig().MaxBody),
-		APIRate:          int(api.DefaultConfig().Rate),
-		APIBurst:         api.DefaultConfig().Burst,
-		HistoryAge:       registry.DefaultHistoryConfig().MaxAge,
-		HistoryRows:      registry.DefaultHistoryConfig().MaxCount,
-		SessionIdle:      accounts.SessionIdle,
-		SessionLife:      accounts.SessionLife,
-		AuditAge:         accounts.AuditAge,
-		AuditRows:        int(accounts.AuditRows),
-		OIDCProject:      account.DefaultProject,
-		LogLevel:         "info",
-		LogFormat:        "text",
-		StopTimeout:      20 * time.Second,
+		Data:                "hawser-data",
+		MQTTAddr:            ":1883",
+		MQTTSAddr:           ":8883",
+		HTTPAddr:            ":8080",
+		HTTPSAddr:           ":8443",
+		PprofAddr:           Off,
+		ProxyDoors:          []string{"mqtt", "mqtts", "http", "https"},
+		Durability:          store.DurabilityPower,
+		CommitEvery:         10 * time.Millisecond,
+		MaxPacket:           mqtt.MaxPacket,
+		KeepAliveMin:        30,
+		KeepAliveMax:        1200,
+		MaxSubscriptions:    mqtt.MaxSubscriptions,
+		PublishRate:         30,
+		PublishByteRate:     1 << 20,
+		MaxBody:             int(api.DefaultConfig().MaxBody),
+		APIRate:             int(api.DefaultConfig().Rate),
+		APIBurst:            api.DefaultConfig().Burst,
+		HistoryAge:          registry.DefaultHistoryConfig().MaxAge,
+		HistoryRows:         registry.DefaultHistoryConfig().MaxCount,
+		PropertyHistoryAge:  30 * 24 * time.Hour,
+		PropertyHistorySize: 1024,
+		CommandAge:          thingmodel.DefaultKeep().MaxAge,
+		CommandRows:         thingmodel.DefaultKeep().MaxCount,
+		EventAge:            thingmodel.DefaultKeep().MaxAge,
+		EventRows:           thingmodel.DefaultKeep().MaxCount,
+		MessageLog:          "all", MessageLogAge: 7 * 24 * time.Hour, MessageLogSize: 1024, MessageLogPayload: 1024,
+		AlarmAge: alarm.DefaultConfig().MaxAge, AlarmRows: alarm.DefaultConfig().MaxRows,
+		MetricsMinuteAge: metric.DefaultConfig().MinuteAge, MetricsAge: metric.DefaultConfig().Age,
+		RuleQueueSize: int(delivery.QueueBytes >> 20), RuleOutboxSize: int(delivery.OutboxBytes >> 20), RuleDeadRows: int(delivery.DeadLetters),
+		RuleDeadSize: int(delivery.DeadBytes >> 20), RuleDeadAge: delivery.DeadAge,
+		ScriptMemory: int(scripts.Memory >> 20), ScriptResult: scripts.Result >> 10, ScriptCPU: scripts.CPU, ScriptWall: scripts.Wall,
+		Files:       defaultFiles(),
+		SessionIdle: accounts.SessionIdle,
+		SessionLife: accounts.SessionLife,
+		AuditAge:    accounts.AuditAge,
+		AuditRows:   int(accounts.AuditRows),
+		OIDCProject: account.DefaultProject,
+		LogLevel:    "info",
+		LogFormat:   "text",
+		StopTimeout: 20 * time.Second,
+
+		ShadowHistoryAge:  shadow.DefaultHistoryConfig().MaxAge,
+		ShadowHistoryRows: shadow.DefaultHistoryConfig().Depth,
 	}
+}
+
+// delivery is how rules deliver.
+func (c *Config) delivery() rules.Config {
+	r := rules.DefaultConfig()
+	r.QueueBytes, r.OutboxBytes = int64(c.RuleQueueSize)<<20, int64(c.RuleOutboxSize)<<20
+	r.DeadLetters, r.DeadBytes, r.DeadAge = int64(c.RuleDeadRows), int64(c.RuleDeadSize)<<20, c.RuleDeadAge
+	return r
 }
 
 // Validate checks everything that can be checked without touching anything; errors name the flag.
@@ -139,6 +218,9 @@ func (c *Config) Validate() error {
 		return errors.New("--data: must name a folder")
 	}
 	if err := c.validateProxies(); err != nil {
+		return err
+	}
+	if _, err := c.faceAddrs(); err != nil {
 		return err
 	}
 	for _, a := range []struct{ flag, addr string }{
@@ -155,7 +237,7 @@ func (c *Config) Validate() error {
 	if host, _, _ := net.SplitHostPort(c.PprofAddr); !isOff(c.PprofAddr) && host != "localhost" && !net.ParseIP(host).IsLoopback() {
 		return fmt.Errorf("--pprof-addr %q: must be a loopback address, such as 127.0.0.1:6060: profiles show what a hub holds", c.PprofAddr)
 	}
-	for _, check := range []func() error{c.validateURLs, c.validateStore, c.validateLimits, c.validateAccounts, c.validateLog} {
+	for _, check := range []func() error{c.validateURLs, c.validateStore, c.validateLimits, c.Files.validate, c.validateAccounts, c.validateLog} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -175,7 +257,7 @@ func (c *Config) validateURLs() error {
 	if c.NATSURL != "" && !strings.HasPrefix(c.NATSURL, "nats://") && !strings.HasPrefix(c.NATSURL, "tls://") {
 		return errors.New("--nats-url: must begin with nats:// or tls://")
 	}
-	if _, err := c.blobDir(); err != nil {
+	if _, err := c.blobPlace(); err != nil {
 		return err
 	}
 	return nil
@@ -204,6 +286,7 @@ func (c *Config) validateLimits() error {
 		{"max-packet", c.MaxPacket, 1024, 16 << 20},
 		{"keep-alive-min", c.KeepAliveMin, 0, 65535},
 		{"keep-alive-max", c.KeepAliveMax, 0, 65535},
+		{"shadow-history-rows", c.ShadowHistoryRows, 0, 10_000},
 		{"max-subscriptions", c.MaxSubscriptions, 1, 10_000},
 		{"publish-rate", c.PublishRate, 0, 1_000_000},
 		{"publish-byte-rate", c.PublishByteRate, 0, 1 << 30},
@@ -211,6 +294,19 @@ func (c *Config) validateLimits() error {
 		{"api-rate", c.APIRate, 0, 1_000_000},
 		{"api-burst", c.APIBurst, 1, 1_000_000},
 		{"history-rows", c.HistoryRows, 2, 1_000_000},
+		{"property-history-size", c.PropertyHistorySize, 0, 1 << 30},
+		{"command-rows", c.CommandRows, 1, 1_000_000},
+		{"event-rows", c.EventRows, 1, 1_000_000},
+		{"alarm-rows", c.AlarmRows, 1, 1_000_000},
+		{"message-log-size", c.MessageLogSize, 1, 1 << 30},
+		{"message-log-payload", c.MessageLogPayload, 0, 64 << 10},
+		{"rule-queue-size", c.RuleQueueSize, 1, 1 << 20},
+		{"rule-outbox-size", c.RuleOutboxSize, 16, 1 << 20},
+		{"rule-dead-rows", c.RuleDeadRows, 1, 100_000_000},
+		{"rule-dead-size", c.RuleDeadSize, 1, 1 << 20},
+		{"script-workers", c.ScriptWorkers, 0, 256},
+		{"script-memory", c.ScriptMemory, 8, 4096},
+		{"script-result", c.ScriptResult, 1, 16 << 10},
 	} {
 		if l.v < l.least || l.v > l.max {
 			return fmt.Errorf("--%s %d: must be %d to %d", l.flag, l.v, l.least, l.max)
@@ -219,8 +315,32 @@ func (c *Config) validateLimits() error {
 	if c.KeepAliveMax != 0 && c.KeepAliveMax < c.KeepAliveMin {
 		return fmt.Errorf("--keep-alive-max %d: is less than --keep-alive-min %d", c.KeepAliveMax, c.KeepAliveMin)
 	}
-	if c.HistoryAge < time.Hour {
-		return fmt.Errorf("--history-age %v: must be at least 1h", c.HistoryAge)
+	for flag, age := range map[string]time.Duration{"history-age": c.HistoryAge, "command-age": c.CommandAge, "event-age": c.EventAge, "rule-dead-age": c.RuleDeadAge,
+		"property-history-age": c.PropertyHistoryAge} {
+		if age < time.Hour {
+			return fmt.Errorf("--%s %v: must be at least 1h", flag, age)
+		}
+	}
+	if c.AlarmAge < time.Hour {
+		return fmt.Errorf("--alarm-age %v: must be at least 1h", c.AlarmAge)
+	}
+	if c.MetricsMinuteAge < 24*time.Hour || c.MetricsAge < c.MetricsMinuteAge {
+		return fmt.Errorf("--metrics-minute-age %v: must be at least 24h, and at most --metrics-age (%v)", c.MetricsMinuteAge, c.MetricsAge)
+	}
+	if c.MessageLogAge < time.Hour {
+		return fmt.Errorf("--message-log-age %v: must be at least 1h", c.MessageLogAge)
+	}
+	if c.ScriptCPU < time.Millisecond || c.ScriptCPU > time.Minute {
+		return fmt.Errorf("--script-cpu %v: must be 1ms to 1m", c.ScriptCPU)
+	}
+	if c.ScriptWall < c.ScriptCPU || c.ScriptWall > 5*time.Minute {
+		return fmt.Errorf("--script-wall %v: must be no less than --script-cpu, and at most 5m", c.ScriptWall)
+	}
+	if _, err := messagelog.ParseLevel(c.MessageLog); err != nil {
+		return fmt.Errorf("--message-log: %w", err)
+	}
+	if c.ShadowHistoryAge < time.Hour {
+		return fmt.Errorf("--shadow-history-age %v: must be at least 1h", c.ShadowHistoryAge)
 	}
 	if c.StopTimeout < time.Second {
 		return fmt.Errorf("--stop-timeout %v: must be at least 1s", c.StopTimeout)

@@ -120,29 +120,8 @@ func typeOf(k topic.Kind) string {
 		return monitor.TypeEvent
 	case topic.Command, topic.CommandReply:
 		return monitor.TypeCommand
+	case topic.OTAUpstream, topic.OTADownstream, topic.OTAEvent:
+		return monitor.TypeOTA
 	}
 	return monitor.TypeMessage
 }
-
-// statusFeed shows watchers who comes and goes, and lets applications hear of it on device/status. The applications are made after
-// presence.
-type statusFeed struct {
-	watchFeed
-	hub *Hub
-}
-
-// Watched implements uplink.Feed.
-func (f statusFeed) Watched() bool { return f.watchFeed.Watched() || f.hub.apps.Listening() }
-
-// Publish implements uplink.Feed.
-func (f statusFeed) Publish(e monitor.Event) {
-	if f.watchFeed.Watched() {
-		f.watchFeed.Publish(e)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), statusWait)
-	defer cancel()
-	f.hub.apps.Hear(ctx, ident.Device{Product: e.Product, SN: e.Device}, e.Topic, e.Data)
-}
-
-// statusWait bounds the reading of a product, which is nearly always in memory.
-const statusWait = time.Second

@@ -13,50 +13,69 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/hawser-iot/hawser/cloud/actionapi"
+	"github.com/hawser-iot/hawser/cloud/console"
 	"github.com/hawser-iot/hawser/cloud/ingress"
 )
 
 // faces are what is served over HTTP and HTTPS, told apart by path and Upgrade: devices have only one host and port.
 type faces struct {
-	api    http.Handler // /v1/…, /openapi.yaml, /docs/api
-	device http.Handler // /auth, /topic/…
-	socket http.Handler // MQTT over WebSocket
-	pki    http.Handler // /pki/…: certificates and revocation lists of the hub's own authority
-	ready  func(context.Context) error
-	gather prometheus.Gatherer
-	log    *slog.Logger
+	api     http.Handler // /v1/…, /openapi.yaml, /docs/api
+	action  http.Handler // / with an Action; nil when it is switched off
+	device  http.Handler // /auth, /topic/…
+	socket  http.Handler // MQTT over WebSocket
+	console http.Handler // /console/: pages for people
+	pki     http.Handler // /pki/…: certificates and revocation lists of the hub's own authority
+	ready   func(context.Context) error
+	gather  prometheus.Gatherer
+	log     *slog.Logger
 }
 
-func (f *faces) mux() http.Handler {
+// mux serves those of the faces that are here. What tells that the hub is well, and its certificates, are everywhere.
+func (f *faces) mux(here func(face string) bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", f.api)
-	mux.Handle("/openapi.yaml", f.api)
-	mux.Handle("/docs/api", f.api)
-	mux.Handle("/mqtt", f.socket)
+	api := when(here(faceAPI), f.api)
+	mux.Handle("/v1/", api)
+	mux.Handle("/openapi.yaml", api)
+	mux.Handle("/docs/api", api)
+	web := when(here(faceAPI), f.console) // its pages call the API on their own origin
+	mux.Handle(console.Base, web)
+	socket := when(here(faceMQTT), f.socket)
+	mux.Handle("/mqtt", socket)
 	mux.Handle("/pki/", f.pki)
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("/readyz", f.readyz)
-	mux.Handle("/metrics", promhttp.HandlerFor(f.gather, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/", f.root)
+	mux.Handle("/metrics", when(here(faceOps), promhttp.HandlerFor(f.gather, promhttp.HandlerOpts{})))
+	action := f.action
+	if action != nil {
+		action = when(here(faceAction), action)
+	}
+	pages := here(faceAPI)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { f.root(w, r, socket, action, pages) })
+	device := when(here(faceDevice), f.device)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Past the mux, which would answer a doubled slash with a redirect that stock devices do not follow.
-		if ingress.Takes(r.URL.Path) {
-			f.device.ServeHTTP(w, r)
+		if ingress.Takes(r) {
+			device.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
 }
 
-// root is MQTT for a WebSocket upgrade on /, else a pointer to what there is.
-func (f *faces) root(w http.ResponseWriter, r *http.Request) {
+// root is MQTT for a WebSocket upgrade on /, the Action API when there is an Action, the console for a browser, else a pointer to what there is.
+func (f *faces) root(w http.ResponseWriter, r *http.Request, socket, action http.Handler, pages bool) {
 	switch {
 	case r.URL.Path != "/":
 		answer(w, http.StatusNotFound, "not found; the API is below /v1, its document /openapi.yaml")
 	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
-		f.socket.ServeHTTP(w, r)
+		socket.ServeHTTP(w, r)
+	case action != nil && actionapi.Takes(r):
+		action.ServeHTTP(w, r)
+	case pages && strings.Contains(r.Header.Get("Accept"), "text/html"):
+		http.Redirect(w, r, console.Base, http.StatusFound)
 	default:
-		answer(w, http.StatusOK, "Hawser hub. The API is below /v1, its document /openapi.yaml, to be read on /docs/api; MQTT over WebSocket is on /mqtt.")
+		answer(w, http.StatusOK, "Hawser hub. The console is on /console/. The API is below /v1, its document /openapi.yaml, to be read on /docs/api; MQTT over WebSocket is on /mqtt.")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/auth/ca"
 	"github.com/hawser-iot/hawser/cloud/keyring"
 	"github.com/hawser-iot/hawser/cloud/store"
 )
@@ -31,6 +32,9 @@ func (c *Config) loadKeyring() (*keyring.Keyring, error) {
 	}
 	return ring, nil
 }
+
+// tlsDir is where the hub's own CA is, whose key is sealed as well.
+func (c *Config) tlsDir() string { return filepath.Join(c.Data, "tls") }
 
 // warnOpen tells of a keyring that others on this machine can read.
 func (c *Config) warnOpen(log *slog.Logger) {
@@ -62,6 +66,7 @@ const (
 type keyringWatch struct {
 	ring *keyring.Keyring
 	db   *store.DB
+	ca   *ca.Authority // whose key is sealed too
 	log  *slog.Logger
 }
 
@@ -92,6 +97,9 @@ func (w *keyringWatch) Run(ctx context.Context) error {
 }
 
 func (w *keyringWatch) reseal(ctx context.Context) error {
+	if err := w.ca.Seal(); err != nil {
+		return err
+	}
 	used, err := w.db.KeysInUse(ctx)
 	if err != nil || len(used) == 1 && used[0] == w.ring.Sealing() {
 		return err
@@ -143,7 +151,14 @@ func countSealed(ctx context.Context, c *Config, ring *keyring.Keyring) (count m
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.SealedBy(ctx)
+	if count, err = db.SealedBy(ctx); err != nil {
+		return nil, err
+	}
+	under, err := ca.SealedUnder(c.tlsDir())
+	if under != "" {
+		count[under]++
+	}
+	return count, err
 }
 
 // KeyringAdd makes a key that opens and does not seal yet.
@@ -185,7 +200,13 @@ func KeyringRotate(ctx context.Context, c *Config, alone bool) (key string, valu
 		return "", 0, false, fmt.Errorf("the key is changed, and the store not sealed anew: run rotate again, or start the hub: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	values, err = db.Reseal(ctx)
+	if values, err = db.Reseal(ctx); err != nil {
+		return ring.Sealing(), values, false, err
+	}
+	sealed, err := ca.Seal(c.tlsDir(), ring)
+	if sealed {
+		values++
+	}
 	return ring.Sealing(), values, err == nil, err
 }
 

@@ -15,7 +15,10 @@ import (
 )
 
 // listeners are the doors' sockets; nil is a door that is off.
-type listeners struct{ mqtt, mqtts, http, https, pprof net.Listener }
+type listeners struct {
+	mqtt, mqtts, http, https, pprof net.Listener
+	faces                           []*faceDoor // those that have an address of their own
+}
 
 // listen opens every door that is on. Nothing is accepted yet: a client that comes now waits until the hub is ready.
 func listen(ctx context.Context, c *Config) (ls listeners, err error) {
@@ -36,9 +39,15 @@ func listen(ctx context.Context, c *Config) (ls listeners, err error) {
 			continue
 		}
 		var lc net.ListenConfig
+		if d.ln == &ls.mqtt || d.ln == &ls.mqtts {
+			lc.SetMultipathTCP(false) // devices have one path, and each login would pay for it
+		}
 		if *d.ln, err = lc.Listen(ctx, "tcp", d.addr); err != nil {
 			return ls, listenError(d.flag, d.addr, err)
 		}
+	}
+	if err := ls.listenFaces(ctx, c); err != nil {
+		return ls, err
 	}
 	ls.wrapProxies(c)
 	return ls, nil
@@ -80,6 +89,11 @@ func (ls *listeners) wrapProxies(c *Config) {
 			*ln = server.Proxied(*ln, trusted, proxyWait)
 		}
 	}
+	for _, d := range ls.faces {
+		if door := map[bool]string{false: "http", true: "https"}[d.tls]; slices.Contains(c.ProxyDoors, door) {
+			d.ln = server.Proxied(d.ln, trusted, proxyWait)
+		}
+	}
 }
 
 func listenError(flag, addr string, err error) error {
@@ -99,6 +113,9 @@ func (ls *listeners) close() {
 			_ = ln.Close() // nothing was accepted
 		}
 	}
+	for _, d := range ls.faces {
+		_ = d.ln.Close()
+	}
 }
 
 // wrapTLS puts TLS round the doors that have it.
@@ -108,6 +125,11 @@ func (ls *listeners) wrapTLS(config func(protocols ...string) *tls.Config) {
 	}
 	if ls.https != nil {
 		ls.https = tls.NewListener(ls.https, config("h2", "http/1.1"))
+	}
+	for _, d := range ls.faces {
+		if d.tls {
+			d.ln = tls.NewListener(d.ln, config("h2", "http/1.1"))
+		}
 	}
 }
 

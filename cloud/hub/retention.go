@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/thingmodel"
 )
 
 // trimEvery is how often what is kept by age and count is looked through.
@@ -31,10 +32,19 @@ func (h *Hub) retention() *retention {
 		{"jobs", h.jobs.Trim},
 		{"kept answers", h.answers.Trim},
 		{"sessions", h.presence.Trim},
+		{"files of devices", h.uploads.Trim},
+		{"firmwares", h.ota.Trim}, {"moments of old campaigns", h.ota.TrimHistory},
+		{"files of signed releases", h.artifacts.Trim},
 		{"retained messages", h.retained.Trim},
 		{"connection history", history.Trim},
+		{"commands", thingmodel.NewCommandTrimmer(h.db, thingmodel.Keep{MaxAge: h.cfg.CommandAge, MaxCount: h.cfg.CommandRows}).Trim},
+		{"events", thingmodel.NewEventTrimmer(h.db, thingmodel.Keep{MaxAge: h.cfg.EventAge, MaxCount: h.cfg.EventRows}).Trim},
+		{"history of properties", thingmodel.NewHistoryTrimmer(h.db, h.registry, h.series).Trim},
+		{"shadow history", h.shadows.Trimmer().Trim},
 		{"audit log", h.accounts.Trim},
 		{"logins", h.accounts.TrimSessions},
+		{"metrics", h.history.Trim},
+		{"alarms", h.alarms.Trim},
 	}}
 }
 

@@ -39,7 +39,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	h.open(gctx, g)
 	h.log.Info("ready", "mqtt", address(h.doors.mqtt), "mqtts", address(h.doors.mqtts), "http", address(h.doors.http),
-		"https", address(h.doors.https), "pprof", address(h.doors.pprof), "data", h.cfg.Data, "version", h.version, "took", time.Since(h.started).Round(time.Millisecond))
+		"https", address(h.doors.https), "pprof", address(h.doors.pprof), "console", h.consoleURL(), "data", h.cfg.Data, "version", h.version, "took", time.Since(h.started).Round(time.Millisecond))
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -63,27 +63,43 @@ func (h *Hub) Reload() { h.tls.reload() }
 
 // parts are all that run beside the doors.
 func (h *Hub) parts() []part {
-	return []part{
+	all := []part{
 		{"message numbers", h.numbers.Run},
+		{"message log", h.messages.Run},
 		{"registry", h.registry.Run},
 		{"uplink", h.path.Run},
+		{"agents", h.agents.Run},
 		{"downlink", h.downlink.Run},
 		{"presence", h.presence.Run},
+		{"provision", h.births.Run},
 		{"broker", h.broker.Run},
 		{"retained messages", h.retained.Run},
+		{"thing model", h.things.Run},
 		{"rules", h.rules.Run},
+		{"connectors", h.connectors.Run},
+		{"parse scripts", h.scripts.Run},
+		{"files of devices", h.uploads.Run},
+		{"firmware updates", h.ota.Run},
+		{"firmware packs and deltas", h.artifacts.Run},
 		{"jobs", h.jobs.Run},
+		{"metrics", h.history.Run},
+		{"alarms", h.alarms.Run},
 		{"retention", h.retention().run},
 		{"certificate", h.tls.Run},
 		{"trust", h.trust.Run},
 		{"nonces", h.trimNonces},
 		{"memory", newMemoryKeeper(func() uint64 { return h.broker.Stats().Connects }).run},
-		{"keyring", (&keyringWatch{ring: h.ring, db: h.db, log: h.log.With("part", "keyring")}).Run},
+		{"keyring", (&keyringWatch{ring: h.ring, db: h.db, ca: h.tls.authority, log: h.log.With("part", "keyring")}).Run},
 	}
+	if h.series != nil {
+		all = append(all, part{"history of properties", h.series.Run})
+	}
+	return all
 }
 
 // open starts to accept on every door that is on.
 func (h *Hub) open(ctx context.Context, g *errgroup.Group) {
+	h.openFaces(g)
 	for _, d := range []struct {
 		name  string
 		ln    net.Listener
@@ -124,7 +140,7 @@ func (h *Hub) stop() {
 	// Then HTTP: event streams, which would go on for ever, are ended; requests in hand are finished. After this nothing
 	// new comes in.
 	h.feed.end()
-	h.web.stop(ctx)
+	h.stopFaces(ctx)
 	_ = h.profiles.Close() // whoever takes a profile of a hub that stops gets none
 }
 
@@ -132,6 +148,10 @@ func (h *Hub) stop() {
 func (h *Hub) close() error {
 	var errs []error
 	h.doors.close()
+	// Connections to targets when the rules, which run no more, have saved what they delivered.
+	if h.connectors != nil {
+		errs = append(errs, h.connectors.Close())
+	}
 	// The bus before the store: what other nodes still send down may want to read it.
 	if h.bus != nil {
 		errs = append(errs, h.bus.Close())

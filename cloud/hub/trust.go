@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -156,14 +154,21 @@ func (a appKeys) App(ctx context.Context, text string) (*auth.App, error) {
 	if caller.Kind != account.KindKey || p == nil {
 		return nil, auth.ErrKey
 	}
-	app := &auth.App{KeyID: caller.ID, Project: p.Within(), Read: p.May(account.DeviceRead), Write: p.May(account.DeviceControl)}
+	app := &auth.App{KeyID: caller.ID, Project: p.Within(), Rights: rightsOf(p.Permissions)}
 	if p.Products != nil {
-		app.Products = slices.Sorted(maps.Keys(p.Products))
+		app.Products = make(map[string]auth.Rights, len(p.Products))
+	}
+	for sn, on := range p.Products {
+		app.Products[sn] = rightsOf(on)
 	}
 	return app, nil
 }
 
-// pki serves what anybody may have: the certificate of the hub's authority for devices, and its revocation list.
+func rightsOf(p account.Permission) auth.Rights {
+	return auth.Rights{Read: p.Has(account.DeviceRead), Write: p.Has(account.DeviceControl)}
+}
+
+// pki serves what anybody may have: the certificates of the hub's authorities for devices, and their revocation lists.
 type pki struct {
 	authorities *authority.Authorities
 	log         *slog.Logger
@@ -176,25 +181,38 @@ func (p *pki) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusMethodNotAllowed, "only GET")
 		return
 	}
-	own, err := p.authorities.Own(r.Context())
+	list, err := p.authorities.Owned(r.Context())
 	if err != nil {
 		p.fault(w, err)
 		return
 	}
-	list := authority.CRLPath(own.ID)
-	switch r.URL.Path {
-	case list:
-		crl, err := p.authorities.CRL(r.Context(), own)
-		if err != nil {
-			p.fault(w, err)
+	if r.URL.Path == "/pki/device-ca.pem" { // all that are trusted, the one that issues first
+		var all []byte
+		for i := range list {
+			if list[i].Retired.IsZero() {
+				all = append(all, list[i].PEM()...)
+			}
+		}
+		p.write(w, "application/x-pem-file", all)
+		return
+	}
+	for i := range list {
+		path := authority.CRLPath(list[i].ID)
+		switch r.URL.Path {
+		case path:
+			crl, err := p.authorities.CRL(r.Context(), &list[i])
+			if err != nil {
+				p.fault(w, err)
+				return
+			}
+			p.write(w, "application/pkix-crl", crl)
+			return
+		case strings.TrimSuffix(path, ".crl") + ".pem":
+			p.write(w, "application/x-pem-file", list[i].PEM())
 			return
 		}
-		p.write(w, "application/pkix-crl", crl)
-	case strings.TrimSuffix(list, ".crl") + ".pem", "/pki/device-ca.pem":
-		p.write(w, "application/x-pem-file", own.PEM())
-	default:
-		answer(w, http.StatusNotFound, "not found")
 	}
+	answer(w, http.StatusNotFound, "not found")
 }
 
 func (p *pki) fault(w http.ResponseWriter, err error) {

@@ -22,6 +22,7 @@ func addSettings(cmd *cobra.Command) func() (*hub.Config, map[string]string, err
 		if s.IsBool() {
 			f.Lookup(s.Flag).NoOptDefVal = "true"
 		}
+		f.Lookup(s.Flag).Hidden = s.Old
 		names[s.Flag] = true
 	}
 	return func() (*hub.Config, map[string]string, error) {

@@ -30,7 +30,12 @@ const exitHelp = `Exit codes:
   2    wrong flag, environment variable or configuration file
   130  a second signal ended it at once`
 
-func main() { os.Exit(run()) }
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == hub.ScriptWorkerArg {
+		os.Exit(hub.ScriptWorker())
+	}
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -39,8 +39,8 @@ as they come, oldest first, until Ctrl-C.`,
   hawserctl audit list --follow -o json`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p.Actor, p.Operation, p.Object = changed(cmd, "actor", &actor), changed(cmd, "operation", &operation), changed(cmd, "object", &object)
-			p.Failed = changed(cmd, "failed", &failed)
+			p.Actor, p.Operation, p.Object = given(cmd.Flags(), "actor", &actor), given(cmd.Flags(), "operation", &operation), given(cmd.Flags(), "object", &object)
+			p.Failed = given(cmd.Flags(), "failed", &failed)
 			if since > 0 {
 				from := time.Now().Add(-since).UTC()
 				p.Since = &from

@@ -14,9 +14,10 @@ import (
 )
 
 func newCA(c *cli) *cobra.Command {
-	return group("ca", "CAs for devices' certificates: show, export, and those that products accept", `  hawserctl ca export > device-ca.pem
+	return group("ca", "CAs for devices' certificates: the hub's own, and those that products accept", `  hawserctl ca export > device-ca.pem
+  hawserctl ca rotate
   hawserctl ca add 70ly1tvowt696r15 acme.pem`,
-		newCAShow(c), newCAExport(c), newCAList(c), newCAAdd(c), newCARemove(c), newCARevoke(c))
+		newCAShow(c), newCAExport(c), newCAList(c), newCARotate(c), newCARetire(c), newCAAdd(c), newCARemove(c), newCARevoke(c))
 }
 
 func getCA(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
@@ -25,46 +26,90 @@ func getCA(ctx context.Context, client *apiclient.Client) (*http.Response, error
 
 func newCAShow(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show",
-		Short:   "Show the hub's own CA for devices",
-		Example: "  hawserctl ca show",
-		Args:    exactArgs(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.show(cmd.Context(), getCA) },
-	}
-}
-
-func newCAExport(c *cli) *cobra.Command {
-	return &cobra.Command{
-		Use:     "export",
-		Short:   "Write the certificate of the hub's own CA for devices (PEM) to standard output",
-		Example: "  hawserctl ca export > device-ca.pem",
-		Args:    exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := c.do(cmd.Context(), getCA)
-			if err != nil {
-				return err
+		Use:     "show [ID]",
+		Short:   "Show the hub's own CA for devices that issues, or another of the hub's",
+		Example: "  hawserctl ca show\n  hawserctl ca show 5f3c…",
+		Args:    rangeArgs(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.show(cmd.Context(), getCA)
 			}
-			var ca apitype.CA
-			if err := json.Unmarshal(b, &ca); err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), ca.Certificate)
-			return err
+			return c.show(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.GetOwnCA(ctx, args[0])
+			})
 		},
 	}
 }
 
+func newCARotate(c *cli) *cobra.Command {
+	cmd := simple(c, "rotate", "Make a new CA of the hub's own, which issues from now on", "hawserctl ca rotate", func(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.RotateCA(ctx)
+	})
+	cmd.Long = `Make a new CA of the hub's own for devices, which issues from now on.
+
+The one before is trusted for what it has issued: devices renew their certificates
+when those end, or sooner (cert renew), and ca list shows how many still hold. Then
+ca retire has the hub trust it no more. Both revocation lists are served.`
+	return cmd
+}
+
+func newCARetire(c *cli) *cobra.Command {
+	var body apitype.CARetirement
+	cmd := simple(c, "retire ID", "Trust a CA of the hub's own no more: what it has issued is revoked", "hawserctl ca retire 5f3c…\n  hawserctl ca retire 5f3c… --force",
+		func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
+			return client.RetireCA(ctx, args[0], body)
+		})
+	cmd.Flags().BoolVar(&body.Force, "force", false, "also when devices have certificates of it that hold: they cannot log in with them any more")
+	return cmd
+}
+
+func newCAExport(c *cli) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:     "export",
+		Short:   "Write the certificate of the hub's own CA for devices that issues (PEM) to standard output",
+		Example: "  hawserctl ca export > device-ca.pem\n  hawserctl ca export --all > device-cas.pem",
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := c.do(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.ListCAs(ctx)
+			})
+			if err != nil {
+				return err
+			}
+			var list apitype.CAList
+			if err := json.Unmarshal(b, &list); err != nil {
+				return fmt.Errorf("read the hub's list: %w", err)
+			}
+			for _, ca := range list.Items {
+				if ca.Status == "issuing" || all && ca.Status == "trusted" {
+					if _, err := fmt.Fprint(cmd.OutOrStdout(), ca.Certificate); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "of all that are trusted, for those who verify devices themselves")
+	return cmd
+}
+
 func newCAList(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:   "list PRODUCT",
-		Short: "List the CAs that a product accepts besides the hub's own, and the code for a proof",
-		Long: `List the CAs that a product accepts besides the hub's own, and the code for a proof.
+		Use:   "list [PRODUCT]",
+		Short: "List the hub's own CAs, or those that a product accepts besides, with the code for a proof",
+		Long: `List the hub's own CAs for devices, the one that issues first; or, with a product,
+those that it accepts besides, and the code for a proof.
 
 The code is what the common name of a certificate must be that a CA signs to prove
 that whoever adds it has its key: ca add --proof.`,
-		Example: "  hawserctl ca list 70ly1tvowt696r15",
-		Args:    exactArgs("PRODUCT"),
+		Example: "  hawserctl ca list\n  hawserctl ca list 70ly1tvowt696r15",
+		Args:    rangeArgs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.listOwnCAs(cmd.Context())
+			}
 			b, err := c.do(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
 				return client.ListProductCAs(ctx, args[0])
 			})
@@ -84,6 +129,20 @@ that whoever adds it has its key: ca add --proof.`,
 			return c.printList(list.Items, "id", "subject", "proven", "createdAt", "expiresAt")
 		},
 	}
+}
+
+func (c *cli) listOwnCAs(ctx context.Context) error {
+	b, err := c.do(ctx, func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+		return client.ListCAs(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	items, err := itemsOf(b)
+	if err != nil {
+		return err
+	}
+	return c.printList(items, "id", "status", "holding", "createdAt", "expiresAt")
 }
 
 func newCAAdd(c *cli) *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,14 +48,38 @@ func enums(cmd *cobra.Command) map[string][]string {
 	states := []string{"inactive", "online", "offline", "disabled"}
 	kinds := []string{"device", "gateway", "subdevice"}
 	if group := cmd.Parent(); group != nil && group.Name() == "job" {
-		states, kinds = []string{"queued", "running", "done", "failed", "cancelled"}, []string{"device-import", "device-bulk"}
+		states, kinds = []string{"queued", "running", "done", "failed", "cancelled"}, []string{"device-import", "device-bulk", "device-command", "message", "dead-letter-replay"}
+	}
+	types := []string{"message", "presence", "shadow", "property", "event", "command", "rule", "ota", "campaign"}
+	if group := cmd.Parent(); group != nil && group.Name() == "event" {
+		types = []string{"notify", "warning", "error"}
+	}
+	if group := cmd.Parent(); group != nil && group.Name() == "log" {
+		kinds = kindsOfLog
+	}
+	if group := cmd.Parent(); group != nil && group.Name() == "connector" {
+		kinds = []string{"http", "kafka", "mongodb", "mysql", "nats", "postgres", "tsdb"}
+	}
+	if group := cmd.Parent(); group != nil && group.Name() == "alarm-channel" {
+		kinds = channelKinds
+	}
+	if group := cmd.Parent(); group != nil && group.Name() == "alarm" {
+		states = []string{"open", "acknowledged", "cleared"}
+	}
+	if group := cmd.Parent(); group != nil && group.Name() == "ota" {
+		states = []string{"initial", "pending", "downloading", "burning", "succeeded", "failed", "cancelled", "rolled_back"}
+	}
+	if group := cmd.Parent(); group != nil && group.Name() == "campaign" {
+		states = campaignStates
 	}
 	return map[string][]string{
+		"severity": {"critical", "major", "minor", "warning"}, "op": {">", ">=", "<", "<=", "==", "!="},
 		"output": outputs, "state": states, "kind": kinds,
-		"sort": {"created", "name", "sn", "lastSeen", "-created", "-name", "-sn", "-lastSeen"},
-		"role": {"owner", "admin", "operator", "engineer", "viewer"},
-		"qos":  {"0", "1"},
-		"type": {"message", "presence", "shadow", "property", "event", "command", "rule"},
+		"sort":   {"created", "name", "sn", "lastSeen", "-created", "-name", "-sn", "-lastSeen"},
+		"role":   {"owner", "admin", "operator", "engineer", "viewer"},
+		"result": resultsOfLog, "message-log": {"off", "errors", "all"},
+		"qos": {"0", "1"}, "format": modelFormats, "fn": {"avg", "min", "max", "last", "sum", "count"},
+		"type": types, "status": {"queued", "sent", "succeeded", "failed", "expired", "cancelled"},
 	}
 }
 
@@ -126,7 +151,11 @@ func (c *cli) names(ctx context.Context, begun string, from *source, args []stri
 	var out []string
 	for _, item := range page.Items {
 		var name, text string
-		_ = json.Unmarshal(item[from.name], &name) // what is no string is not offered
+		if _, err := strconv.ParseInt(string(item[from.name]), 10, 64); err == nil {
+			name = string(item[from.name])
+		} else {
+			_ = json.Unmarshal(item[from.name], &name) // what is neither string nor number is not offered
+		}
 		_ = json.Unmarshal(item[from.about], &text)
 		if name == "" || !strings.HasPrefix(name, begun) {
 			continue

@@ -209,11 +209,16 @@ func (c *cli) all(ctx context.Context, most int, page func(ctx context.Context, 
 		var list struct {
 			Items      []json.RawMessage
 			NextCursor string
+			// MissingNodes did not answer the hub that was asked: of some lists they have a part.
+			MissingNodes []string
 		}
 		if err := json.Unmarshal(b, &list); err != nil {
 			return nil, fmt.Errorf("read the hub's list: %w", err)
 		}
 		items = append(items, list.Items...)
+		if len(list.MissingNodes) > 0 {
+			fmt.Fprintf(c.errOut, "no answer from %s: what they have is missing here\n", strings.Join(list.MissingNodes, ", "))
+		}
 		if list.NextCursor == "" || most > 0 && len(items) >= most {
 			return items, nil
 		}

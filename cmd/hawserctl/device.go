@@ -19,7 +19,7 @@ func newDevice(c *cli) *cobra.Command {
   hawserctl device list 70ly1tvowt696r15 --state online
   hawserctl device search 'state:offline lastSeen<-7d'
   hawserctl device disable 70ly1tvowt696r15 cellar-1`,
-		newDeviceCreate(c), newDeviceImport(c), newDeviceBulk(c), newDeviceList(c), newDeviceSearch(c), newDeviceCount(c), newDeviceTag(c), newDeviceHistory(c), newDeviceUpdate(c), newDeviceReset(c),
+		newDeviceCreate(c), newDeviceImport(c), newDeviceBulk(c), newDeviceList(c), newDeviceSearch(c), newDeviceCount(c), newDeviceTag(c), newDeviceHistory(c), newAgentGet(c, "agent P D", "device agent"), newDeviceVersions(c), newDeviceUpdate(c), newDeviceReset(c), newDeviceReveal(c),
 		deviceCall(c, "get", "Get a device, with its secret", func(ctx context.Context, client *apiclient.Client, p, d string) (*http.Response, error) {
 			return client.GetDevice(ctx, p, d)
 		}),
@@ -170,6 +170,20 @@ func newDeviceUpdate(c *cli) *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "name")
 	cmd.Flags().StringVar(&description, "description", "", "description")
 	return cmd
+}
+
+func newDeviceReveal(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "reveal P D",
+		Short:   "See a device's secret, which the audit log tells",
+		Example: "  hawserctl device reveal 70ly1tvowt696r15 cellar-1",
+		Args:    exactArgs("P (productSN)", "D (deviceSN)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.RevealDevice(ctx, args[0], args[1])
+			})
+		},
+	}
 }
 
 func newDeviceReset(c *cli) *cobra.Command {

@@ -13,6 +13,9 @@ func (e usageError) Unwrap() error { return e.error }
 // errRows says that a job did not go well for every row. It has been printed.
 var errRows = errors.New("not everything went well")
 
+// errTarget says that a connector's target could not be reached, or did not want the hub. The answer has been printed.
+var errTarget = errors.New("the target does not answer as it should")
+
 // errDevice says that a device answered a command or a property set with an error of its own. The answer has been
 // printed.
 var errDevice = errors.New("the device answered with an error")
@@ -28,6 +31,7 @@ const exitHelp = `Exit codes:
   6    conflict: it exists already, or somebody else has changed it
   7    the device is offline, did not answer in time, or answered with an error
   8    a job failed, was cancelled, or some of its rows failed
+  9    the target of a connector does not answer, or refuses the hub
   130  interrupted`
 
 // exitCode is the one place where exit codes are decided.
@@ -48,6 +52,8 @@ func exitCode(ctx context.Context, err error) int {
 		return 7
 	case errors.Is(err, errRows):
 		return 8
+	case errors.Is(err, errTarget):
+		return 9
 	case !errors.As(err, &api):
 		return 1
 	}

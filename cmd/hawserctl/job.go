@@ -70,7 +70,7 @@ func newJobList(c *cli) *cobra.Command {
 	}
 	limitFlag(cmd, &most)
 	cmd.Flags().StringVar(&state, "state", "", "only queued, running, done, failed or cancelled ones")
-	cmd.Flags().StringVar(&kind, "kind", "", "only jobs of this kind: device-import, device-bulk")
+	cmd.Flags().StringVar(&kind, "kind", "", "only jobs of this kind: device-import, device-bulk, device-command, message, dead-letter-replay")
 	return cmd
 }
 

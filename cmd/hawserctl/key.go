@@ -26,7 +26,9 @@ func newKeyGet(c *cli) *cobra.Command {
 func newKeyCreate(c *cli) *cobra.Command {
 	var role string
 	var permissions, products []string
+	var productRoles map[string]string
 	var expires time.Duration
+	var pair bool
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create an API key; it is shown this once",
@@ -34,14 +36,19 @@ func newKeyCreate(c *cli) *cobra.Command {
 the hub as a whole. A key never has more than who makes it. The permissions are
 those of the role, or the ones of --permission: device.read, device.write,
 device.secret, device.control, and read or write of product, group, rule, key,
-user, project, audit, ca, job and hub.`,
+user, project, audit, ca, job and hub.
+
+With --pair it is a public and a private key, for programs that sign their
+requests to the Action API; nothing else takes them.`,
 		Example: `  hawserctl key create dashboard --role viewer
   hawserctl key create intern --role admin --expires 720h -o json | jq -r .key
-  hawserctl key create app --project farm --permission device.read,device.control --products 70ly1tvowt696r15`,
+  hawserctl key create app --project farm --permission device.read,device.control --products 70ly1tvowt696r15
+  hawserctl key create app --project farm --product-role 70ly1tvowt696r15=viewer,k3v9q0x2m7d4s8b1=engineer
+  hawserctl key create erp --project farm --role operator --pair`,
 		Args: exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := apitype.NewAPIKey{Name: args[0], Role: apitype.Role(role), Permissions: permissions, Products: products, Project: c.project}
-			if len(permissions) > 0 && !cmd.Flags().Changed("role") {
+			body := apitype.NewAPIKey{Name: args[0], Role: apitype.Role(role), Permissions: permissions, Products: products, ProductRoles: productRoles, Project: c.project, Pair: pair}
+			if len(permissions)+len(productRoles) > 0 && !cmd.Flags().Changed("role") {
 				body.Role = ""
 			}
 			if cmd.Flags().Changed("expires") {
@@ -58,6 +65,8 @@ user, project, audit, ca, job and hub.`,
 	cmd.Flags().StringVar(&role, "role", "owner", "owner, admin, operator, engineer or viewer")
 	cmd.Flags().StringSliceVar(&permissions, "permission", nil, "these permissions instead of a role")
 	cmd.Flags().StringSliceVar(&products, "products", nil, "only for these products of the project")
+	cmd.Flags().StringToStringVar(&productRoles, "product-role", nil, "P=ROLE,…: a role on each of these products, instead of --role")
+	cmd.Flags().BoolVar(&pair, "pair", false, "a public and a private key, to sign requests to the Action API with")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid (default for ever)")
 	return cmd
 }
@@ -79,7 +88,7 @@ func newKeyList(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.printList(items, "id", "name", "role", "project", "products", "lastUsedAt", "expiresAt", "createdAt")
+			return c.printList(items, "id", "name", "role", "project", "products", "productRoles", "pair", "lastUsedAt", "expiresAt", "createdAt")
 		},
 	}
 }

@@ -17,9 +17,23 @@ func newProduct(c *cli) *cobra.Command {
   hawserctl product list
   hawserctl product model set 70ly1tvowt696r15 model.json`,
 		newProductCreate(c), newProductList(c), newProductGet(c), newProductUpdate(c), newProductDelete(c),
-		newProductModel(c), newProductTopics(c), newProductSettings(c),
+		newProductModel(c), newProductTopics(c), newProductSettings(c), newProductReveal(c),
 		productPublish(c, "publish", "Freeze the thing model of a product", true),
 		productPublish(c, "unpublish", "Let the thing model of a product change again", false))
+}
+
+func newProductReveal(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "reveal P",
+		Short:   "See a product's secret, which the audit log tells",
+		Example: "  hawserctl product reveal 70ly1tvowt696r15",
+		Args:    exactArgs("P (productSN)"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.show(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
+				return client.RevealProduct(ctx, args[0])
+			})
+		},
+	}
 }
 
 func newProductCreate(c *cli) *cobra.Command {

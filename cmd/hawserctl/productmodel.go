@@ -14,36 +14,10 @@ import (
 	"github.com/hawser-iot/hawser/cloud/apitype"
 )
 
+// newProductModel is the short form of newModel, beside the other parts of a product.
 func newProductModel(c *cli) *cobra.Command {
-	get := &cobra.Command{
-		Use:     "get P",
-		Short:   "Print the thing model (always JSON, or YAML with -o yaml)",
-		Example: "  hawserctl product model get 70ly1tvowt696r15 > model.json",
-		Args:    exactArgs("P (productSN)"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.showModel(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-				return client.GetThingModel(ctx, args[0])
-			})
-		},
-	}
-	set := &cobra.Command{
-		Use:     "set P FILE",
-		Short:   "Set the thing model from a JSON file, - for standard input",
-		Example: "  hawserctl product model set 70ly1tvowt696r15 model.json",
-		Args:    exactArgs("P (productSN)", "FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := c.readFile(args[1])
-			if err != nil {
-				return err
-			}
-			model, err := checkObject(b)
-			if err != nil {
-				return err
-			}
-			return c.showModel(cmd.Context(), setModel(args[0], model))
-		},
-	}
-	return group("model", "A product's thing model: set, get", get.Example+"\n"+set.Example, get, set)
+	get, set := newModelGet(c, "product model"), newModelSet(c, "product model")
+	return group("model", "A product's thing model: set, get (more in hawserctl model)", get.Example+"\n"+set.Example, get, set)
 }
 
 func setModel(product string, model json.RawMessage) request {

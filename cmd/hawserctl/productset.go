@@ -28,9 +28,10 @@ func productPublish(c *cli, verb, short string, published bool) *cobra.Command {
 
 // settingFlags are the flags of product settings.
 type settingFlags struct {
-	rate                                        float64
-	bytes, packet, subscriptions                int64
-	qos2, retain, will, shadowMerge, proof, all bool
+	rate                                                 float64
+	bytes, packet, subscriptions, days, count            int64
+	qos2, retain, will, shadowMerge, proof, consent, all bool
+	messageLog                                           string
 }
 
 func newProductSettings(c *cli) *cobra.Command {
@@ -53,11 +54,15 @@ change it. What no flag names stays; --reset goes back to the hub's for all othe
 	f.Int64Var(&v.bytes, "publish-bytes", 0, "bytes a second a connection")
 	f.Int64Var(&v.packet, "max-packet", 0, "bytes of topic and payload of a publish")
 	f.Int64Var(&v.subscriptions, "max-subscriptions", 0, "subscriptions a device")
+	f.Int64Var(&v.days, "history-days", 0, "how far back property values are shown; 0 keeps none")
+	f.Int64Var(&v.count, "history-count", 0, "how many values of each property are shown")
 	f.BoolVar(&v.qos2, "qos2", true, "take QoS 2")
 	f.BoolVar(&v.retain, "retain", true, "take retained messages")
 	f.BoolVar(&v.will, "will", true, "take connections with a will")
 	f.BoolVar(&v.shadowMerge, "shadow-merge", false, "merge nested objects of shadows key by key")
+	f.BoolVar(&v.consent, "subdevice-consent", false, "have an operator consent before a gateway gets a sub-device (topo requests)")
 	f.BoolVar(&v.proof, "subdevice-proof", false, "want gateways to prove that they know a sub-device's secret")
+	f.StringVar(&v.messageLog, "message-log", "", "what the message log keeps: all, errors or off")
 	f.BoolVar(&v.all, "reset", false, "forget what the product set before")
 	return cmd
 }
@@ -74,6 +79,7 @@ func (c *cli) productSettings(cmd *cobra.Command, product string, v *settingFlag
 		return err
 	}
 	if s, changed := v.apply(cmd, p.Settings); changed {
+		c.holdTo(p.Revision)
 		b, err = c.do(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
 			return client.UpdateProduct(ctx, product, apitype.ProductPatch{Settings: &s})
 		})
@@ -102,11 +108,15 @@ func (v *settingFlags) apply(cmd *cobra.Command, s apitype.ProductSettings) (api
 	set(f.Changed("publish-bytes"), &changed, &s.PublishBytes, v.bytes)
 	set(f.Changed("max-packet"), &changed, &s.MaxPacket, v.packet)
 	set(f.Changed("max-subscriptions"), &changed, &s.MaxSubscriptions, v.subscriptions)
+	set(f.Changed("history-days"), &changed, &s.HistoryDays, v.days)
+	set(f.Changed("history-count"), &changed, &s.HistoryCount, v.count)
 	set(f.Changed("qos2"), &changed, &s.Qos2, v.qos2)
 	set(f.Changed("retain"), &changed, &s.Retain, v.retain)
 	set(f.Changed("will"), &changed, &s.Will, v.will)
 	set(f.Changed("shadow-merge"), &changed, &s.ShadowMerge, v.shadowMerge)
 	set(f.Changed("subdevice-proof"), &changed, &s.SubdeviceProof, v.proof)
+	set(f.Changed("subdevice-consent"), &changed, &s.SubdeviceConsent, v.consent)
+	set(f.Changed("message-log"), &changed, &s.MessageLog, v.messageLog)
 	return s, changed
 }
 

@@ -33,14 +33,21 @@ func (c *cli) newProgress() *progress {
 
 // show draws j.
 func (p *progress) show(j *apitype.Job) {
+	if p.tty || j.State == "running" {
+		p.line("job "+j.ID, barOf(j), countsOf(j))
+	}
+}
+
+// line draws bar on a terminal; elsewhere it writes a line with the name and the counts, when it is time.
+func (p *progress) line(name, bar, counts string) {
 	if p.tty {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", barOf(j))
+		fmt.Fprintf(p.w, "\r\x1b[K%s", bar)
 		p.drawn = true
 		return
 	}
-	if now := time.Now(); now.Sub(p.last) >= lineEvery && j.State == "running" {
+	if now := time.Now(); now.Sub(p.last) >= lineEvery {
 		p.last = now
-		fmt.Fprintf(p.w, "job %s: %s\n", j.ID, countsOf(j))
+		fmt.Fprintf(p.w, "%s: %s\n", name, counts)
 	}
 }
 
@@ -48,6 +55,7 @@ func (p *progress) show(j *apitype.Job) {
 func (p *progress) end() {
 	if p.drawn {
 		fmt.Fprint(p.w, "\r\x1b[K")
+		p.drawn = false
 	}
 }
 

@@ -106,13 +106,17 @@ func newProjectCreate(c *cli) *cobra.Command {
 func newProjectUpdate(c *cli) *cobra.Command {
 	var name, description string
 	var quota map[string]int64
+	var approval bool
 	cmd := &cobra.Command{
 		Use:     "update PROJECT",
 		Short:   "Change a project; --quota replaces all quotas",
 		Example: "  hawserctl project update farm --quota devices=20000,products=20",
 		Args:    exactArgs("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := apitype.ProjectPatch{Name: changed(cmd, "name", &name), Description: changed(cmd, "description", &description)}
+			body := apitype.ProjectPatch{Name: given(cmd.Flags(), "name", &name), Description: given(cmd.Flags(), "description", &description)}
+			if cmd.Flags().Changed("campaign-approval") {
+				body.CampaignApproval = &approval
+			}
 			if cmd.Flags().Changed("quota") {
 				body.Quota = &apitype.Quota{}
 				if err := quotaOf(body.Quota, quota); err != nil {
@@ -126,14 +130,7 @@ func newProjectUpdate(c *cli) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name for display")
 	cmd.Flags().StringVar(&description, "description", "", "description")
+	cmd.Flags().BoolVar(&approval, "campaign-approval", false, "firmware campaigns start when somebody else than their author has approved them")
 	cmd.Flags().StringToInt64Var(&quota, "quota", nil, quotaUsage)
 	return cmd
-}
-
-// changed is the flag's value when the flag was given.
-func changed[T any](cmd *cobra.Command, flag string, value *T) *T {
-	if cmd.Flags().Changed(flag) {
-		return value
-	}
-	return nil
 }

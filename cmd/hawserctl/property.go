@@ -15,8 +15,9 @@ import (
 )
 
 func newProperty(c *cli) *cobra.Command {
-	return group("property", "A device's thing model properties: get, set", `  hawserctl property get 70ly1tvowt696r15 cellar-1
-  hawserctl property set 70ly1tvowt696r15 cellar-1 target=21.5 --desired`, newPropertyGet(c), newPropertySet(c))
+	return group("property", "A device's thing model properties: get, set, history", `  hawserctl property get 70ly1tvowt696r15 cellar-1
+  hawserctl property set 70ly1tvowt696r15 cellar-1 target=21.5 --desired
+  hawserctl property history 70ly1tvowt696r15 cellar-1 temperature --plot`, newPropertyGet(c), newPropertySet(c), newPropertyHistory(c))
 }
 
 func newPropertyGet(c *cli) *cobra.Command {

@@ -9,12 +9,16 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 )
 
 // errDryRun ends a command whose request was printed instead of sent.
 var errDryRun = errors.New("dry run")
+
+// userAgent is what a session that was begun here is known by in the list of sessions.
+var userAgent = "hawserctl/" + version + " (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 
 // changer adds what makes a change conditional or repeatable to the requests that change something, and with --dry-run
 // prints them instead.
@@ -25,18 +29,17 @@ type changer struct {
 
 // RoundTrip is http.RoundTripper's.
 func (t *changer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", userAgent)
 	if t.cli.project != "" && !strings.HasPrefix(r.URL.Path, "/v1/projects") { // there the path says it
-		r = r.Clone(r.Context())
 		r.Header.Set("X-Hawser-Project", t.cli.project)
 	}
 	if t.cli.anonymous {
-		r = r.Clone(r.Context())
 		r.Header.Del("Authorization")
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return t.next.RoundTrip(r)
 	}
-	r = r.Clone(r.Context())
 	if t.cli.ifMatch != "" {
 		r.Header.Set("If-Match", etag(t.cli.ifMatch))
 	}
@@ -54,6 +57,14 @@ func (t *changer) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errDryRun
 	}
 	return t.next.RoundTrip(r)
+}
+
+// holdTo has a change of what was read at a revision not undo what somebody else has changed since. A change that has a name must
+// be the same request when it is sent again, so that there it is the caller who says --if-match.
+func (c *cli) holdTo(revision int64) {
+	if c.ifMatch == "" && c.idempotencyKey == "" && revision > 0 {
+		c.ifMatch = strconv.FormatInt(revision, 10)
+	}
 }
 
 // etag takes a revision for the ETag that it is part of.
@@ -75,7 +86,7 @@ func checkedByHub(ctx context.Context) context.Context {
 var shownHeaders = []string{"Content-Type", "If-Match", "Idempotency-Key", "X-Hawser-Project"}
 
 // secretMember finds members of a JSON body that are called like a secret, with a text for value.
-var secretMember = regexp.MustCompile(`("\w*(?i:password|secret)\w*"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+var secretMember = regexp.MustCompile(`("[\w-]*(?i:password|secret|token|authorization|api-?key|client-?key)[\w-]*"\s*:\s*)"(?:[^"\\]|\\.)*"`)
 
 // withoutSecrets is a body as it may be shown: a dry run ends up in the scrollback of a terminal, or in the log of a job.
 func withoutSecrets(body []byte) []byte {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // defaultHub is where a hub on its defaults listens.
@@ -41,6 +42,8 @@ const rootExample = `  export HAWSER_HUB=https://hub.example:8443 HAWSER_API_KEY
   hawserctl device list 70ly1tvowt696r15 -o json
   hawserctl device import 70ly1tvowt696r15 fleet.csv --result fleet-secrets.csv`
 
+const ofItself = "This hub and this program:"
+
 func newRoot(c *cli) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hawserctl",
@@ -57,6 +60,9 @@ hawserctl help output, help changes, help environment and help exit-codes.`,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			c.newContext = cmd.Name() == "login" || cmd.Parent() != nil && cmd.Parent().Name() == "context"
+			if err := somethingToChange(cmd); err != nil {
+				return err
+			}
 			return c.checkFlags()
 		},
 	}
@@ -78,12 +84,40 @@ hawserctl help output, help changes, help environment and help exit-codes.`,
 	f.BoolVar(&c.dryRun, "dry-run", false, "change nothing: print the request, or have the hub check what it can check")
 	f.StringVar(&c.ifMatch, "if-match", "", "change only what still has this ETag or revision")
 	f.StringVar(&c.idempotencyKey, "idempotency-key", "", "name for this change: sent again, it is not made twice (see help changes)")
-	root.AddCommand(newProduct(c), newDevice(c), newGroup(c), newShadow(c), newProperty(c), newCommand(c), newPublish(c),
-		newRule(c), newCA(c), newCert(c), newKey(c), newJob(c), newWatch(c), newInfo(c), newVersion(c),
-		newLogin(c), newLogout(c), newWhoami(c), newMe(c), newContext(c), newProject(c), newUser(c), newMember(c), newAudit(c))
+	section(root, "Devices and products:", newProduct(c), newModel(c), newScript(c), newDevice(c), newAgent(c), newGroup(c), newTopo(c), newCA(c), newCert(c), newProvision(c))
+	section(root, "What devices say and are told:", newProperty(c), newEvent(c), newCommand(c), newShadow(c), newPublish(c), newMessage(c), newFile(c))
+	section(root, "Rules:", newRule(c), newConnector(c))
+	section(root, "Firmware:", newFirmware(c), newOTA(c), newCampaign(c))
+	section(root, "What goes on:", newOverview(c), newWatch(c), newLog(c), newMetrics(c), newAlarm(c), newAlarmRule(c), newAlarmChannel(c), newJob(c))
+	section(root, "People and access:", newLogin(c), newLogout(c), newWhoami(c), newMe(c), newUser(c), newMember(c), newProject(c), newKey(c), newAudit(c))
+	section(root, ofItself, newContext(c), newInfo(c), newVersion(c))
+	root.SetHelpCommandGroupID(ofItself)
+	root.SetCompletionCommandGroupID(ofItself)
 	root.AddCommand(topics()...)
 	complete(c, root)
 	return root
+}
+
+// section adds commands below a heading of their own in the help.
+func section(root *cobra.Command, title string, cmds ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, cmd := range cmds {
+		cmd.GroupID = title
+		root.AddCommand(cmd)
+	}
+}
+
+// somethingToChange holds that an update names what it changes: without, it would only count up a revision.
+func somethingToChange(cmd *cobra.Command) error {
+	if cmd.Name() != "update" {
+		return nil
+	}
+	named := false
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { named = named || f.Changed })
+	if named {
+		return nil
+	}
+	return usageError{fmt.Errorf("nothing to change: name it with a flag; see %s --help", cmd.CommandPath())}
 }
 
 func (c *cli) checkFlags() error {
@@ -121,7 +155,12 @@ func group(use, short, example string, subs ...*cobra.Command) *cobra.Command {
 // onlyHolds runs a command that has nothing to do itself.
 func onlyHolds(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
+		cmd.SuggestionsMinimumDistance = 2
+		meant := ""
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			meant = " (did you mean " + strings.Join(near, " or ") + "?)"
+		}
+		return usageError{fmt.Errorf("unknown command %q%s; see %s --help", args[0], meant, cmd.CommandPath())}
 	}
 	return cmd.Help()
 }

@@ -15,9 +15,10 @@ import (
 )
 
 func newRule(c *cli) *cobra.Command {
-	return group("rule", "Rules: create, list, get, enable, disable, delete, stats", `  hawserctl rule create hot --sql "SELECT deviceSN(), t FROM '/70ly1tvowt696r15/+/upload' WHERE t > 30" --http https://example.com/hook --enable
+	return group("rule", "Rules: create, try, list, get, update, enable, disable, delete, stats, dead", `  hawserctl rule create hot --sql "SELECT deviceSN(), t FROM '/70ly1tvowt696r15/+/upload' WHERE t > 30" --http https://example.com/hook --enable
+  hawserctl rule try 4 --topic /70ly1tvowt696r15/cellar-1/upload --payload '{"t":31}'
   hawserctl rule stats 4`,
-		newRuleCreate(c), newRuleList(c),
+		newRuleCreate(c), newRuleList(c), newRuleUpdate(c), newRuleTry(c), newRuleDead(c),
 		ruleCall(c, "get", "Get a rule", func(ctx context.Context, client *apiclient.Client, id string) (*http.Response, error) {
 			return client.GetRule(ctx, id)
 		}),
@@ -30,9 +31,7 @@ func newRule(c *cli) *cobra.Command {
 		ruleCall(c, "delete", "Delete a rule", func(ctx context.Context, client *apiclient.Client, id string) (*http.Response, error) {
 			return client.DeleteRule(ctx, id)
 		}),
-		ruleCall(c, "stats", "Get a rule's counters", func(ctx context.Context, client *apiclient.Client, id string) (*http.Response, error) {
-			return client.GetRuleStats(ctx, id)
-		}))
+		newRuleStats(c))
 }
 
 // ruleCall is a command with a rule's id as its only argument.
@@ -53,6 +52,7 @@ func ruleCall(c *cli, verb, short string, call func(ctx context.Context, client 
 // actionFlags are the ways to name a rule's actions.
 type actionFlags struct {
 	https, headers, republish, others []string
+	onError                           string
 	qos                               int
 }
 
@@ -64,11 +64,14 @@ func newRuleCreate(c *cli) *cobra.Command {
 		Short: "Create a rule",
 		Long: `Create a rule: SQL over messages, with actions on each result. --sql @FILE reads
 the SQL from a file, --sql @- from standard input. --http, --republish and
---action may be repeated, together at most 10.`,
+--action may be repeated, together at most 10. An --action may say how its results
+are delivered ("batch", "whenFull", "maxBytes", "maxAttempts", "expiresSeconds") and
+where they go when it gives them up ("fallback").`,
 		Example: `  hawserctl rule create hot --sql "SELECT deviceSN(), t FROM '/70ly1tvowt696r15/+/upload' WHERE t > 30" \
       --http https://example.com/hook --header "Authorization=Bearer x" --enable
   hawserctl rule create relay --sql @relay.sql --republish /70ly1tvowt696r15/siren-1/set --qos 1
-  hawserctl rule create hot --sql @hot.sql --action '{"kind":"http","url":"https://example.com/hook"}'`,
+  hawserctl rule create raw --data-type binary --sql "SELECT * FROM '/70ly1tvowt696r15/+/raw'" --http https://example.com/raw
+  hawserctl rule create hot --sql @hot.sql --action '{"kind":"http","url":"https://example.com/hook","whenFull":"block"}'`,
 		Args: exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body.Name = args[0]
@@ -83,48 +86,86 @@ the SQL from a file, --sql @- from standard input. --http, --republish and
 	f := cmd.Flags()
 	f.StringVar(&body.SQL, "sql", "", "SELECT … FROM … WHERE …, or @FILE (required)")
 	f.StringVar(&body.Description, "description", "", "description")
+	f.StringVar((*string)(&body.DataType), "data-type", "", "what the messages are: json, or binary, whose bytes pass through")
+	f.IntVar((*int)(&body.Dialect), "dialect", 0, "of the SQL: 1 as rules elsewhere are written, 2 ours (the default)")
 	f.BoolVar(&body.Enabled, "enable", false, "switch it on at once")
-	f.StringArrayVar(&actions.https, "http", nil, "POST each result to this URL")
-	f.StringArrayVar(&actions.headers, "header", nil, "NAME=VALUE, a header of the --http requests")
-	f.StringArrayVar(&actions.republish, "republish", nil, "publish each result to this topic")
-	f.IntVar(&actions.qos, "qos", 0, "QoS of --republish")
-	f.StringArrayVar(&actions.others, "action", nil, "an action as JSON")
+	actions.add(cmd)
 	return cmd
+}
+
+// add gives cmd the flags.
+func (a *actionFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&a.https, "http", nil, "POST each result to this URL")
+	f.StringArrayVar(&a.headers, "header", nil, "NAME=VALUE, a header of the --http requests")
+	f.StringArrayVar(&a.republish, "republish", nil, "publish each result to this topic")
+	f.IntVar(&a.qos, "qos", 0, "QoS of --republish")
+	f.StringArrayVar(&a.others, "action", nil, "an action as JSON")
+	f.StringVar(&a.onError, "error-action", "", "an action, as JSON, that is told of what the others give up; null for none")
 }
 
 func (c *cli) fillRule(body *apitype.NewRule, a actionFlags) error {
 	if body.SQL == "" {
 		return usageError{errors.New("--sql is missing")}
 	}
-	if file, ok := strings.CutPrefix(body.SQL, "@"); ok {
-		b, err := c.readFile(file)
-		if err != nil {
-			return err
-		}
-		body.SQL = strings.TrimSpace(string(b))
+	var err error
+	if body.SQL, err = c.ruleSQL(body.SQL); err != nil {
+		return err
 	}
+	if body.ErrorAction, err = a.errorAction(); err != nil {
+		return err
+	}
+	body.Actions, err = a.actions()
+	return err
+}
+
+// errorAction is the one that --error-action gives.
+func (a *actionFlags) errorAction() (json.RawMessage, error) {
+	if a.onError == "" || a.onError == "null" {
+		return nil, nil
+	}
+	object, err := checkObject([]byte(a.onError))
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--error-action %q: %w", a.onError, err)}
+	}
+	return object, nil
+}
+
+// ruleSQL is what --sql says, or the file that it names with @.
+func (c *cli) ruleSQL(text string) (string, error) {
+	file, ok := strings.CutPrefix(text, "@")
+	if !ok {
+		return text, nil
+	}
+	b, err := c.readFile(file)
+	return strings.TrimSpace(string(b)), err
+}
+
+// actions are those that the flags name.
+func (a *actionFlags) actions() ([]apitype.RuleAction, error) {
 	headers := map[string]string{}
 	for _, h := range a.headers {
 		name, value, ok := strings.Cut(h, "=")
 		if !ok {
-			return usageError{fmt.Errorf("--header %q: is not NAME=VALUE", h)}
+			return nil, usageError{fmt.Errorf("--header %q: is not NAME=VALUE", h)}
 		}
 		headers[name] = value
 	}
+	var list []apitype.RuleAction
 	for _, url := range a.https {
-		body.Actions = append(body.Actions, action(map[string]any{"kind": "http", "url": url, "headers": headers}))
+		list = append(list, action(map[string]any{"kind": "http", "url": url, "headers": headers}))
 	}
 	for _, topic := range a.republish {
-		body.Actions = append(body.Actions, action(map[string]any{"kind": "republish", "topic": topic, "qos": a.qos}))
+		list = append(list, action(map[string]any{"kind": "republish", "topic": topic, "qos": a.qos}))
 	}
 	for _, text := range a.others {
 		object, err := checkObject([]byte(text))
 		if err != nil {
-			return usageError{fmt.Errorf("--action %q: %w", text, err)}
+			return nil, usageError{fmt.Errorf("--action %q: %w", text, err)}
 		}
-		body.Actions = append(body.Actions, object)
+		list = append(list, object)
 	}
-	return nil
+	return list, nil
 }
 
 func action(members map[string]any) apitype.RuleAction {
@@ -134,21 +175,25 @@ func action(members map[string]any) apitype.RuleAction {
 
 func newRuleList(c *cli) *cobra.Command {
 	var most int
+	var ch choice
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List rules",
-		Example: "  hawserctl rule list\n  hawserctl rule list -o json",
+		Example: "  hawserctl rule list\n  hawserctl rule list -o json\n  hawserctl rule list --filter 'state:enabled action:kafka' --sort -updated",
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, sort := ch.parts()
 			items, err := c.all(cmd.Context(), most, func(ctx context.Context, client *apiclient.Client, limit *int, cursor *string) (*http.Response, error) {
-				return client.ListRules(ctx, &apitype.ListRulesParams{Limit: limit, Cursor: cursor})
+				return client.ListRules(ctx, &apitype.ListRulesParams{Filter: filter, Sort: sort, Limit: limit, Cursor: cursor})
 			})
 			if err != nil {
 				return err
 			}
-			return c.printList(items, "id", "name", "enabled", "sql")
+			return c.printList(items, "id", "name", "enabled", "dataType", "dialect", "sql")
 		},
 	}
+	ch.add(cmd, "name, state (enabled, disabled), description, action (its kind), connector (its id), updated",
+		"name, state, updated")
 	limitFlag(cmd, &most)
 	return cmd
 }

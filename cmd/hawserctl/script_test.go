@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
+	"crypto/md5"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,20 +23,25 @@ import (
 	"github.com/pquerna/otp/totp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/hawser-iot/hawser/cloud/account/oidc/oidctest"
 	"github.com/hawser-iot/hawser/cloud/apitype"
+	sdk "github.com/hawser-iot/hawser/device-sdk/upload"
+	"github.com/hawser-iot/hawser/protocol/credential"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"hawserctl": func() { os.Exit(run()) }, "browse": browse})
+	testscript.Main(m, map[string]func(){"browse": browse})
 }
 
 // browse goes to a URL and on to wherever it is sent, as a browser would.
 func browse() {
 	// The hub's certificate is one that nobody knows.
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 20 * time.Second}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: time.Minute}
 	resp, err := client.Get(os.Args[1])
 	if err != nil || resp.StatusCode != http.StatusOK {
 		fmt.Fprintln(os.Stderr, err)
@@ -41,7 +50,7 @@ func browse() {
 	_ = resp.Body.Close()
 }
 
-// TestScripts runs hawserctl against one real hub. Scripts may use, beside testscript's own commands:
+// TestScripts runs hawserctl, as it is released, against one real hub. Scripts may use, beside testscript's own commands:
 //
 //	code N ARGS…      run hawserctl and want the exit code N
 //	get VAR PATH      set VAR to the member at PATH (a.b.0) of the last output, which is JSON
@@ -49,16 +58,21 @@ func browse() {
 //	totp VAR SECRET   set VAR to the present code of an authenticator's secret
 //	lines FILE TEXT…  write a file with a line for each text
 //	mode FILE MODE    want the file to have that mode
-//	device P D        log the device in: it subscribes to set, answers commands, takes property sets, posts on upload
+//	image FILE SEED N AT TEXT  write N bytes that do not compress, with TEXT put in at AT
+//	serve VAR         serve the script's folder over HTTP, VAR is where
+//	letters RULE N    wait until the rule has N dead letters, and list them
+//	device P D        log the device in: it subscribes to set, answers commands, takes property sets, posts on upload, is hot
 func TestScripts(t *testing.T) {
 	idp := oidctest.New(t)
 	idp.Login(map[string]any{"sub": "42", "email": "olga@example.com", "email_verified": true, "name": "Olga"})
 	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--durability", "process", "--oidc-issuer", idp.Issuer, "--oidc-client-id", oidctest.Client,
 		"--oidc-client-secret", oidctest.Secret, "--oidc-role", "viewer"}})
 	t.Cleanup(harness.RemoveBinaries)
+	bin := filepath.Dir(harness.Binary(t, "hawserctl"))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("HAWSER_HUB", "http://"+hub.HTTP)
 			env.Setenv("HAWSER_API_KEY", hub.Key)
 			env.Setenv("HTTPS", "https://"+hub.HTTPS)
@@ -68,8 +82,16 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "get": get, "want": want, "totp": code6, "lines": lines, "mode": mode,
-			"device": func(ts *testscript.TestScript, _ bool, args []string) { device(ts, hub, args[0], args[1]) },
+			"image": makeImage, "serve": serve, "code": code, "get": get, "want": want, "totp": code6, "lines": lines, "mode": mode,
+			"updates": func(ts *testscript.TestScript, _ bool, args []string) { updates(ts, hub, args[0], args[1], args[2]) },
+			"upload": func(ts *testscript.TestScript, _ bool, args []string) {
+				upload(ts, hub, args[0], args[1], args[2], args[3])
+			},
+			"beginupload": func(ts *testscript.TestScript, _ bool, args []string) {
+				beginUpload(ts, hub, args[0], args[1], args[2], args[3])
+			},
+			"letters": func(ts *testscript.TestScript, _ bool, args []string) { letters(ts, hub, args[0], args[1]) },
+			"device":  func(ts *testscript.TestScript, _ bool, args []string) { device(ts, hub, args[0], args[1]) },
 		},
 	})
 }
@@ -144,6 +166,20 @@ func want(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func letters(ts *testscript.TestScript, hub *harness.Hub, rule, n string) {
+	var page struct{ Items []json.RawMessage }
+	for end := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
+		ts.Check(hub.Call("GET", "/v1/dead-letters?ruleID="+rule, nil, &page))
+		if strconv.Itoa(len(page.Items)) == n {
+			break
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%d dead letters, want %s", len(page.Items), n)
+		}
+	}
+	ts.Check(ts.Exec("hawserctl", "rule", "dead", "list", "--rule", rule, "-o", "json"))
+}
+
 // device is a lamp that does as it is told: dim answers with the percentage it was given.
 func device(ts *testscript.TestScript, hub *harness.Hub, product, sn string) {
 	var d struct{ DeviceSecret string }
@@ -151,7 +187,7 @@ func device(ts *testscript.TestScript, hub *harness.Hub, product, sn string) {
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + hub.MQTT).SetClientID(product + "." + sn).
 		SetUsername(product + "|" + sn + "|1").SetPassword(d.DeviceSecret).SetKeepAlive(time.Minute).SetOrderMatters(false))
 	wait := func(tok mqtt.Token) {
-		if !tok.WaitTimeout(10 * time.Second) {
+		if !tok.WaitTimeout(time.Minute) {
 			ts.Fatalf("the hub does not answer the device")
 		}
 		ts.Check(tok.Error())
@@ -178,7 +214,72 @@ func device(ts *testscript.TestScript, hub *harness.Hub, product, sn string) {
 		c.Publish(system+"/tmodel/command_reply/"+requestID(m), 1, false,
 			fmt.Sprintf(`{"RequestID":%q,"RetCode":%d,"Identifier":%q,"Output":{"now":%d}}`, requestID(m), code, in.Identifier, in.Input.Percent))
 	}))
+	wait(c.Publish(system+"/tmodel/event/post", 1, false, `{"RequestID":"2","Identifier":"hot","Output":{"t":99},"Time":1524448722000}`)) // some lamps know it
 	wait(c.Publish(system+"/tmodel/property/post", 1, false, `{"RequestID":"1","Property":{"t":{"Value":21.5,"Time":1524448722000}}}`))
+}
+
+// updates is a device that asks for firmware, gets it, and says that it runs a version now.
+func updates(ts *testscript.TestScript, hub *harness.Hub, product, sn, version string) {
+	var d struct{ DeviceSecret string }
+	ts.Check(hub.Call("GET", "/v1/products/"+product+"/devices/"+sn, nil, &d))
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + hub.MQTT).SetClientID(product + "." + sn).
+		SetUsername(product + "|" + sn + "|1").SetPassword(d.DeviceSecret).SetKeepAlive(time.Minute).SetOrderMatters(false))
+	wait := func(tok mqtt.Token) {
+		if !tok.WaitTimeout(time.Minute) {
+			ts.Fatalf("the hub does not answer the device")
+		}
+		ts.Check(tok.Error())
+	}
+	wait(c.Connect())
+	defer c.Disconnect(0)
+	system, offered := "/$system/"+product+"/"+sn, make(chan struct{}, 10)
+	wait(c.Subscribe(system+"/ota/downstream", 1, func(mqtt.Client, mqtt.Message) { offered <- struct{}{} }))
+	wait(c.Publish(system+"/ota/upstream", 1, false, `{"Method":"request_firmware","Payload":{"Module":"default","Version":"1.0"}}`))
+	select {
+	case <-offered:
+	case <-time.After(time.Minute):
+		ts.Fatalf("%s was offered nothing", sn)
+	}
+	wait(c.Publish(system+"/ota/upstream", 1, false, `{"Method":"report_progress","Payload":{"State":"downloading","Percent":50}}`))
+	wait(c.Publish(system+"/ota/upstream", 1, false, fmt.Sprintf(`{"Method":"report_success","Payload":{"Module":"default","Version":%q}}`, version)))
+}
+
+// upload sends a file as a device does over HTTP.
+func upload(ts *testscript.TestScript, hub *harness.Hub, product, sn, name, text string) {
+	var d struct{ DeviceSecret string }
+	ts.Check(hub.Call("GET", "/v1/products/"+product+"/devices/"+sn, nil, &d))
+	body := fmt.Sprintf(`{"ProductSN":%q,"DeviceSN":%q,"FileName":%q,"FileSize":%d,"MD5":"%x","Content-Type":"plain/text"}`,
+		product, sn, name, len(text), md5.Sum([]byte(text)))
+	send := func(method, url, authorization, body string) []byte {
+		req, err := http.NewRequest(method, url, strings.NewReader(body))
+		ts.Check(err)
+		req.Header.Set("Authorization", authorization)
+		res, err := http.DefaultClient.Do(req)
+		ts.Check(err)
+		defer func() { _ = res.Body.Close() }()
+		b, err := io.ReadAll(res.Body)
+		ts.Check(err)
+		if res.StatusCode != http.StatusOK {
+			ts.Fatalf("%s: %s %s", url, res.Status, b)
+		}
+		return b
+	}
+	var g struct{ URL, Authorization string }
+	ts.Check(json.Unmarshal(send("POST", "http://"+hub.HTTP+"/api/v1/url", credential.SignBody(credential.Secret(d.DeviceSecret), []byte(body)), body), &g))
+	_, path, _ := strings.Cut(strings.TrimPrefix(g.URL, "https://"), "/")
+	send("PUT", "http://"+hub.HTTP+"/"+path, g.Authorization, text)
+}
+
+// beginUpload begins a file in parts as a device does, and checks that the answer has a text.
+func beginUpload(ts *testscript.TestScript, hub *harness.Hub, product, sn, name, want string) {
+	var d struct{ DeviceSecret string }
+	ts.Check(hub.Call("GET", "/v1/products/"+product+"/devices/"+sn, nil, &d))
+	a, err := sdk.NewHTTP("http://"+hub.HTTP, ident.Device{Product: product, SN: sn}, credential.Secret(d.DeviceSecret), nil).Ask(context.Background(),
+		message.UploadRequest{Method: message.UploadInit, FileName: name, FileSize: 10, SHA256: strings.Repeat("ab", 32), Class: "log"})
+	ts.Check(err)
+	if got := a.State + a.Message; !strings.Contains(got, want) {
+		ts.Fatalf("the device is told %q, not %q", got, want)
+	}
 }
 
 func requestID(m mqtt.Message) string {
@@ -214,8 +315,8 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 // Everything that changes something must take the flags of help changes, and each argument that the hub knows the names
 // of must be completed.
 // freeArguments name nothing that the hub could list: texts, files, and what is yet to be made. Everything else has a source.
-var freeArguments = regexp.MustCompile(`(?m)^(.* (FILE(\.csv)?|ACTION|CODE|LOGIN|TOPIC|P/D…|TAG…|FILTER…|JSON.*|PAYLOAD.*|PATH:PERMISSION…)|` +
-	`hawserctl (product|rule|key|group) create NAME|hawserctl context add NAME|hawserctl project create PROJECT|hawserctl command call ID|hawserctl ca revoke SERIAL)$`)
+var freeArguments = regexp.MustCompile(`(?m)^(.* (FILE(\.csv)?|IMAGE|MANIFEST|ROOT|OLD|NEW|DELTA|ACTION|CODE|LOGIN|TOPIC|REPLY-TOPIC|P/D…|TAG…|FILTER…|KEY…|MESSAGE|JSON.*|PAYLOAD.*|PROPERTY|PATH:PERMISSION…)|` +
+	`hawserctl (product|rule|connector|key|group|alarm-rule|alarm-channel) create NAME|hawserctl context add NAME|hawserctl project create PROJECT|hawserctl command (call|batch) ID|hawserctl ca revoke SERIAL)$`)
 
 func TestEveryArgumentHasACompletion(t *testing.T) {
 	var walk func(cmd *cobra.Command)
@@ -360,5 +461,44 @@ func TestTheDocumentKnowsTheCommands(t *testing.T) {
 				t.Errorf("%s calls %s, of which the document names no command", name, m[1])
 			}
 		}
+	}
+}
+
+// commandless are the operations that no command can be for: a document for programs, and where a browser is sent to.
+var commandless = []string{"getOpenAPI", "finishOIDC"}
+
+// Whatever the API can do, hawserctl can.
+func TestEveryOperationHasACommand(t *testing.T) {
+	b, err := os.ReadFile("../../cloud/api/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]map[string]yaml.Node
+	}
+	if err := yaml.Unmarshal(b, &document); err != nil {
+		t.Fatal(err)
+	}
+	var without []string
+	n := 0
+	for path, item := range document.Paths {
+		for method, node := range item {
+			var op struct {
+				ID      string `yaml:"operationId"`
+				Command string `yaml:"x-hawserctl"`
+			}
+			if node.Kind != yaml.MappingNode || node.Decode(&op) != nil || op.ID == "" {
+				continue // parameters
+			}
+			if n++; op.Command == "" {
+				without = append(without, op.ID)
+				if !slices.Contains(commandless, op.ID) {
+					t.Errorf("%s %s (%s) has no command", strings.ToUpper(method), path, op.ID)
+				}
+			}
+		}
+	}
+	if n < 90 || len(without) != len(commandless) {
+		t.Errorf("%d operations, of which %v have no command, want only %v without", n, without, commandless)
 	}
 }

@@ -42,7 +42,7 @@ func newDeviceSearch(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "search [FILTER…]",
 		Short: "Find devices of all products",
-		Long:  "Find devices of all products of the project. Several arguments are one filter.\n\n" + filterHelp,
+		Long:  "Find devices of all products of the project: that of --project, else your own, else the default one. Several arguments are one filter.\n\n" + filterHelp,
 		Example: `  hawserctl device search 'state:offline lastSeen<-7d'
   hawserctl device search 'tag.region:eu (group:east OR sn:cellar*)' --sort -lastSeen --limit 20
   hawserctl device search -- -state:disabled`,
@@ -78,7 +78,7 @@ func newDeviceCount(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "count [FILTER…]",
 		Short: "Count devices of all products",
-		Long:  "Count devices of all products of the project. Several arguments are one filter.\n\n" + filterHelp,
+		Long:  "Count devices of all products of the project: that of --project, else your own, else the default one. Several arguments are one filter.\n\n" + filterHelp,
 		Example: `  hawserctl device count
   hawserctl device count --by-state product:70ly1tvowt696r15
   hawserctl device count 'lastSeen<-30d OR lastSeen:never'`,

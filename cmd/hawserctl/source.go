@@ -28,6 +28,9 @@ var (
 	devices = &source{"deviceSN", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.ListDevices(ctx, args[0], &apitype.ListDevicesParams{Limit: &most})
 	}}
+	subdevices = &source{"deviceSN", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListDevices(ctx, args[2], &apitype.ListDevicesParams{Limit: &most})
+	}}
 	jobs = &source{"id", "kind", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
 		return client.ListJobs(ctx, &apitype.ListJobsParams{Limit: &most})
 	}}
@@ -36,6 +39,12 @@ var (
 	}}
 	ruleIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
 		return client.ListRules(ctx, &apitype.ListRulesParams{Limit: &most})
+	}}
+	letterIDs = &source{"id", "ruleName", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListDeadLetters(ctx, &apitype.ListDeadLettersParams{Limit: &most})
+	}}
+	connectorIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListConnectors(ctx, &apitype.ListConnectorsParams{Limit: &most})
 	}}
 	keyIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
 		return client.ListAPIKeys(ctx)
@@ -58,22 +67,86 @@ var (
 	caIDs = &source{"id", "subject", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.ListProductCAs(ctx, args[0])
 	}}
+	ownCAs = &source{"id", "status", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListCAs(ctx)
+	}}
 	certificates = &source{"serial", "expiresAt", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.ListDeviceCertificates(ctx, args[0], args[1], &apitype.ListDeviceCertificatesParams{Limit: &most})
 	}}
+	versions = &source{"number", "note", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListModelVersions(ctx, args[0], &apitype.ListModelVersionsParams{Limit: &most})
+	}}
+	commands = &source{"requestID", "identifier", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListCommands(ctx, args[0], args[1], &apitype.ListCommandsParams{Limit: &most})
+	}}
+	alarmIDs = &source{"id", "text", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListAlarms(ctx, &apitype.ListAlarmsParams{Limit: &most})
+	}}
+	alarmRuleIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListAlarmRules(ctx, &apitype.ListAlarmRulesParams{Limit: &most})
+	}}
+	alarmChannelIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListAlarmChannels(ctx, &apitype.ListAlarmChannelsParams{Limit: &most})
+	}}
+	metrics = &source{"name", "description", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListMetrics(ctx)
+	}}
 	contexts = &source{} // they are in a file here
+)
+
+// What devices send and are sent.
+var (
+	files = &source{"fileID", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListFiles(ctx, args[0], args[1], &apitype.ListFilesParams{Limit: &most})
+	}}
+	uploads = &source{"uploadID", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListUploads(ctx, args[0], &apitype.ListUploadsParams{Device: &args[1], Limit: &most})
+	}}
+	firmwares = &source{"firmwareID", "version", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListFirmwares(ctx, args[0], &apitype.ListFirmwaresParams{})
+	}}
+	releases = &source{"releaseID", "version", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListReleases(ctx, args[0], &apitype.ListReleasesParams{})
+	}}
+	directors = &source{"keyID", "createdAt", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
+		return client.ListDirectors(ctx)
+	}}
+	tasks = &source{"taskID", "version", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListOTATasks(ctx, args[0], &apitype.ListOTATasksParams{Limit: &most})
+	}}
+	campaigns = &source{"campaignID", "version", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.ListCampaigns(ctx, args[0], &apitype.ListCampaignsParams{Limit: &most})
+	}}
 )
 
 // sourceOf is where the argument of cmd comes from that its Use calls token; nil when there is nothing to choose from.
 func sourceOf(cmd *cobra.Command, token string) *source {
 	of := cmd.Parent().Name()
 	switch bare(token) {
-	case "P", "PRODUCT":
+	case "P", "PRODUCT", "SUB-P":
 		return products
-	case "D", "DEVICE":
+	case "SUB-D", "SUB-D…":
+		return subdevices
+	case "D", "D…", "DEVICE":
 		return devices
+	case "METRIC":
+		return metrics
 	case "JOB":
 		return jobs
+	case "FILEID":
+		return files
+	case "UPLOADID":
+		return uploads
+	case "FIRMWARE":
+		return firmwares
+	case "TASK":
+		return tasks
+	case "RELEASE":
+		return releases
+	case "KEYID":
+		return directors
+	case "CAMPAIGN":
+		return campaigns
 	case "PROJECT":
 		return unless(cmd.Name() == "create", projects)
 	case "USER":
@@ -86,10 +159,18 @@ func sourceOf(cmd *cobra.Command, token string) *source {
 			return mySessions
 		}
 		return sessions
+	case "FROM", "TO", "VERSION":
+		return versions
+	case "REQUEST":
+		return commands
 	case "SERIAL":
 		return unless(of != "cert", certificates) // those of another CA are not known
 	case "ID":
-		return map[string]*source{"rule": ruleIDs, "key": keyIDs, "ca": caIDs}[of]
+		if of == "ca" && (cmd.Name() == "show" || cmd.Name() == "retire") {
+			return ownCAs
+		}
+		return map[string]*source{"rule": ruleIDs, "dead": letterIDs, "connector": connectorIDs, "key": keyIDs, "ca": caIDs,
+			"alarm": alarmIDs, "alarm-rule": alarmRuleIDs, "alarm-channel": alarmChannelIDs}[of]
 	case "NAME":
 		return unless(cmd.Name() == "create" || of == "context" && cmd.Name() == "add", map[string]*source{"group": groups, "context": contexts}[of])
 	}

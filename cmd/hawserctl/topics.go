@@ -21,6 +21,9 @@ const environmentHelp = `Environment variables, each with the flag that wins ove
   HAWSER_PROJECT  --project  project to work in
   HAWSER_CONTEXT  --context  context to take all that from
 
+HAWSER_KEY_PASSPHRASE is the passphrase of the key files of hawserctl firmware keygen,
+for programs; people are asked for it.
+
 HAWSERCTL_CONFIG is the file of the contexts; without it, hawser/config.yaml in
 your folder for such. BROWSER is started by hawserctl login --oidc.`
 
@@ -58,10 +61,10 @@ repeats its answer of the first time, for 24 hours, and changes nothing twice.
   hawserctl rule disable 4 --if-match 7
   hawserctl device create --product P --idempotency-key order-4711`
 
-const jobsHelp = `device import and device bulk are jobs: the hub works on them in steps, a restart
-does not make it begin again, and no row is done twice. The command shows the
-progress until the job ends; Ctrl-C leaves the job running, --no-wait does not
-wait at all. Later:
+const jobsHelp = `device import, device bulk and command batch are jobs: the hub works on them in
+steps, a restart does not make it begin again, and no row is done twice. The
+command shows the progress until the job ends; Ctrl-C leaves the job running,
+--no-wait does not wait at all. Later:
 
   hawserctl job list
   hawserctl job watch JOB

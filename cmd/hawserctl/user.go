@@ -114,8 +114,8 @@ func newUserUpdate(c *cli) *cobra.Command {
   hawserctl user update ann@example.com --password`,
 		Args: exactArgs("USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := apitype.UserPatch{Login: changed(cmd, "login", &login), Name: changed(cmd, "name", &name), Issuer: changed(cmd, "issuer", &issuer),
-				Subject: changed(cmd, "subject", &subject), Disabled: changed(cmd, "disabled", &disabled)}
+			body := apitype.UserPatch{Login: given(cmd.Flags(), "login", &login), Name: given(cmd.Flags(), "name", &name), Issuer: given(cmd.Flags(), "issuer", &issuer),
+				Subject: given(cmd.Flags(), "subject", &subject), Disabled: given(cmd.Flags(), "disabled", &disabled)}
 			if password {
 				text, err := c.asker().newPassword("Password: ")
 				if err != nil {
@@ -142,12 +142,15 @@ func newMember(c *cli) *cobra.Command {
 		func(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
 			return client.ListMembers(ctx, c.memberProject())
 		})
+	get := simple(c, "get USER", "Show a member with role and products, by id or login", "hawserctl member get ann --project farm", func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
+		return client.GetMember(ctx, c.memberProject(), args[0])
+	})
 	remove := simple(c, "remove USER", "End a membership, at once", "hawserctl member remove ann --project farm", func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.RemoveMember(ctx, c.memberProject(), args[0])
 	})
-	cmd := group("member", "Members of a project: list, add, set, remove", `  hawserctl member add ann --project farm --role operator
+	cmd := group("member", "Members of a project: list, get, add, set, remove", `  hawserctl member add ann --project farm --role operator
   hawserctl member add bob --project farm --product 70ly1tvowt696r15=engineer
-  hawserctl member list --project hub`, list, newMemberWrite(c, true), newMemberWrite(c, false), remove)
+  hawserctl member list --project hub`, list, get, newMemberWrite(c, true), newMemberWrite(c, false), remove)
 	cmd.Long = `Members of the project of --project (default "default"). Members of the project
 "hub" are members of the hub as a whole and so of every project.`
 	return cmd

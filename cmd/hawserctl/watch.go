@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,18 +13,11 @@ import (
 	"github.com/hawser-iot/hawser/cloud/apitype"
 )
 
-// maxEvent bounds one line of the stream.
-const maxEvent = 4 << 20
-
-// errEnough ends a watch after --count events.
-var errEnough = errors.New("enough events")
-
 // watch is one run of the command.
 type watch struct {
 	*cli
 	params apitype.StreamEventsParams
-	count  int // 0: no end
-	seen   int
+	stream stream
 }
 
 func newWatch(c *cli) *cobra.Command {
@@ -63,74 +51,24 @@ ends it.`,
 			return w.run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringSliceVar(&types, "type", nil, "only these types: message, presence, shadow, property, event, command, rule")
-	cmd.Flags().IntVar(&w.count, "count", 0, "end after so many events")
+	cmd.Flags().StringSliceVar(&types, "type", nil, "only these types: message, presence, shadow, property, event, command, rule, ota")
+	cmd.Flags().IntVar(&w.stream.count, "count", 0, "end after so many events")
 	return cmd
 }
 
-// run follows the stream over broken connections. Only the first connection must succeed: a hub that restarts is
-// waited for.
 func (w *watch) run(ctx context.Context) error {
-	for first, pause := true, time.Second; ; first = false {
-		resp, err := w.open(ctx, func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-			return client.StreamEvents(ctx, &w.params)
-		})
-		var lost *unreachableError
-		switch {
-		case err == nil:
-			pause = time.Second
-			err = w.follow(resp.Body)
-			if errors.Is(err, errEnough) {
-				return nil
-			}
-			if ctx.Err() == nil {
-				fmt.Fprintln(w.errOut, "hawserctl: the stream ended, connecting again")
-			}
-		case first || !errors.As(err, &lost):
-			return err
+	w.stream.cli, w.stream.event, w.stream.notice = w.cli, w.print, w.gap
+	w.stream.begin = func(ctx context.Context, client *apiclient.Client, last string) (*http.Response, error) {
+		if last != "" {
+			w.params.LastEventID = &last
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause/2 + rand.N(pause)):
-			pause = min(2*pause, 30*time.Second)
-		}
+		return client.StreamEvents(ctx, &w.params)
 	}
-}
-
-// follow prints events until the stream ends, and remembers the last id.
-func (w *watch) follow(body io.ReadCloser) error {
-	defer func() { _ = body.Close() }() // it was only read
-	var id, kind string
-	var data []byte
-	sc := bufio.NewScanner(body)
-	sc.Buffer(nil, maxEvent)
-	for sc.Scan() {
-		name, value, _ := strings.Cut(sc.Text(), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case name == "id":
-			id = value
-		case name == "event":
-			kind = value
-		case name == "data":
-			data = append(data, value...)
-		case sc.Text() == "" && kind == "gap":
-			w.gap(data)
-			kind, data = "", nil
-		case sc.Text() == "" && data != nil:
-			w.params.LastEventID = &id
-			if err := w.event(data); err != nil {
-				return err
-			}
-			data = nil
-		}
-	}
-	return sc.Err()
+	return w.stream.run(ctx)
 }
 
 // gap says that events are missing.
-func (w *watch) gap(data []byte) {
+func (w *watch) gap(_ string, data []byte) {
 	var g struct{ Missed int64 }
 	if json.Unmarshal(data, &g) == nil && g.Missed > 0 {
 		fmt.Fprintf(w.errOut, "hawserctl: too slow, %d events were missed here\n", g.Missed)
@@ -139,27 +77,9 @@ func (w *watch) gap(data []byte) {
 	fmt.Fprintln(w.errOut, "hawserctl: events may have been missed while it was away")
 }
 
-func (w *watch) event(data []byte) error {
-	if err := w.print(data); err != nil {
-		return err
-	}
-	w.seen++
-	if w.count > 0 && w.seen >= w.count {
-		return errEnough
-	}
-	return nil
-}
-
 func (w *watch) print(data []byte) error {
-	switch w.output {
-	case asJSON:
-		_, err := fmt.Fprintf(w.out, "%s\n", data)
+	if raw, err := w.stream.printEvent(data); raw {
 		return err
-	case asYAML:
-		if _, err := fmt.Fprintln(w.out, "---"); err != nil {
-			return err
-		}
-		return w.printRaw(data)
 	}
 	var e apitype.Event
 	if err := json.Unmarshal(data, &e); err != nil {

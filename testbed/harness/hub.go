@@ -49,8 +49,8 @@ func StartHub(e Env, opt HubOptions) *Hub {
 	if opt.Data == "" {
 		opt.Data = filepath.Join(e.TempDir(), "hub")
 	}
-	h := &Hub{env: e, opt: opt, Data: opt.Data,
-		MQTT: "127.0.0.1:0", MQTTS: "127.0.0.1:0", HTTP: "127.0.0.1:0", HTTPS: "127.0.0.1:0"}
+	// Not ports of the kernel's choice: those are what outgoing connections have, also a client's that connects again while the hub is down.
+	h := &Hub{env: e, opt: opt, Data: opt.Data, MQTT: FreeAddr(e), MQTTS: FreeAddr(e), HTTP: FreeAddr(e), HTTPS: FreeAddr(e)}
 	e.Cleanup(func() {
 		if err := h.Stop(); err != nil {
 			e.Logf("hub stopped with: %v", err)
@@ -85,14 +85,23 @@ func (h *Hub) Start() {
 	go h.follow(h.cmd, out, ready, h.done)
 	select {
 	case kv := <-ready:
-		h.MQTT, h.MQTTS, h.HTTP, h.HTTPS = kv["mqtt"], kv["mqtts"], kv["http"], kv["https"]
+		for addr, now := range map[*string]string{&h.MQTT: kv["mqtt"], &h.MQTTS: kv["mqtts"], &h.HTTP: kv["http"], &h.HTTPS: kv["https"]} {
+			settle(addr, now)
+		}
 	case <-h.done:
 		h.env.Fatalf("hub ended before it was ready: %v\n%s", h.err, h.Log())
-	case <-time.After(60 * time.Second):
-		h.env.Fatalf("hub not ready within a minute\n%s", h.Log())
+	case <-time.After(2 * time.Minute):
+		h.env.Fatalf("hub not ready within two minutes\n%s", h.Log())
 	}
 	if key, err := os.ReadFile(keyFile); err == nil {
-		h.Key = strings.TrimSpace(string(key))
+		settle(&h.Key, strings.TrimSpace(string(key)))
+	}
+}
+
+// settle writes what has changed only: a hub that was killed comes back with the same, and others go on reading it meanwhile.
+func settle(s *string, now string) {
+	if *s != now {
+		*s = now
 	}
 }
 
@@ -145,7 +154,7 @@ func (h *Hub) Kill() {
 }
 
 // Stop asks the hub to end and waits; it returns the process's error, which is
-// nil after a clean stop. A hub that hangs for 30 s is killed and reported.
+// nil after a clean stop. A hub that hangs for a minute is killed and reported.
 func (h *Hub) Stop() error {
 	select {
 	case <-h.done:
@@ -156,8 +165,8 @@ func (h *Hub) Stop() error {
 	select {
 	case <-h.done:
 		return h.err
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		h.Kill()
-		return errors.New("hub did not end within 30 s of SIGTERM")
+		return errors.New("hub did not end within a minute of SIGTERM")
 	}
 }

@@ -2,13 +2,14 @@ package harness
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/hawser-iot/hawser/testbed/harness/port"
 )
 
 // Mosquitto is a running mosquitto broker: the peer of the benchmarks and the
@@ -72,9 +73,9 @@ func StartMosquitto(e Env, opt MosquittoOptions) *Mosquitto {
 		_ = m.cmd.Process.Kill()
 		_ = m.cmd.Wait()
 	})
-	Eventually(e, 10*time.Second, "mosquitto listens on "+m.Addr, func() bool { return listens(m.Addr) })
+	Eventually(e, time.Minute, "mosquitto listens on "+m.Addr, func() bool { return listens(m.Addr) })
 	if url, ok := strings.CutPrefix(m.WebSocket, "ws://"); ok {
-		Eventually(e, 10*time.Second, "mosquitto listens on "+m.WebSocket, func() bool { return listens(url) })
+		Eventually(e, time.Minute, "mosquitto listens on "+m.WebSocket, func() bool { return listens(url) })
 	}
 	return m
 }
@@ -95,18 +96,12 @@ func listens(addr string) bool {
 	return c.Close() == nil
 }
 
-// FreeAddr returns a loopback address whose port was free a moment ago. The port is below the range from which the kernel
-// serves outgoing connections, so that none of them takes it before its server does.
+// FreeAddr returns a loopback address for a server that has to be told its port; see package port.
 func FreeAddr(e Env) string {
 	e.Helper()
-	var err error
-	for range 100 {
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))); err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
+	addr, err := port.Free()
+	if err != nil {
+		e.Fatalf("%v", err)
 	}
-	e.Fatalf("free port: %v", err)
-	return ""
+	return addr
 }

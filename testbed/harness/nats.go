@@ -16,8 +16,8 @@ func NATS(e Env) string {
 	}
 	go srv.Start()
 	e.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(10 * time.Second) {
-		e.Fatalf("NATS server not ready within 10 s")
+	if !srv.ReadyForConnections(time.Minute) {
+		e.Fatalf("NATS server not ready within a minute")
 	}
 	return srv.ClientURL()
 }

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -29,7 +32,7 @@ var postgresServer struct {
 }
 
 // watchPostgres runs the server and, when its standard input ends, stops it and removes its folder.
-const watchPostgres = `"$1"/postgres -D "$2"/data -h 127.0.0.1 -p "$3" -k "$2" -c fsync=on -c max_connections=200 >"$2"/log 2>&1 &
+const watchPostgres = `"$1"/postgres -D "$2"/data -h 127.0.0.1 -p "$3" -k "$2" -c fsync="$4" -c full_page_writes="$4" -c max_connections=200 >"$2"/log 2>&1 &
 pid=$!
 read _
 kill -QUIT $pid
@@ -47,9 +50,29 @@ func Postgres(e Env) string {
 	if s.addr == "" {
 		startPostgres(e)
 	}
+	return createDatabase(e, "")
+}
+
+// PostgresCopy returns the DSN of a database that begins as a copy of that of another DSN of this server, to which nobody is connected.
+func PostgresCopy(e Env, dsn string) string {
+	e.Helper()
+	s := &postgresServer
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		e.Fatalf("DSN of PostgreSQL: %v", err)
+	}
+	return createDatabase(e, " TEMPLATE "+strings.TrimPrefix(u.Path, "/"))
+}
+
+// createDatabase makes a database and returns its DSN; the server's mu is held.
+func createDatabase(e Env, options string) string {
+	e.Helper()
+	s := &postgresServer
 	s.databases++
 	name := "test" + strconv.Itoa(s.databases)
-	postgresSQL(e, "CREATE DATABASE "+name)
+	postgresSQL(e, "CREATE DATABASE "+name+options)
 	return "postgres://hawser@" + s.addr + "/" + name + "?sslmode=disable"
 }
 
@@ -71,7 +94,12 @@ func startPostgres(e Env) {
 	}
 	addr := FreeAddr(e)
 	_, port, _ := net.SplitHostPort(addr) // FreeAddr made it
-	watcher := exec.Command("/bin/sh", "-c", watchPostgres, "watch", s.bin, dir, port)
+	// Tests kill servers and do not cut the power: what the kernel has is safe, and they don't wait for the disk. Benchmarks do.
+	fsync := "on"
+	if testing.Testing() {
+		fsync = "off"
+	}
+	watcher := exec.Command("/bin/sh", "-c", watchPostgres, "watch", s.bin, dir, port, fsync)
 	watcher.Dir, watcher.SysProcAttr = dir, as
 	in, err := watcher.StdinPipe()
 	if err != nil {
@@ -81,11 +109,11 @@ func startPostgres(e Env) {
 		e.Fatalf("PostgreSQL's watcher: %v", err)
 	}
 	s.addr, s.keep = addr, in
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for postgresReady() != nil {
 		if time.Now().After(deadline) {
 			log, _ := os.ReadFile(filepath.Join(dir, "log")) // only to help
-			e.Fatalf("PostgreSQL is not ready after 30 s:\n%s", log)
+			e.Fatalf("PostgreSQL is not ready after a minute:\n%s", log)
 		}
 		<-time.After(20 * time.Millisecond)
 	}
@@ -108,19 +136,25 @@ func postgresBin(e Env) string {
 	if bin := find(); bin != "" {
 		return bin
 	}
-	e.Logf("installing postgresql-%s", postgresVersion)
-	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", "postgresql-" + postgresVersion}} {
+	aptInstall(e, "postgresql-"+postgresVersion)
+	bin := find()
+	if bin == "" {
+		e.Fatalf("postgresql-%s is installed and has no initdb", postgresVersion)
+	}
+	return bin
+}
+
+// aptInstall installs a package of the distribution, which needs root.
+func aptInstall(e Env, name string) {
+	e.Helper()
+	e.Logf("installing %s", name)
+	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", name}} {
 		cmd := exec.Command("apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			e.Fatalf("apt-get %v: %v\n%s", args, err, out)
 		}
 	}
-	bin := find()
-	if bin == "" {
-		e.Fatalf("postgresql-%s is installed and has no initdb", postgresVersion)
-	}
-	return bin
 }
 
 // postgresUser says as whom the server runs: PostgreSQL refuses root, so root becomes the user postgres and gives it dir.

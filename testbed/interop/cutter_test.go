@@ -13,6 +13,7 @@ import (
 type cutter struct {
 	addr  string
 	armed chan struct{}
+	seen  *witness // of what went to the hub
 
 	mu   sync.Mutex // guards the fields below
 	left int        // cuts to come
@@ -26,7 +27,7 @@ func cut(t *testing.T, addr string, n int, life time.Duration) *cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{addr: ln.Addr().String(), armed: make(chan struct{}), left: n}
+	c := &cutter{addr: ln.Addr().String(), armed: make(chan struct{}), seen: newWitness(), left: n}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := 0; ; i++ {
@@ -76,7 +77,7 @@ func (c *cutter) pass(in net.Conn, addr string, life time.Duration) {
 		out.Close()
 		done <- struct{}{}
 	}
-	go forward(out, in)
+	go forward(&watched{Writer: out, w: c.seen}, in)
 	go forward(&announcing{Writer: in, first: sync.OnceFunc(func() { close(answered) })}, out)
 	<-done
 	<-done

@@ -4,4 +4,8 @@
 //
 // A client is a worker process of a few lines in its own language, told what to do by one JSON argument; it prints what happens
 // as JSON lines and disconnects when its standard input ends.
+//
+// At QoS 2 each client is held to exactly once for each message that it sent, by what a witness between it and the hub sees. Some send a message
+// as a new one, under another id or behind its PUBREL, when they are cut off: paho.mqtt.golang mostly, Node's mqtt now and then. No server can
+// tell that from another message.
 package interop

@@ -34,18 +34,15 @@ type client struct {
 	name    string
 	version int
 	command func(t *testing.T) []string
-	// repeats says that the library itself makes two of a QoS 2 message now and then, when it is cut off behind its PUBREL: it
-	// sends PUBLISH again, although the id is free by then and that is a new message ([MQTT-4.3.3-2]), or reports it as not sent.
-	repeats bool
 }
 
 var clients = []client{
-	{"node mqtt", 4, func(t *testing.T) []string { return []string{"node", source(t, "node/worker.mjs")} }, true},
-	{"python paho", 4, func(t *testing.T) []string { return []string{"/usr/bin/python3", source(t, "python/worker.py")} }, false},
-	{"paho.mqtt.golang", 4, golang, true},
-	{"node mqtt", 5, func(t *testing.T) []string { return []string{"node", source(t, "node/worker.mjs")} }, true},
-	{"python paho", 5, func(t *testing.T) []string { return []string{"/usr/bin/python3", source(t, "python/worker.py")} }, false},
-	{"paho.golang", 5, golang, false},
+	{"node mqtt", 4, func(t *testing.T) []string { return []string{"node", source(t, "node/worker.mjs")} }},
+	{"python paho", 4, func(t *testing.T) []string { return []string{"/usr/bin/python3", source(t, "python/worker.py")} }},
+	{"paho.mqtt.golang", 4, golang},
+	{"node mqtt", 5, func(t *testing.T) []string { return []string{"node", source(t, "node/worker.mjs")} }},
+	{"python paho", 5, func(t *testing.T) []string { return []string{"/usr/bin/python3", source(t, "python/worker.py")} }},
+	{"paho.golang", 5, golang},
 }
 
 func source(t *testing.T, name string) string {
@@ -88,7 +85,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{hub: harness.StartHub(t, harness.HubOptions{Args: []string{"--rule-http-allow-private", "--publish-rate", "0"}}), sink: harness.StartReceiver(t)}
+	s := &site{hub: harness.StartHub(t, harness.HubOptions{Args: []string{"--rule-allow-local", "--publish-rate", "0"}}), sink: harness.StartReceiver(t)}
 	s.product = s.hub.Product(map[string]any{"name": "interop", "kind": "device"})
 	err := s.hub.Call("POST", "/v1/rules", map[string]any{
 		"name": "interop", "enabled": true, "sql": "SELECT n, deviceSN() AS sn FROM '/" + s.product + "/+/upload'",
@@ -151,20 +148,20 @@ func visit(t *testing.T, s *site, c client, addr string, overTLS bool) {
 			j.Subscribe = "" // there is a session
 		}
 		w := work(t, c, j)
-		w.until(20*time.Second, "all is acknowledged", func() bool { return w.subscribed && len(w.acked) == j.Count })
+		w.until(time.Minute, "all is acknowledged", func() bool { return w.subscribed && len(w.acked) == j.Count })
 		if qos > 0 && !w.present {
 			t.Errorf("QoS %d: the session was not kept", qos)
 		}
-		harness.Eventually(t, 20*time.Second, "the sink has all", func() bool { return len(s.arrived(d)) == j.Count && s.arrived(d)[1] > qos })
+		harness.Eventually(t, time.Minute, "the sink has all", func() bool { return len(s.arrived(d)) == j.Count && s.arrived(d)[1] > qos })
 		note := fmt.Sprintf(`{"note":%d}`, qos)
 		s.send(t, d, note)
-		w.until(20*time.Second, "an application's message", func() bool { return w.got[note] == 1 })
+		w.until(time.Minute, "an application's message", func() bool { return w.got[note] == 1 })
 		w.leave()
 		s.send(t, d, `{"offline":true}`)
 	}
 	j.Count = 0
 	w := work(t, c, j)
-	w.until(20*time.Second, "the message that waited", func() bool { return w.got[`{"offline":true}`] > 0 })
+	w.until(time.Minute, "the message that waited", func() bool { return w.got[`{"offline":true}`] > 0 })
 	w.leave()
 	for n, times := range s.arrived(d) {
 		if times != 3 {
@@ -173,8 +170,8 @@ func visit(t *testing.T, s *site, c client, addr string, overTLS bool) {
 	}
 }
 
-// TestReconnects cuts every client off 50 times in mid-flight. What it saw acknowledged is with the sink, at QoS 2 exactly once,
-// and it gets everything that an application sent.
+// TestReconnects cuts every client off 50 times in mid-flight. What it saw acknowledged is with the sink, at QoS 2 exactly
+// once for each message that it sent (witness), and it gets everything that an application sent.
 func TestReconnects(t *testing.T) {
 	s := newSite(t)
 	for _, c := range clients {
@@ -194,7 +191,7 @@ func survive(t *testing.T, s *site, c client, qos int) {
 	j := jobFor(s.hub, d, proxy.addr, false, c.version)
 	j.QoS, j.Count, j.Pause = qos, 1500, 2
 	w := work(t, c, j)
-	w.until(20*time.Second, "the client is subscribed", func() bool { return w.subscribed })
+	w.until(time.Minute, "the client is subscribed", func() bool { return w.subscribed })
 	proxy.arm()
 	notes := 0
 	for proxy.cuts() < cuts {
@@ -218,14 +215,16 @@ func survive(t *testing.T, s *site, c client, qos int) {
 	})
 	w.until(time.Minute, "everything that was sent", func() bool { return len(w.got) == notes })
 	w.leave()
-	repeats, again := 0, []int(nil)
+	repeats, own, again := 0, 0, []int(nil)
 	for n, times := range s.arrived(d) {
-		if times > 1 {
-			repeats, again = repeats+times-1, append(again, n)
+		sent := max(1, proxy.seen.times(n)) // some libraries make two messages of one when they are cut off behind its PUBREL
+		own += sent - 1
+		if times > sent {
+			repeats, again = repeats+times-sent, append(again, n)
 		}
 	}
-	t.Logf("%d messages up, %d acknowledged, %d repeats; %d down; %d cuts", j.Count, len(acked), repeats, notes, proxy.cuts())
-	if qos == 2 && !c.repeats && repeats > s.sink.Repeats() {
-		t.Errorf("messages of QoS 2 arrived more than once: %v", again)
+	t.Logf("%d messages up, %d acknowledged, %d repeats, %d sent as new ones by the client; %d down; %d cuts", j.Count, len(acked), repeats, own, notes, proxy.cuts())
+	if qos == 2 && repeats > s.sink.Repeats() {
+		t.Errorf("messages of QoS 2 arrived more often than the client sent them: %v", again)
 	}
 }

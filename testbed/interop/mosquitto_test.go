@@ -45,7 +45,7 @@ func TestMosquittoPub(t *testing.T) {
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("mosquitto_pub: %v\n%s", err, out)
 			}
-			harness.Eventually(t, 20*time.Second, "the sink has all", func() bool { return len(s.arrived(d)) == count })
+			harness.Eventually(t, time.Minute, "the sink has all", func() bool { return len(s.arrived(d)) == count })
 			for n, times := range s.arrived(d) {
 				if times != 1 {
 					t.Errorf("message %d arrived %d times", n, times)
@@ -72,7 +72,7 @@ func TestMosquittoSub(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	harness.Eventually(t, 10*time.Second, "mosquitto_sub is subscribed", func() bool {
+	harness.Eventually(t, time.Minute, "mosquitto_sub is subscribed", func() bool {
 		return s.hub.Call("POST", "/v1/products/"+d.ProductSN+"/devices/"+d.DeviceSN+"/publish",
 			map[string]any{"topic": d.Topic("set"), "payload": "first", "qos": 1}, nil) == nil
 	})
@@ -84,7 +84,7 @@ func TestMosquittoSub(t *testing.T) {
 		<-time.After(20 * time.Millisecond) // the pace of the application
 	}
 	for n := 1; n <= notes; n++ {
-		harness.Eventually(t, 20*time.Second, fmt.Sprintf("note %d arrives", n), func() bool {
+		harness.Eventually(t, time.Minute, fmt.Sprintf("note %d arrives", n), func() bool {
 			return strings.Contains(out.String(), fmt.Sprintf("note %d.\n", n))
 		})
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // limit is how long a connection may take.
-const limit = 5 * time.Second
+const limit = 20 * time.Second
 
 // client is a connection of a check. Its methods end the check when the server does not do what they wait for.
 type client struct {
@@ -107,7 +107,7 @@ func (c *client) subscribeTo(props []byte, subs ...sub) suback {
 func (c *client) granted(filter string, options byte) {
 	got := c.subscribe(filter, options)
 	if c.r.target.Restricted && (got == 0x80 || got == 0x87) {
-		panic(restricted(filter))
+		panic(restricted("a subscription to " + filter))
 	}
 	if got != options&3 {
 		c.r.failf("subscription of %q: code %#x, want %d", filter, got, options&3)

@@ -65,6 +65,7 @@ func connectLacks(what string, flags byte, fields ...string) check {
 func all(checks ...check) check {
 	return func(r *run) {
 		for _, c := range checks {
+			r.rename() // the sessions that one check leaves behind are none of the next one's
 			c(r)
 		}
 	}

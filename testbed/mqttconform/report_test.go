@@ -47,6 +47,9 @@ func report() string {
 		b.WriteString("\n| number | what | ours | mosquitto |\n| --- | --- | --- | --- |\n")
 		for _, s := range Statements(version) {
 			ours, peer := result(version, s, missing), result(version, s, deviations)
+			if s.NeedsMethod() {
+				peer = "has no method"
+			}
 			if !s.Checked() {
 				ours, peer = "no check: "+s.Reason, ""
 			}
@@ -77,7 +80,7 @@ func summary(version string) string {
 		if result(version, s, missing) == "holds" {
 			ours++
 		}
-		if result(version, s, deviations) == "holds" {
+		if !s.NeedsMethod() && result(version, s, deviations) == "holds" {
 			peer++
 		}
 	}

@@ -16,6 +16,7 @@ type Target struct {
 	Addr           string // TCP, host:port
 	WebSocket      string // URL
 	User, Password string
+	Auth           *Auth // nil: it has no enhanced authentication
 
 	// ID, if set, gives a name its client id, and Login a client id its user name and password: for servers where nobody is
 	// welcome without.
@@ -35,7 +36,7 @@ type run struct {
 	open      []*client
 }
 
-// failure is what a check that failed panics with, restricted one that needs a filter which the target does not allow.
+// failure is what a check that failed panics with, restricted one that needs something which the target does not have.
 type (
 	failure    string
 	restricted string
@@ -45,7 +46,7 @@ var runs atomic.Int64
 
 // try runs a check and returns what it found wrong, "" when nothing, and why it was left out, "" when it was not.
 func (r *run) try(c check) (wrong, leftOut string) {
-	r.prefix = fmt.Sprintf("r%d", runs.Add(1))
+	r.rename()
 	defer func() {
 		for _, c := range r.open {
 			c.cut()
@@ -55,7 +56,7 @@ func (r *run) try(c check) (wrong, leftOut string) {
 		case failure:
 			wrong = string(p)
 		case restricted:
-			leftOut = "needs a subscription to " + string(p)
+			leftOut = "needs " + string(p)
 		default:
 			panic(p)
 		}
@@ -63,6 +64,9 @@ func (r *run) try(c check) (wrong, leftOut string) {
 	c(r)
 	return "", ""
 }
+
+// rename gives the run topics and client ids that nobody used before.
+func (r *run) rename() { r.prefix = fmt.Sprintf("r%d", runs.Add(1)) }
 
 func (r *run) failf(format string, args ...any) { panic(failure(fmt.Sprintf(format, args...))) }
 

@@ -24,7 +24,6 @@ type Statement struct {
 const (
 	clientOnly  = "binds the client"
 	neverRefuse = "binds servers that lack the feature; ours and mosquitto have it"
-	noMethod    = "needs an enhanced authentication method; the targets have none"
 )
 
 // Statements returns the statements of a version, "3.1.1" or "5.0".

@@ -1,6 +1,9 @@
 package mqttconform
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Section 3.1.2.5: wills.
 
@@ -78,8 +81,17 @@ func willDelayed(r *run) {
 	if took := time.Since(start); took < 1900*time.Millisecond {
 		r.failf("the will came after %v, its delay is 2 s", took)
 	}
-	r.join(k).cut()
-	r.join(r.keeper("a"))
+	for n := 0; ; n++ { // until it is back in time, which on a busy machine it may not be
+		k.will.topic = r.topic(fmt.Sprint("will", n))
+		w = r.client(fmt.Sprint("watch", n))
+		w.granted(k.will.topic, 0)
+		start = time.Now()
+		r.join(k).cut()
+		r.join(r.keeper("a"))
+		if time.Since(start) < 1900*time.Millisecond {
+			break
+		}
+	}
 	r.wait(2800 * time.Millisecond)
 	w.quiet("the client came back within the will's delay")
 }

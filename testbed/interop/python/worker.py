@@ -13,6 +13,7 @@ lock = threading.Lock()
 numbers = {}  # message id -> number, of what is not acknowledged
 early = set()  # ids acknowledged before publish() had returned them
 connected = threading.Event()
+ready = None  # the socket that connected is said of
 
 
 def say(event):
@@ -21,6 +22,8 @@ def say(event):
 
 
 def on_connect(client, userdata, flags, code, properties=None):
+    global ready
+    ready = client.socket()
     present = bool(flags["session present"])
     say({"present": present})
     if not present and job["subscribe"]:
@@ -30,8 +33,10 @@ def on_connect(client, userdata, flags, code, properties=None):
         connected.set()
 
 
-def on_disconnect(client, userdata, code, properties=None):
-    connected.clear()
+def on_socket_close(client, userdata, sock):
+    # Not on_disconnect: a publish that fails calls that in its own thread, maybe after the next connection stands.
+    if sock is ready:
+        connected.clear()
 
 
 def on_subscribe(client, userdata, mid, codes, properties=None):
@@ -55,7 +60,7 @@ def on_message(client, userdata, message):
 five = job["version"] == 5
 client = mqtt.Client(job["clientId"], protocol=mqtt.MQTTv5 if five else mqtt.MQTTv311, **({} if five else {"clean_session": False}))
 client.username_pw_set(job["username"], job["password"])
-client.on_connect, client.on_disconnect, client.on_subscribe, client.on_publish, client.on_message = on_connect, on_disconnect, on_subscribe, on_publish, on_message
+client.on_connect, client.on_socket_close, client.on_subscribe, client.on_publish, client.on_message = on_connect, on_socket_close, on_subscribe, on_publish, on_message
 client.reconnect_delay_set(0.02, 0.02)
 client.max_queued_messages_set(0)
 if job["tls"]:

@@ -10,14 +10,15 @@ import (
 	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
-// cluster starts n hubs on one PostgreSQL and one NATS server.
-func cluster(t *testing.T, n int) []*harness.Hub {
+// cluster starts n hubs on one PostgreSQL and one NATS server, with further arguments.
+func cluster(t *testing.T, n int, more ...string) []*harness.Hub {
 	t.Helper()
 	dsn, bus := harness.Postgres(t), harness.NATS(t)
 	keyring := filepath.Join(t.TempDir(), "keyring")
 	var hubs []*harness.Hub
 	for i := range n {
-		h := harness.StartHub(t, harness.HubOptions{Args: []string{"--store-dsn", dsn, "--nats-url", bus, "--keyring-file", keyring, "--node", fmt.Sprint(i + 1), "--publish-rate", "0", "--rule-http-allow-private"}})
+		h := harness.StartHub(t, harness.HubOptions{Args: append([]string{"--store-dsn", dsn, "--nats-url", bus, "--keyring-file", keyring, "--node", fmt.Sprint(i + 1),
+			"--publish-rate", "0", "--rule-allow-local"}, more...)})
 		if i > 0 {
 			h.Key = hubs[0].Key // the first one made it
 		}

@@ -16,9 +16,10 @@ import (
 // TestFullDisk fills the data folder's file system under a hub that devices publish to. What was acknowledged before stays,
 // what cannot be stored is not acknowledged, and with room again the hub goes on by itself.
 func TestFullDisk(t *testing.T) {
+	beside(t)
 	dir := tmpfs(t, "size=48m")
 	hub := harness.StartHub(t, harness.HubOptions{Data: filepath.Join(dir, "hub"),
-		Args: []string{"--rule-http-allow-private", "--publish-rate", "0", "--publish-byte-rate", "0"}})
+		Args: []string{"--rule-allow-local", "--publish-rate", "0", "--publish-byte-rate", "0"}})
 	product := hub.Product(map[string]any{"name": "disk", "kind": "device"})
 	d := hub.Devices(product, 1)[0]
 	// A sink that nobody listens on: the outbox can only grow.
@@ -36,7 +37,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal("everything is acknowledged on a full disk")
 	}
 	if !c.ended() {
-		t.Error("the hub kept a connection whose message it could not store for 10 s")
+		t.Error("the hub kept a connection whose message it could not store")
 	}
 	if log := hub.Log(); !strings.Contains(log, "full") {
 		t.Errorf("the log does not say that the disk is full:\n%s", log)
@@ -44,7 +45,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 20*time.Second, "the hub takes messages again", func() bool {
+	harness.Eventually(t, time.Minute, "the hub takes messages again", func() bool {
 		c, err := dialRaw(hub.MQTT)
 		if err != nil {
 			return false
@@ -53,7 +54,7 @@ func TestFullDisk(t *testing.T) {
 		code, err := c.connect(d.ClientID(), d.UserName(), d.DeviceSecret, 60)
 		return err == nil && code == 0 && publishMany(c, d, acked, 1) == 1
 	})
-	harness.Eventually(t, 10*time.Second, "every acknowledged message waits in the outbox", func() bool {
+	harness.Eventually(t, time.Minute, "every acknowledged message waits in the outbox", func() bool {
 		return queued(t, hub) >= acked+1
 	})
 }
@@ -99,13 +100,13 @@ func queued(t *testing.T, h *harness.Hub) int {
 	total := 0
 	for _, r := range rules.Items {
 		var stats struct {
-			Actions []struct{ Queued, Dead int }
+			Actions []struct{ InFlight, Queued, Late, Dead int }
 		}
 		if err := h.Call("GET", "/v1/rules/"+r.ID+"/stats", nil, &stats); err != nil {
 			t.Fatal(err)
 		}
 		for _, a := range stats.Actions {
-			total += a.Queued + a.Dead
+			total += a.InFlight + a.Queued + a.Late + a.Dead
 		}
 	}
 	return total

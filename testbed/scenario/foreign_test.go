@@ -34,7 +34,7 @@ var doors = []door{
 // fleet is a hub with one product and devices of it.
 func fleet(t *testing.T, n int, fields map[string]any) (*harness.Hub, []harness.Credentials) {
 	t.Helper()
-	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--rule-http-allow-private", "--publish-rate", "0"}})
+	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--rule-allow-local", "--publish-rate", "0"}})
 	all := map[string]any{"name": t.Name(), "kind": "device", "shadow": true}
 	for k, v := range fields {
 		all[k] = v
@@ -79,15 +79,23 @@ func (o *output) String() string {
 // start runs a client in the background until the test ends.
 func start(t *testing.T, name string, args ...string) *output {
 	t.Helper()
+	out, _ := startUntil(t, name, args...)
+	return out
+}
+
+// startUntil is start for a client that ends when end is called, or with t.
+func startUntil(t *testing.T, name string, args ...string) (out *output, end func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, name, args...)
-	out := &output{}
+	out = &output{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
-	return out
+	end = sync.OnceFunc(func() { cancel(); _ = cmd.Wait() })
+	t.Cleanup(end)
+	return out, end
 }
 
 // run runs a client to its end.
@@ -101,13 +109,13 @@ func run(t *testing.T, name string, args ...string) (string, error) {
 
 func waitFor(t *testing.T, out *output, want string) {
 	t.Helper()
-	harness.Eventually(t, 10*time.Second, "output holds "+want, func() bool { return strings.Contains(out.String(), want) })
+	harness.Eventually(t, time.Minute, "output holds "+want, func() bool { return strings.Contains(out.String(), want) })
 }
 
 // online waits until the API sees the device online.
 func online(t *testing.T, h *harness.Hub, d harness.Credentials) {
 	t.Helper()
-	harness.Eventually(t, 10*time.Second, d.ClientID()+" is online", func() bool { return state(t, h, d) == "online" })
+	harness.Eventually(t, time.Minute, d.ClientID()+" is online", func() bool { return state(t, h, d) == "online" })
 }
 
 func state(t *testing.T, h *harness.Hub, d harness.Credentials) string {
@@ -146,7 +154,7 @@ func TestMosquittoClients(t *testing.T) {
 				t.Fatalf("mosquitto_pub: %v\n%s", err, out)
 			}
 			want := fmt.Sprintf(`"n":%d`, i)
-			harness.Eventually(t, 10*time.Second, "the rule's sink got "+want, func() bool {
+			harness.Eventually(t, time.Minute, "the rule's sink got "+want, func() bool {
 				for _, b := range sink.Bodies() {
 					if strings.Contains(string(b), want) && strings.Contains(string(b), d.DeviceSN) {
 						return true
@@ -161,7 +169,7 @@ func TestMosquittoClients(t *testing.T) {
 // subscribed waits until an API publish to the device's set topic is delivered.
 func subscribed(t *testing.T, h *harness.Hub, d harness.Credentials, sub *output) {
 	t.Helper()
-	harness.Eventually(t, 10*time.Second, "an application's message arrives", func() bool {
+	harness.Eventually(t, time.Minute, "an application's message arrives", func() bool {
 		_ = h.Call("POST", "/v1/products/"+d.ProductSN+"/devices/"+d.DeviceSN+"/publish",
 			map[string]any{"topic": d.Topic("set"), "payload": `{"hello":1}`, "qos": 1}, nil)
 		return strings.Contains(sub.String(), `{"hello":1}`)

@@ -18,7 +18,7 @@ type raw struct {
 }
 
 func dialRaw(addr string) (*raw, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		return nil, err
 	}
@@ -33,9 +33,9 @@ func (c *raw) send(header byte, body []byte) error {
 	return err
 }
 
-// read returns the next packet, waiting 10 s at most.
+// read returns the next packet, waiting a minute at most.
 func (c *raw) read() (header byte, body []byte, err error) {
-	if err := c.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		return 0, nil, err
 	}
 	if header, err = c.r.ReadByte(); err != nil {
@@ -107,7 +107,7 @@ func (c *raw) subscribe(filter string) (byte, error) {
 	return body[2], nil
 }
 
-// ended reports whether the hub closes the connection within 10 s.
+// ended reports whether the hub closes the connection within a minute.
 func (c *raw) ended() bool {
 	for {
 		if _, _, err := c.read(); err != nil {

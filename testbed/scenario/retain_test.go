@@ -53,7 +53,7 @@ func TestRetained(t *testing.T) {
 	must("mosquitto_pub", append(mosquitto(hub, devices[0], false), "-r", "-q", "1", "-t", devices[0].Topic("upload"), "-n")...)
 	left := start(t, "mosquitto_sub", app("-F", "%r %p", "-t", everything, "-t", devices[0].Topic("set"))...)
 	waitFor(t, left, "kept of "+devices[1].DeviceSN)
-	harness.Eventually(t, 10*time.Second, "a live message came behind the retained ones", func() bool {
+	harness.Eventually(t, time.Minute, "a live message came behind the retained ones", func() bool {
 		must("mosquitto_pub", append(mosquitto(hub, devices[1], false), "-q", "1", "-t", devices[1].Topic("upload"), "-m", "live")...)
 		return strings.Contains(left.String(), "0 live")
 	})

@@ -24,10 +24,10 @@ import (
 func dialMQTT(t *testing.T, opts *mqtt.ClientOptions) (mqtt.Client, chan struct{}) {
 	t.Helper()
 	lost := make(chan struct{})
-	opts.SetAutoReconnect(false).SetKeepAlive(60 * time.Second).SetConnectTimeout(10 * time.Second)
+	opts.SetAutoReconnect(false).SetKeepAlive(60 * time.Second).SetConnectTimeout(time.Minute)
 	opts.SetConnectionLostHandler(func(mqtt.Client, error) { close(lost) })
 	c := mqtt.NewClient(opts)
-	if tok := c.Connect(); !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+	if tok := c.Connect(); !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 		t.Fatalf("connect as %s: %v", opts.Username, tok.Error())
 	}
 	t.Cleanup(func() { c.Disconnect(0) })
@@ -40,7 +40,7 @@ func ended(t *testing.T, what string, lost chan struct{}) {
 	select {
 	case <-lost:
 		t.Logf("%s ended after %s", what, time.Since(began).Round(time.Millisecond))
-	case <-time.After(2 * time.Second):
+	case <-time.After(harness.Promised(2 * time.Second)):
 		t.Errorf("%s goes on", what)
 	}
 }
@@ -59,7 +59,7 @@ func TestTrustOverNodes(t *testing.T) {
 	first, _ := dialMQTT(t, hmac)
 	first.Disconnect(100)
 	again := mqtt.NewClient(hmac.AddBroker("tcp://" + a.MQTT).SetAutoReconnect(false))
-	if tok := again.Connect(); tok.WaitTimeout(10*time.Second) && tok.Error() == nil {
+	if tok := again.Connect(); tok.WaitTimeout(time.Minute) && tok.Error() == nil {
 		t.Error("a nonce was used twice")
 	}
 
@@ -85,11 +85,11 @@ func TestTrustOverNodes(t *testing.T) {
 	heard := make(chan string, 100)
 	app, cut := dialMQTT(t, mqtt.NewClientOptions().AddBroker("tcp://"+a.MQTT).SetClientID("ledger").SetUsername("app|"+key.ID).SetPassword(key.Key))
 	tok := app.Subscribe("/"+d.ProductSN+"/+/upload", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- string(m.Payload()) })
-	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+	if !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 		t.Fatal(tok.Error())
 	}
-	harness.Eventually(t, 10*time.Second, "the application hears a device of the other node", func() bool {
-		device.Publish(d.Topic("upload"), 1, false, `{"n":1}`).WaitTimeout(5 * time.Second)
+	harness.Eventually(t, time.Minute, "the application hears a device of the other node", func() bool {
+		device.Publish(d.Topic("upload"), 1, false, `{"n":1}`).WaitTimeout(time.Minute)
 		select {
 		case got := <-heard:
 			return got == `{"n":1}`
@@ -100,7 +100,7 @@ func TestTrustOverNodes(t *testing.T) {
 
 	status := make(chan string, 10)
 	tok = app.Subscribe("/$system/"+d.ProductSN+"/+/device/status", 1, func(_ mqtt.Client, m mqtt.Message) { status <- string(m.Payload()) })
-	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+	if !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 		t.Fatal(tok.Error())
 	}
 	if err := a.Call("POST", certificates+"/"+issued.Certificate.Serial+"/revoke", map[string]any{"reason": "keyCompromise"}, nil); err != nil {
@@ -112,7 +112,7 @@ func TestTrustOverNodes(t *testing.T) {
 		if !strings.Contains(got, `"Status":"Offline"`) {
 			t.Errorf("status %s", got)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the application did not hear that the device went")
 	}
 	if err := b.Call("DELETE", "/v1/api-keys/"+key.ID, nil, nil); err != nil && !strings.Contains(err.Error(), "unexpected end of JSON") {
@@ -147,7 +147,7 @@ func TestRotateWhileRunning(t *testing.T) {
 	if err != nil || !strings.Contains(out, "the running hub seals what is stored anew") {
 		t.Fatalf("rotate: %v: %s", err, out)
 	}
-	harness.Eventually(t, 20*time.Second, "the hub has sealed everything anew", func() bool { return strings.Contains(hub.Log(), "secrets sealed under the new key") })
+	harness.Eventually(t, time.Minute, "the hub has sealed everything anew", func() bool { return strings.Contains(hub.Log(), "secrets sealed under the new key") })
 	more := hub.Devices(devices[0].ProductSN, 1)[0]
 	hub.Kill()
 	out, err = keyring("list")
@@ -190,7 +190,7 @@ func TestCertificateReloads(t *testing.T) {
 	}
 	first, want := serial(hub.MQTTS), serial(other.MQTTS)
 	replace([]byte("garbage"))
-	harness.Eventually(t, 10*time.Second, "the broken file is counted", func() bool {
+	harness.Eventually(t, time.Minute, "the broken file is counted", func() bool {
 		res, err := http.Get("http://" + hub.HTTP + "/metrics")
 		if err != nil {
 			t.Fatal(err)
@@ -208,7 +208,7 @@ func TestCertificateReloads(t *testing.T) {
 	}
 	replace(b)
 	for _, addr := range []string{hub.MQTTS, hub.HTTPS} {
-		harness.Eventually(t, 10*time.Second, "the new certificate is served", func() bool { return serial(addr) == want })
+		harness.Eventually(t, time.Minute, "the new certificate is served", func() bool { return serial(addr) == want })
 	}
 }
 

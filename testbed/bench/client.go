@@ -24,6 +24,7 @@ type client struct {
 	turn   int // in spec.Topics
 	sentAt map[uint16]time.Time
 	buf    []byte
+	credit chan struct{} // of a flat-out load: a burst is acknowledged
 }
 
 // clientSpec says who a client is and what it does.
@@ -32,6 +33,7 @@ type clientSpec struct {
 	Publish            string   // topic to publish to
 	Topics             []string // topics to publish to in turn, instead of one
 	Subscribe          string   // filter, QoS 1
+	Persistent         bool     // its session is kept
 }
 
 func (s clientSpec) publishes() bool { return s.Publish != "" || len(s.Topics) > 0 }
@@ -57,6 +59,9 @@ func dial(addr string, secure *tls.Config, i int, spec clientSpec) (*client, err
 
 func (c *client) login() error {
 	flags := byte(0x02) // clean session
+	if c.spec.Persistent {
+		flags = 0
+	}
 	if c.spec.User != "" {
 		flags |= 0xC0
 	}

@@ -39,11 +39,14 @@ func newEnv(full, smoke bool, hubBin string) *env {
 }
 
 // hub is how a pinned hub is started: with further arguments, and profiles when they are asked for.
-func (e *env) hub(args ...string) harness.HubOptions {
+func (e *env) hub(args ...string) harness.HubOptions { return e.hubOn(e.serverCPU, args...) }
+
+// hubOn is the same on other CPUs, all of them when the list is empty.
+func (e *env) hubOn(cpus string, args ...string) harness.HubOptions {
 	if e.pprof != "" {
 		args = append(args, "--pprof-addr", e.pprof)
 	}
-	return harness.HubOptions{Bin: e.hubBin, Pin: e.serverCPU, Args: args}
+	return harness.HubOptions{Bin: e.hubBin, Pin: cpus, Args: args}
 }
 
 func (e *env) Helper() {}

@@ -62,7 +62,10 @@ func openFleet(e *env, engine string) *fleet {
 	if engine == "postgres" {
 		cfg = store.Config{DSN: harness.Postgres(e), Durability: store.DurabilityProcess, Keyring: keyring.New()}
 	}
-	cfg.Keyring = keyring.New()
+	return openFleetOn(e, engine, cfg)
+}
+
+func openFleetOn(e *env, engine string, cfg store.Config) *fleet {
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
 	db, err := store.Open(ctx, cfg, log, nil)
 	must(e, err)
@@ -102,17 +105,9 @@ func (f *fleet) fill(n int) time.Duration {
 	return time.Since(start)
 }
 
-// settle runs what a hub runs beside the registry until the counted changes are added up.
+// settle brings the registry to rest: the counted changes are added up, and where to cut long counts is known.
 func (f *fleet) settle() {
-	ctx, end := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- f.reg.Run(ctx) }()
-	for left := 1; left > 0; {
-		must(f.env, f.db.QueryRow(ctx, `SELECT COUNT(*) FROM device_count_delta`).Scan(&left))
-		time.Sleep(50 * time.Millisecond)
-	}
-	end()
-	must(f.env, <-ended)
+	must(f.env, f.reg.Tend(context.Background()))
 	if f.engine == "postgres" { // what autovacuum does within a minute or so
 		rows, err := f.db.Query(context.Background(), `VACUUM (ANALYZE)`)
 		must(f.env, err)

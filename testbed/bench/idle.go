@@ -28,7 +28,7 @@ func idleMemory(e *env) {
 	if e.smoke {
 		n, settle = 200, time.Second
 	}
-	hub := harness.StartHub(e, harness.HubOptions{Bin: e.hubBin})
+	hub := harness.StartHub(e, e.hubOn("")) // the TLS hub below serves no profiles: the address is taken
 	cert, key := selfSigned(e)
 	broker := harness.StartMosquitto(e, harness.MosquittoOptions{CertFile: cert, KeyFile: key})
 	product := hub.Product(map[string]any{"name": "idle", "kind": "device"})

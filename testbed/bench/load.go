@@ -25,6 +25,7 @@ type loadSpec struct {
 	QoS     byte
 	Rate    int    // messages a second over all clients that publish
 	Payload string // {n} becomes the message's number
+	Flat    bool   // as fast as it is acknowledged, at QoS 1; Rate does not count
 	Receipt bool   // latencies are from publish to receipt, by the first number in the payload, instead of to PUBACK
 }
 
@@ -112,7 +113,11 @@ func generate(in io.Reader, out io.Writer) error {
 	for lines.Scan() {
 		switch lines.Text() {
 		case "start":
-			stop = startPublishing(spec, clients, count)
+			if stop = nil; spec.Flat {
+				stop = startFlat(spec, clients, count)
+			} else {
+				stop = startPublishing(spec, clients, count)
+			}
 			fmt.Fprintln(out, "started")
 		case "stop":
 			stop()
@@ -148,7 +153,11 @@ func connectAll(spec loadSpec, count *counters) ([]*client, error) {
 	}
 	for _, c := range clients {
 		go func() {
-			if err := c.receive(count); count.lost.Add(1) == 1 {
+			receive := c.receive
+			if spec.Flat {
+				receive = c.receiveFlat
+			}
+			if err := receive(count); count.lost.Add(1) == 1 {
 				fmt.Fprintln(os.Stderr, "load: connection lost:", err)
 			}
 		}()

@@ -60,7 +60,7 @@ func printRound(i int, side string, s sample) {
 }
 
 func ourUplink(e *env, qos byte) (*generator, *harness.Hub) {
-	hub := harness.StartHub(e, e.hub("--rule-http-allow-private"))
+	hub := harness.StartHub(e, e.hub("--rule-allow-local"))
 	product := hub.Product(map[string]any{"name": "bench", "kind": "device"})
 	must(e, hub.Call("PUT", "/v1/products/"+product+"/thing-model", benchModel(), nil))
 	sink := harness.StartReceiver(e)

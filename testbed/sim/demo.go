@@ -212,8 +212,8 @@ func startAgent(ctx context.Context, cfg demoConfig, w *world, addr addresses, o
 
 func writeAgentConfig(path string, cfg demoConfig, w *world, addr addresses, lan string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "hub: tcp://%s\nproduct: %s\ndevice: %s\nsecret: %s\ndata: %s\nlisten: %s\nsubdevices:\n",
-		local(addr.mqtt), w.gateway.id.Product, w.gateway.id.SN, w.gateway.secret.Reveal(),
+	fmt.Fprintf(&b, "hub: tls://%s\ntls: {ca: %s}\nremote_config: {keys: [%q]}\nproduct: %s\ndevice: %s\nsecret: %s\ndata: %s\nlisten: %s\nsubdevices:\n",
+		local(addr.mqtts), strconv.Quote(filepath.Join(cfg.dir, "data", "tls", "ca.pem")), w.key, w.gateway.id.Product, w.gateway.id.SN, w.gateway.secret.Reveal(),
 		strconv.Quote(filepath.Join(cfg.dir, "agent")), lan)
 	for _, m := range w.meters {
 		fmt.Fprintf(&b, "  - {product: %s, device: %s, secret: %s}\n", m.id.Product, m.id.SN, m.secret.Reveal())

@@ -121,7 +121,7 @@ func children(t *testing.T, dir string) (pids []int) {
 
 func waitGone(t *testing.T, dir string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for len(children(t, dir)) > 0 {
 		if time.Now().After(deadline) {
 			t.Fatalf("processes are left: %v", children(t, dir))

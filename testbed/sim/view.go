@@ -20,6 +20,7 @@ func banner(out io.Writer, cfg demoConfig, addr addresses, lan, key string, w *w
 	fmt.Fprintf(out, `
 Hawser is running.
 
+  console        http://%s/console/
   API            http://%s        (TLS: https://%s)
   MQTT           %s              (TLS: %s, WebSocket: ws://%s/mqtt)
   sub-devices    %s              (the gateway's own listener)
@@ -32,7 +33,7 @@ Paste into another terminal:
   bin/hawserctl device list %s
   bin/hawserctl watch
 `,
-		local(addr.http), local(addr.https), local(addr.mqtt), local(addr.mqtts), local(addr.http),
+		local(addr.http), local(addr.http), local(addr.https), local(addr.mqtt), local(addr.mqtts), local(addr.http),
 		orNone(lan), key, cfg.dir, local(addr.http), key, sensors)
 	if len(w.sensors) > 0 {
 		first := w.sensors[0].id.SN

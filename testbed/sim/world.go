@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/apiclient"
 	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/firmware/signing"
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
@@ -32,6 +34,7 @@ type world struct {
 	meters   []account // behind the gateway
 	hands    []account // for whoever watches to play with
 	products map[string]string
+	key      string // that the hub signs agents' configurations with, in hex
 }
 
 // The demo's products, known by their names.
@@ -79,8 +82,23 @@ func settle(ctx context.Context, api *apiclient.ClientWithResponses, sensors, me
 		}
 		w.hands = append(w.hands, a)
 	}
-	w.gateway, err = deviceOf(ctx, api, w.products[gatewayProduct], "gateway-1")
+	if w.gateway, err = deviceOf(ctx, api, w.products[gatewayProduct], "gateway-1"); err != nil {
+		return nil, err
+	}
+	w.key, err = configKey(ctx, api)
 	return w, err
+}
+
+func configKey(ctx context.Context, api *apiclient.ClientWithResponses) (string, error) {
+	r, err := api.GetDirectorWithResponse(ctx)
+	if err != nil {
+		return "", err
+	}
+	if r.JSON200 == nil {
+		return "", fmt.Errorf("the hub's director key: status %d", r.StatusCode())
+	}
+	key, err := signing.ParsePublicKey([]byte(r.JSON200.PublicKey))
+	return hex.EncodeToString(key[:]), err
 }
 
 // product returns the ProductSN of the product of this name.

@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,6 +52,8 @@ type Down interface {
 type Store interface {
 	// PutNow returns when the value is on the disk.
 	PutNow(key string, value []byte) error
+	// Put keeps the value in memory, and on the disk with the next PutNow or some time later.
+	Put(key string, value []byte)
 	Get(key string) []byte
 	Keys() []string
 }
@@ -157,6 +161,9 @@ func (s *Syncer) Attached(d ident.Device) {
 	s.setAttached(d, true)
 	if t := s.twin(d); t != nil {
 		s.Up.Wanted(d, base(d))
+		if s.down != nil { // else Run will
+			t.pay()
+		}
 		if s.isOnline() {
 			t.ask()
 		}
@@ -267,8 +274,16 @@ func (s *Syncer) all() (list []*twin) {
 	return here
 }
 
-// Run asks the hub again where it has not answered, until ctx ends.
+// Run tells devices what a crash has kept from them, and asks the hub again where it has not answered, until ctx ends.
 func (s *Syncer) Run(ctx context.Context) error {
+	s.mu.Lock()
+	twins := slices.Collect(maps.Values(s.twins))
+	s.mu.Unlock()
+	for _, t := range twins {
+		if s.behind(t.device) {
+			t.pay()
+		}
+	}
 	tick := time.NewTicker(s.cfg.AnswerWithin / 2)
 	defer tick.Stop()
 	for {
@@ -340,6 +355,7 @@ func decode(b []byte) (*codec.Doc, error) {
 type kept struct {
 	Doc  []byte `json:"doc"`
 	Base Side   `json:"base"` // what both sides had
+	Owed bool   `json:"owed,omitempty"`
 }
 
 func (t *twin) load(value []byte) error {
@@ -349,7 +365,7 @@ func (t *twin) load(value []byte) error {
 	}
 	doc, err := shadowdoc.Decode(k.Doc)
 	if err == nil {
-		t.doc, t.base = doc, k.Base
+		t.doc, t.base, t.owed = doc, k.Base, k.Owed
 	}
 	return err
 }

@@ -45,6 +45,8 @@ type world struct {
 	heard  []string // by the device
 	local  []string // by programs
 	wanted []server.Subscription
+	refuse error  // what Deliver returns
+	disk   memory // as it was when a message was delivered last
 }
 
 func newWorld(t *testing.T, cfg Config) *world {
@@ -167,6 +169,12 @@ func (w *world) device(text string) {
 func (w *world) Deliver(_ ident.Device, name string, payload []byte, _ byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if m, ok := w.s.cfg.Store.(memory); ok {
+		w.disk = maps.Clone(m)
+	}
+	if w.refuse != nil {
+		return w.refuse
+	}
 	t, _ := topic.Parse(name)
 	w.heard = append(w.heard, t.Kind.String()+" "+string(payload))
 	return nil
@@ -188,7 +196,8 @@ func (w *world) Wanted(_ ident.Device, subs []server.Subscription)  { w.wanted =
 // memory is a Store that is faster than a disk.
 type memory map[string][]byte
 
-func (m memory) PutNow(key string, value []byte) error { m[key] = value; return nil }
+func (m memory) PutNow(key string, value []byte) error { m.Put(key, value); return nil }
+func (m memory) Put(key string, value []byte)          { m[key] = value }
 func (m memory) Get(key string) []byte                 { return m[key] }
 func (m memory) Keys() []string                        { return slices.Collect(maps.Keys(m)) }
 
@@ -261,6 +270,42 @@ func TestOffline(t *testing.T) {
 	w.expect(`{"level":3,"on":1} {}`, `{"level":3,"on":0} {"level":9,"on":1}`)
 	w.line(true)
 	w.expect(`{"level":3,"on":1} {"level":9}`, `{"level":3,"on":1} {"level":9}`)
+}
+
+// TestOwed: what is desired reaches a device that was away, also when the agent was killed behind the change and before the message, or the message
+// could not be kept; and it does so once when nothing went wrong.
+func TestOwed(t *testing.T) {
+	kill := func(w *world) Config { return Config{Subdevices: true, Store: w.disk} }
+	for name, tt := range map[string]struct {
+		refuse error
+		again  func(w *world) Config
+		want   int
+	}{
+		"killed before the message":   {nil, kill, 2},
+		"killed while it is away":     {server.ErrOffline, kill, 1},
+		"the letter can't be kept":    {server.ErrUnavailable, func(w *world) Config { return w.s.cfg }, 1},
+		"told":                        {nil, func(w *world) Config { return w.s.cfg }, 1},
+		"it does not want to be told": {server.ErrNotSubscribed, func(w *world) Config { return w.s.cfg }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, Config{})
+			w.line(true)
+			w.refuse = tt.refuse
+			w.desire(`{"mode":"eco"}`)
+			w.run()
+			w.refuse = nil
+			w.restart(tt.again(w))
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := w.s.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			w.line(true)
+			if got := strings.Count(strings.Join(w.heard, "\n"), `"Desired":{"mode":"eco"}`); got != tt.want {
+				t.Errorf("told %d times, want %d: %q", got, tt.want, w.heard)
+			}
+		})
+	}
 }
 
 func TestGetIsAnsweredHere(t *testing.T) {

@@ -2,6 +2,7 @@ package shadowsync
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type twin struct {
 	mu    sync.Mutex
 	doc   *shadowdoc.Document
 	base  Side  // what both sides had
+	owed  bool  // the device has not been told yet what is desired of it
 	known bool  // hub is the hub's document as of version, on this connection
 	hub   Side  // the hub's document
 	ver   int32 // its version
@@ -30,9 +32,11 @@ type twin struct {
 	sent  *changes // what the hub was told and has not answered
 }
 
-// commit keeps the next document, or another base. Nothing of it is seen before it is on the disk.
-func (t *twin) commitLocked(doc *shadowdoc.Document, base Side) error {
-	b, err := json.Marshal(kept{doc.Encode(), base})
+// commit keeps the next document, or another base, and with desires that the device is to be told of it. Nothing of it is seen before it is on
+// the disk.
+func (t *twin) commitLocked(doc *shadowdoc.Document, base Side, desires bool) error {
+	owed := t.owed || desires && t.device != t.s.cfg.Own
+	b, err := json.Marshal(kept{doc.Encode(), base, owed})
 	if err == nil {
 		err = t.s.cfg.Store.PutNow(t.device.ClientID(), b)
 	}
@@ -40,7 +44,7 @@ func (t *twin) commitLocked(doc *shadowdoc.Document, base Side) error {
 		return fmt.Errorf("%w: keep a shadow: %w", server.ErrUnavailable, err)
 	}
 	changed := doc != t.doc
-	t.doc, t.base = doc, base
+	t.doc, t.base, t.owed = doc, base, owed
 	if changed {
 		t.tellLocked()
 	}
@@ -76,7 +80,7 @@ func (t *twin) request(k topic.Kind, payload []byte, done func(error)) {
 	defer doc.Release()
 	out := shadowdoc.Device(t.doc, doc.Root(), time.Now(), shadowdoc.Options{})
 	if out.Next != nil {
-		if err := t.commitLocked(out.Next, t.base); err != nil {
+		if err := t.commitLocked(out.Next, t.base, false); err != nil {
 			done(err)
 			return
 		}
@@ -94,19 +98,39 @@ func (t *twin) deliverLocked(k topic.Kind, body func(limit int) []byte) {
 		return
 	}
 	name := topic.System(t.device, k)
-	t.sendLocked(name, body(shadowdoc.PayloadLimit(bufferOf, name)))
+	_ = t.sendLocked(name, body(shadowdoc.PayloadLimit(bufferOf, name))) // who asked and has gone asks again
 }
 
-func (t *twin) sendLocked(name string, body []byte) {
-	if err := t.s.down.Deliver(t.device, name, body, 1); err != nil {
+func (t *twin) sendLocked(name string, body []byte) error {
+	err := t.s.down.Deliver(t.device, name, body, 1)
+	if err != nil {
 		t.s.log.Debug("a device is not told of its shadow", "product", t.device.Product, "device", t.device.SN, "err", err)
+	}
+	return err
+}
+
+// desireLocked sends the device what is desired of it. While it is away, or what waits for it can't be kept, it is owed this.
+func (t *twin) desireLocked() {
+	if t.device == t.s.cfg.Own {
+		return
+	}
+	owed := false
+	for _, err := range t.controlLocked() {
+		owed = owed || err != nil && !errors.Is(err, server.ErrNotSubscribed)
+	}
+	if owed == t.owed {
+		return
+	}
+	t.owed = owed
+	if b, err := json.Marshal(kept{t.doc.Encode(), t.base, owed}); err == nil {
+		t.s.cfg.Store.Put(t.device.ClientID(), b) // lost with a crash, it is told twice
 	}
 }
 
-// desireLocked sends the device what is desired of it.
-func (t *twin) desireLocked() {
-	if t.device == t.s.cfg.Own || !t.doc.HasDesired() {
-		return
+// controlLocked sends what is desired in messages that the device can take, and returns how each went.
+func (t *twin) controlLocked() (ends []error) {
+	if !t.doc.HasDesired() {
+		return nil
 	}
 	name := topic.System(t.device, topic.ShadowDownstream)
 	list, err := t.doc.Controls(shadowdoc.PayloadLimit(bufferOf, name))
@@ -114,7 +138,17 @@ func (t *twin) desireLocked() {
 		t.s.log.Warn("what is desired does not fit the device", "product", t.device.Product, "device", t.device.SN, "err", err)
 	}
 	for _, b := range list {
-		t.sendLocked(name, b)
+		ends = append(ends, t.sendLocked(name, b))
+	}
+	return ends
+}
+
+// pay tells the device what it is owed.
+func (t *twin) pay() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.owed {
+		t.desireLocked()
 	}
 }
 
@@ -126,7 +160,7 @@ func (t *twin) update(desired, reported []byte) (*shadowdoc.Document, error) {
 	if err != nil || next == t.doc {
 		return t.doc, err
 	}
-	if err := t.commitLocked(next, t.base); err != nil {
+	if err := t.commitLocked(next, t.base, len(desired) > 0); err != nil {
 		return nil, err
 	}
 	if len(desired) > 0 {
@@ -303,7 +337,7 @@ func (t *twin) settleLocked() {
 		agreed = t.hub.clone()
 	}
 	if next != t.doc || !equal(agreed, t.base) {
-		if err := t.commitLocked(next, agreed); err != nil {
+		if err := t.commitLocked(next, agreed, len(down.desired) > 0); err != nil {
 			t.s.log.Error("a shadow is not kept", "product", t.device.Product, "device", t.device.SN, "err", err)
 			return
 		}

@@ -7,6 +7,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 GOLANGCI := bin/tools/golangci-lint
 GOLANGCI_VERSION := v2.15.0
+TESTSUM := bin/tools/gotestsum
+TESTSUM_VERSION := v1.13.0
 
 .PHONY: help
 help: ## show this help
@@ -75,9 +77,19 @@ RACE = -race -gcflags='modernc.org/...=-d=checkptr=0' -gcflags='modernc.org/sqli
 # lint has run vet already; and a test's binary without debugging information takes half the time to link.
 QUICK = -vet=off -ldflags=-w
 
+$(TESTSUM):
+	@mkdir -p bin/tools
+	GOBIN=$(CURDIR)/bin/tools go install gotest.tools/gotestsum@$(TESTSUM_VERSION)
+
+# How often a test that failed is run again, by itself: a whole system on a busy machine can miss a deadline. The runner's last lines then speak of
+# two runs and show the first one's failure, which is a bug to be mended. Neither many failures nor a data race are run again.
+RERUN ?= 0
+
 .PHONY: test
-test: install-test-deps console-check build lint ## everything, with the race detector
-	CGO_ENABLED=1 HAWSER_TEST_BIN=$(CURDIR)/bin go test $(RACE) $(QUICK) -timeout 20m ./...
+test: install-test-deps console-check build lint $(TESTSUM) ## everything, with the race detector
+	CGO_ENABLED=1 HAWSER_TEST_BIN=$(CURDIR)/bin $(TESTSUM) --format pkgname-and-test-fails --hide-summary skipped \
+		--rerun-fails=$(RERUN) --rerun-fails-max-failures 6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
+		--packages ./... -- $(RACE) $(QUICK) -timeout 20m
 
 .PHONY: test-long
 test-long: install-test-deps build ## long kill runs and large fleets

@@ -12,8 +12,44 @@ import (
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
-// endAll ends the open deployments that where takes, as Cancelled or Superseded, and returns them as they were. Those who are to hear of it do so by calledOff, when
-// the transaction is committed.
+// callOff makes a change that ends deployments (endAll) as Cancelled or Superseded, and returns them. What rules make of it is committed with the change; devices that were offered the
+// firmware and watchers hear of it then. What a hub that dies meanwhile has not told, devices hear when they speak of it (tellAgain).
+func (o *OTA) callOff(ctx context.Context, as State, change func(tx *store.Tx) ([]deployment, error)) error {
+	over, events, err := o.endTogether(ctx, as, change)
+	if err != nil || len(over) == 0 {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // it has happened, whoever has asked for it still listens or not
+	o.ended.WithLabelValues(as.Stock()).Add(float64(len(over)))
+	o.tellCancelled(ctx, over)
+	for _, e := range events {
+		o.show(e)
+	}
+	return nil
+}
+
+func (o *OTA) endTogether(ctx context.Context, as State, change func(tx *store.Tx) ([]deployment, error)) (over []deployment, events []*uplink.Message, err error) {
+	o.ending.Lock()
+	defer o.ending.Unlock()
+	err = o.Store.Update(ctx, func(tx *store.Tx) error {
+		if over, err = change(tx); err != nil {
+			return err
+		}
+		events = events[:0] // it may be run again
+		at := o.now()
+		for i := range over {
+			d := &over[i]
+			if e := o.eventMessage(d, d.end(as, "", 0), at); e != nil {
+				tx.Out(d.device, o.outputs(e)...)
+				events = append(events, e)
+			}
+		}
+		return nil
+	})
+	return over, events, err
+}
+
+// endAll ends the open deployments that where takes, and returns them as they were: for callOff.
 func endAll(ctx context.Context, tx *store.Tx, where string, args []any, as State, now time.Time) (over []deployment, err error) {
 	// Locked first, so that an offer at the same moment is either seen here or finds the deployment ended.
 	if _, err := tx.Exec(ctx, `UPDATE ota_deployment SET revision = revision + 1 WHERE `+where, args...); err != nil {
@@ -26,31 +62,6 @@ func endAll(ctx context.Context, tx *store.Tx, where string, args []any, as Stat
 	}
 	_, err = tx.Exec(ctx, `UPDATE ota_deployment SET state = ?, open = 0, class = '', updated_at = ? WHERE `+where, append([]any{int64(as), millis(now)}, args...)...)
 	return over, err
-}
-
-// calledOff tells of deployments that were ended together: devices that were offered the firmware, rules and watchers. What a hub that dies meanwhile has not told, devices
-// hear when they speak of it (tellAgain), and the others not at all.
-func (o *OTA) calledOff(ctx context.Context, over []deployment, as State) {
-	if len(over) == 0 {
-		return
-	}
-	ctx = context.WithoutCancel(ctx) // it has happened, whoever has asked for it still listens or not
-	o.ended.WithLabelValues(as.Stock()).Add(float64(len(over)))
-	o.tellCancelled(ctx, over)
-	at := o.now()
-	err := each(ctx, over, func(ctx context.Context, d *deployment) error {
-		event := o.eventMessage(d, d.end(as, "", 0), at)
-		if out := o.outputs(event); len(out) > 0 {
-			if err := o.Store.Do(ctx, &store.Unit{Device: d.device, Out: out}); err != nil {
-				return err
-			}
-		}
-		o.show(event)
-		return nil
-	})
-	if err != nil {
-		o.Log.Warn("rules were not told of all updates that were called off", "task", over[0].Task, "err", err)
-	}
 }
 
 // tellCancelled tells devices that were offered an update to stop with it. One that is away finds the word when its session goes on.

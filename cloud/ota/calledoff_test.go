@@ -1,7 +1,9 @@
 package ota
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +15,8 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/codec"
+	"github.com/hawser-iot/hawser/protocol/ident"
+	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
 // happened is what a test looks at of an event.
@@ -107,24 +111,82 @@ func TestCalledOffIsHeard(t *testing.T) {
 		if shown != 8 {
 			t.Errorf("watchers saw %d, want 8", shown)
 		}
-		kept := 0 // for the rules' targets
-		for shard := range store.Shards {
-			rows, err := db.Outbox().Read(t.Context(), shard, 0, 100)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, row := range rows {
-				for _, record := range row.Records {
-					if strings.Contains(string(record), `"cancelled"`) {
-						kept++
-					}
-				}
-			}
-		}
-		if kept != 8 {
+		if kept := keptFor(t, db, "cancelled"); kept != 8 {
 			t.Errorf("kept for targets: %d, want 8", kept)
 		}
 	})
+}
+
+// keptFor is how many events of a state wait for the rules' targets.
+func keptFor(t *testing.T, db *store.DB, state string) (n int) {
+	t.Helper()
+	for shard := range store.Shards {
+		rows, err := db.Outbox().Read(t.Context(), shard, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			for _, record := range row.Records {
+				if strings.Contains(string(record), `"`+state+`"`) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// dying is a way to devices on which the hub dies with the next message.
+type dying struct {
+	*wire
+	die func()
+}
+
+func (d *dying) Send(context.Context, ident.Device, string, []byte, bool) error {
+	d.die()
+	return errors.New("the hub is dead")
+}
+
+// TestCalledOffIsKept: a hub that dies when the first of the devices is about to be told, or before the change is committed, has for the rules' targets what has happened and nothing else.
+func TestCalledOffIsKept(t *testing.T) {
+	engines := map[string]func(t *testing.T) store.Config{
+		"sqlite":   func(t *testing.T) store.Config { return store.Config{Dir: t.TempDir()} },
+		"postgres": func(t *testing.T) store.Config { return store.Config{DSN: harness.Postgres(t)} },
+	}
+	for name, config := range engines {
+		t.Run(name, func(t *testing.T) {
+			cfg := config(t)
+			db := storetest.Open(t, cfg)
+			f := newFixture(t, db)
+			f.Rules = &ears{}
+			f.fleet("pump", 3)
+			two, three := f.firmwareOf("2.0", "b"), f.firmwareOf("3.0", "c")
+			task := f.task(two, "pump-0", "pump-1", "pump-2")
+			if err := f.push(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			nobody := store.NewStmt(`INSERT INTO no_such_table (x) VALUES (?)`)
+			along, _ := store.Along(t.Context(), func() []store.Op { return []store.Op{nobody.Op(int64(1))} })
+			if _, err := f.CancelTask(along, f.product, task.ID); err == nil {
+				t.Fatal("a change that cannot be stored was made")
+			}
+			if n := keptFor(t, db, "cancelled"); n != 0 {
+				t.Errorf("%d are kept of a change that was not made, want none", n)
+			}
+			f.Sender = &dying{f.wire, sync.OnceFunc(func() {
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})}
+			if _, err := f.CreateTask(t.Context(), NewTask{Product: f.product, Firmware: three.ID, Targets: Targets{Devices: []string{"pump-0", "pump-1"}}}); err == nil {
+				t.Error("a dead hub has answered")
+			}
+			again := storetest.Open(t, cfg)
+			if n := keptFor(t, again, "cancelled"); n != 2 {
+				t.Errorf("kept for targets: %d, want 2", n)
+			}
+		})
+	}
 }
 
 // TestWentBack: a device that verifies and says that it runs less than before, which nobody has brought it, has gone back; rules hear of it, once.

@@ -29,15 +29,13 @@ func (o *OTA) release(ctx context.Context, c *Campaign) (_ *Campaign, done bool,
 	}
 	for c.Released < end {
 		var n int
-		var over []deployment
-		err := o.Store.Update(ctx, func(tx *store.Tx) error {
+		err := o.callOff(ctx, Superseded, func(tx *store.Tx) (over []deployment, err error) {
 			n, over, err = o.releaseBatch(ctx, tx, c, w, int(min(end-c.Released, pushBatch)))
-			return err
+			return over, err
 		})
 		if err != nil {
 			return c, false, fmt.Errorf("ota: let devices go: %w", err)
 		}
-		o.calledOff(ctx, over, Superseded)
 		if c, err = o.Campaign(ctx, c.Product, c.ID); err != nil {
 			return c, false, err
 		}

@@ -169,17 +169,17 @@ func (o *OTA) stop(ctx context.Context, c *Campaign, action rollout.Action, why 
 // cancelOpen cancels what the devices of an aborted campaign have not finished, some at a time, and then brings a wave back if it is to.
 func (o *OTA) cancelOpen(ctx context.Context, c *Campaign) error {
 	for {
-		var over []deployment
-		err := o.Store.Update(ctx, func(tx *store.Tx) (err error) {
-			over, err = endAll(ctx, tx, `(task, device) IN (SELECT task, device FROM ota_deployment WHERE task = ? AND open = 1
+		n := 0
+		err := o.callOff(ctx, Cancelled, func(tx *store.Tx) ([]deployment, error) {
+			over, err := endAll(ctx, tx, `(task, device) IN (SELECT task, device FROM ota_deployment WHERE task = ? AND open = 1
 				ORDER BY device LIMIT ?)`, []any{c.ID, chunk}, Cancelled, o.now())
-			return err
+			n = len(over)
+			return over, err
 		})
 		if err != nil {
 			return err
 		}
-		o.calledOff(ctx, over, Cancelled)
-		if len(over) < chunk {
+		if n < chunk {
 			break
 		}
 	}

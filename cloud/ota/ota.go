@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -125,14 +126,17 @@ type OTA struct {
 	Deps
 	now       func() time.Time
 	firmwares *lru.Cache[int64, *Firmware]
-	lives     lives
-	sampled   time.Time     // the hour of which Run knows that versions were counted
-	wake      chan struct{} // has room for one: more would wake nobody else
-	sooner    soonest       // when Run pushes before its next poll
-	offered   prometheus.Counter
-	assigned  prometheus.Counter
-	refused   *prometheus.CounterVec
-	ended     *prometheus.CounterVec
+	// ending lets one change at a time end deployments together: rules read while its transaction is open, which takes a second connection to the database, and if all
+	// were held by such transactions none would be left.
+	ending   sync.Mutex
+	lives    lives
+	sampled  time.Time     // the hour of which Run knows that versions were counted
+	wake     chan struct{} // has room for one: more would wake nobody else
+	sooner   soonest       // when Run pushes before its next poll
+	offered  prometheus.Counter
+	assigned prometheus.Counter
+	refused  *prometheus.CounterVec
+	ended    *prometheus.CounterVec
 }
 
 var _ uplink.Handler = (*OTA)(nil)

@@ -89,10 +89,8 @@ func (o *OTA) CreateTask(ctx context.Context, n NewTask) (*Task, error) {
 	now := o.now()
 	t := &Task{ID: int64(o.IDs.Next()), Product: f.Product, Module: f.Module, Version: f.Version, Firmware: f.ID, Name: n.Name, Owner: n.Owner,
 		Timeout: n.Timeout, Created: now, Expires: now.Add(n.Life)}
-	var over []deployment
-	err = o.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		over, err = insertTask(ctx, tx, t, devices, w)
-		return err
+	err = o.callOff(ctx, Superseded, func(tx *store.Tx) ([]deployment, error) {
+		return insertTask(ctx, tx, t, devices, w)
 	})
 	if store.IsUnique(err) {
 		return nil, fmt.Errorf("ota: %w: another task for the same devices was made at the same moment: try again", store.ErrUnavailable)
@@ -100,7 +98,6 @@ func (o *OTA) CreateTask(ctx context.Context, n NewTask) (*Task, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ota: create task: %w", err)
 	}
-	o.calledOff(ctx, over, Superseded)
 	o.kick()
 	return o.Task(ctx, n.Product, t.ID)
 }

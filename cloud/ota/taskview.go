@@ -96,17 +96,14 @@ func (o *OTA) CancelTask(ctx context.Context, product string, id int64) (*Task, 
 	if t.Ended() {
 		return nil, ErrEnded
 	}
-	var over []deployment
-	err = o.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		if _, err = tx.Exec(ctx, `UPDATE ota_task SET cancelled = 1 WHERE id = ?`, id); err != nil {
-			return err
+	err = o.callOff(ctx, Cancelled, func(tx *store.Tx) ([]deployment, error) {
+		if _, err := tx.Exec(ctx, `UPDATE ota_task SET cancelled = 1 WHERE id = ?`, id); err != nil {
+			return nil, err
 		}
-		over, err = endAll(ctx, tx, `task = ? AND open = 1`, []any{id}, Cancelled, o.now())
-		return err
+		return endAll(ctx, tx, `task = ? AND open = 1`, []any{id}, Cancelled, o.now())
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ota: cancel task: %w", err)
 	}
-	o.calledOff(ctx, over, Cancelled)
 	return o.Task(ctx, product, id)
 }

@@ -12,7 +12,6 @@ type committer struct {
 	cfg     Config
 	engine  engine
 	queue   *queue
-	outbox  *Outbox
 	metrics *metrics
 	log     *slog.Logger
 
@@ -31,7 +30,7 @@ const (
 )
 
 func newCommitter(cfg Config, db *DB) *committer {
-	return &committer{cfg: cfg, engine: db.engine, queue: db.queue, outbox: db.outbox, metrics: db.metrics, log: db.log,
+	return &committer{cfg: cfg, engine: db.engine, queue: db.queue, metrics: db.metrics, log: db.log,
 		timer: time.NewTimer(time.Hour)}
 }
 
@@ -199,9 +198,8 @@ func (c *committer) split(b *batch) {
 	}
 }
 
-// end hands out the results of a committed batch: first the outbox rows to their consumers, then the acknowledgements.
+// end hands out the results of a committed batch; its outbox rows are with their consumers already.
 func (c *committer) end(b *batch) {
-	c.outbox.publish(b.seqs, b.out)
 	var stored, conflict, fenced, failed int
 	for i, u := range b.units {
 		err := b.results[i]

@@ -23,6 +23,8 @@ type postgresEngine struct {
 	own   *pgxpool.Pool
 	async bool // synchronous_commit off for the committer
 	binds binder
+	// publish takes rows in any order: each tells by its seq where it belongs.
+	publish func([Shards]int64, [Shards][]byte)
 }
 
 const (
@@ -182,11 +184,27 @@ func (e *postgresEngine) updateOnce(ctx context.Context, fn func(tx *Tx) error) 
 		return err
 	}
 	defer func() { _ = pgTx.Rollback(context.WithoutCancel(ctx)) }() // a no-op after Commit
-	if err := fn(&Tx{on: postgresTx{pgTx, &e.binds}}); err != nil {
+	tx := &Tx{on: postgresTx{pgTx, &e.binds}}
+	if err := fn(tx); err != nil {
 		return err
 	}
-	return pgTx.Commit(ctx)
+	var seqs [Shards]int64
+	for shard, blob := range tx.out { // last, and in the order of the shards, as pgBatch does it
+		if len(blob) == 0 {
+			continue
+		}
+		if err := pgTx.QueryRow(ctx, insertHead, shard, blob).Scan(&seqs[shard]); err != nil {
+			return err
+		}
+	}
+	if err := pgTx.Commit(ctx); err != nil {
+		return err
+	}
+	e.publish(seqs, tx.out)
+	return nil
 }
+
+func (e *postgresEngine) committed(publish func([Shards]int64, [Shards][]byte)) { e.publish = publish }
 
 // postgresTx runs the statements of an administrative transaction.
 type postgresTx struct {

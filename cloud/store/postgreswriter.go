@@ -50,6 +50,7 @@ func (e *postgresEngine) commit(b *batch, careful bool) error {
 		}
 		return err
 	}
+	e.publish(b.seqs, b.out)
 	return nil
 }
 

@@ -92,7 +92,16 @@ func (db *DB) QueryRow(ctx context.Context, q string, args ...any) *Row {
 // before its next statement.
 type Tx struct {
 	on      querier
-	session bool // a statement wrote the session table
+	session bool           // a statement wrote the session table
+	out     [Shards][]byte // framed records for the outbox
+}
+
+// Out adds records for the outbox, in the shard of device: they are there if and only if what the transaction writes is.
+func (tx *Tx) Out(device int64, records ...[]byte) {
+	blob := &tx.out[shardOf(device)]
+	for _, rec := range records {
+		*blob = appendRecord(*blob, rec)
+	}
 }
 
 // Exec runs a statement with '?' for parameters.
@@ -122,7 +131,8 @@ func (tx *Tx) QueryRow(ctx context.Context, q string, args ...any) *Row {
 // Update runs fn in one transaction and commits it when fn returns nil. On SQLite these transactions and the group commits
 // take turns, so fn must be short and must not submit units or call Update; on PostgreSQL they run beside each other and fn
 // may be run again when the server reports a serialization failure or deadlock. Errors that are the store's fault are
-// ErrUnavailable; the others are fn's or the driver's own (see IsUnique). What goes along with ctx is a part of it: see Along.
+// ErrUnavailable; the others are fn's or the driver's own (see IsUnique). What goes along with ctx is a part of it: see Along, and so is
+// what fn hands to the sinks: see Tx.Out.
 func (db *DB) Update(ctx context.Context, fn func(tx *Tx) error) error {
 	err := riderOf(ctx).update(ctx, db.engine, fn)
 	if err != nil && classify(err).transient() {

@@ -38,6 +38,8 @@ type sqliteEngine struct {
 
 	mu     sync.Mutex
 	writer sqliteWriter // guarded by mu
+	// publish is called under mu, so that the outbox's rows come in their order.
+	publish func([Shards]int64, [Shards][]byte)
 
 	readMu   sync.RWMutex
 	prepared map[string]*sql.Stmt // guarded by readMu
@@ -214,10 +216,26 @@ func (e *sqliteEngine) update(ctx context.Context, fn func(tx *Tx) error) error 
 	if err := fn(tx); err != nil {
 		return err
 	}
+	head, seqs := e.writer.head, [Shards]int64{}
+	for shard, blob := range tx.out {
+		if len(blob) == 0 {
+			continue
+		}
+		head++
+		if _, err := tx.on.exec(ctx, insertOutbox.sql, []any{head, int64(shard), blob}); err != nil {
+			return err
+		}
+		seqs[shard] = head
+	}
 	if tx.session {
 		e.writer.forgetEpochs()
 	}
-	return sqlTx.Commit()
+	if err := sqlTx.Commit(); err != nil {
+		return err
+	}
+	e.writer.head = head
+	e.publish(seqs, tx.out)
+	return nil
 }
 
 // scrub rewrites the file without its free pages and empties the log.
@@ -257,10 +275,16 @@ func (e *sqliteEngine) heads(context.Context) ([Shards]int64, error) {
 	return heads, nil
 }
 
+func (e *sqliteEngine) committed(publish func([Shards]int64, [Shards][]byte)) { e.publish = publish }
+
 func (e *sqliteEngine) commit(b *batch, careful bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.writer.commit(b, careful)
+	if err := e.writer.commit(b, careful); err != nil {
+		return err
+	}
+	e.publish(b.seqs, b.out)
+	return nil
 }
 
 // sqliteKind sorts the errors of the driver and of writeConn.

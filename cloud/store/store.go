@@ -48,6 +48,9 @@ type engine interface {
 	// nothing is stored. In careful mode a unit that fails ends alone with its error; otherwise the first failure fails
 	// the batch.
 	commit(b *batch, careful bool) error
+	// committed has publish called with what each transaction has put into the outbox; on SQLite in the order of seq. It is called once, before
+	// anything is committed.
+	committed(publish func(seqs [Shards]int64, blobs [Shards][]byte))
 	// heads returns the newest outbox seq of each shard.
 	heads(ctx context.Context) ([Shards]int64, error)
 	dialect() Dialect
@@ -110,6 +113,7 @@ func (db *DB) start(ctx context.Context, cfg Config) error {
 	if db.outbox, err = newOutbox(ctx, db, cfg.OutboxMemory); err != nil {
 		return errors.Join(err, db.engine.close())
 	}
+	db.engine.committed(db.outbox.publish)
 	c := newCommitter(cfg, db)
 	go func() {
 		defer close(db.done)

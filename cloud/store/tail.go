@@ -34,8 +34,12 @@ func (t *tail) add(shard int, seq int64, blob []byte) {
 	if t.gapless {
 		prev = seq - 1
 	}
-	t.last[shard] = seq
-	t.rows[shard] = append(t.rows[shard], tailRow{outBlob{seq, blob}, prev})
+	t.last[shard] = max(t.last[shard], seq)
+	at := len(t.rows[shard])
+	for at > 0 && t.rows[shard][at-1].seq > seq { // PostgreSQL: of two commits the later one was quicker to say so
+		at--
+	}
+	t.rows[shard] = slices.Insert(t.rows[shard], at, tailRow{outBlob{seq, blob}, prev})
 	t.order = append(t.order, shard)
 	t.size += len(blob) + tailRowCost
 	for t.size > t.max && len(t.order) > 0 {

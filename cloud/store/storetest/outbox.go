@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -87,6 +89,76 @@ func testOutboxRefused(t *testing.T, db *store.DB) {
 	together(t, db, emit(1, "one", ""), bad, stale, missed, emit(1, "two"), &store.Unit{Device: 1})
 	if got, _ := drain(t, db, 1, 0); fmt.Sprint(got) != "[one  two]" {
 		t.Errorf("got %q, want one, an empty record, two", got)
+	}
+}
+
+// testOutboxUpdate has devices of one shard emit numbered records, by units and by administrative transactions in turn, some of which fail. A reader that
+// follows sees what was committed, once, and each device's in order.
+func testOutboxUpdate(t *testing.T, db *store.DB) {
+	const writers, each, shard = 4, 40, 3
+	failed := errors.New("failed")
+	update := func(device int64, record string, end error) error {
+		return db.Update(t.Context(), func(tx *store.Tx) error {
+			tx.Out(device, []byte(record))
+			tx.Out(device + 1) // nothing
+			if _, err := tx.Exec(t.Context(), `INSERT INTO setting (key, value) VALUES (?, ?)`, record, []byte{}); err != nil {
+				return err
+			}
+			return end
+		})
+	}
+	var wg sync.WaitGroup
+	for w := range int64(writers) {
+		device := shard + w*store.Shards
+		wg.Go(func() {
+			for n := range each {
+				var err error
+				record := fmt.Sprintf("%d:%d", device, n)
+				switch n % 3 {
+				case 0:
+					if err = update(device, record, failed); errors.Is(err, failed) {
+						err = update(device, record, nil)
+					}
+				case 1:
+					err = update(device, record, nil)
+				default:
+					err = db.Do(t.Context(), emit(device, record))
+				}
+				if err != nil {
+					t.Errorf("record %s: %v", record, err)
+				}
+			}
+		})
+	}
+	next := map[int64]int{}
+	var last int64
+	for deadline, n := time.Now().Add(time.Minute), 0; n < writers*each && time.Now().Before(deadline); {
+		wake := db.Outbox().Wait(shard)
+		var records []string
+		if records, last = drain(t, db, shard, last); len(records) == 0 {
+			select {
+			case <-wake:
+			case <-time.After(time.Second):
+			}
+		}
+		n += len(records)
+		for _, r := range records {
+			var d int64
+			var got int
+			if _, err := fmt.Sscanf(r, "%d:%d", &d, &got); err != nil || got != next[d] {
+				t.Fatalf("record %s, want number %d", r, next[d])
+			}
+			next[d]++
+		}
+	}
+	wg.Wait()
+	for w := range int64(writers) {
+		if d := shard + w*store.Shards; next[d] != each {
+			t.Errorf("device %d: %d records, want %d", d, next[d], each)
+		}
+	}
+	if more, _ := drain(t, db, shard+1, 0); len(more) > 0 {
+		t.Errorf("another shard has %q", more)
 	}
 }
 

@@ -56,6 +56,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"CloseCommitsWhatIsQueued", testClose},
 		{"OutboxKeepsOrder", testOutboxOrder},
 		{"OutboxOnlyOfStoredUnits", testOutboxRefused},
+		{"OutboxOfUpdates", testOutboxUpdate},
 		{"OutboxWakes", testOutboxWake},
 		{"OutboxCursorsAndTrim", testOutboxTrim},
 		{"OutboxReadsBack", testOutboxReadBack},

@@ -2,13 +2,14 @@
 // agent that runs with it has been healthy for a while, or for too long has not.
 //
 // It promises that whenever the power is cut one of both files is in force, whole, and that the old one comes back when the agent with the new one
-// does not start, or starts more than MaxStarts times without having proved itself. Beside FILE lie FILE.before (what was in force), FILE.trial
-// (while there is one) and FILE.outcome (of the last one).
+// does not start, or starts more than MaxStarts times without having proved itself; and that who begins a change, who starts, and who takes one back do so one
+// after the other, in whatever processes. Beside FILE lie FILE.before (what was in force before the last change), FILE.trial (while there is one) and FILE.outcome (of the last one).
 //
 // It leaves to its caller what a right configuration is, and what healthy means.
 package trial
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,7 +18,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -42,6 +42,7 @@ type Outcome struct {
 
 // Trial is a change that has not proved itself yet.
 type Trial struct {
+	disk disk
 	path string
 	plan plan
 }
@@ -53,8 +54,18 @@ type plan struct {
 	Starts int           `json:"starts"`
 }
 
-// Begin puts next into the place of the file at path, on trial. The agent that is started next must prove itself within the time.
+// Begin puts next into the place of the file at path, on trial. The agent that is started next must prove itself within the time. After an error the file is
+// what it was.
 func Begin(path string, next []byte, within time.Duration) error {
+	return disk{}.begin(path, next, within)
+}
+
+func (d disk) begin(path string, next []byte, within time.Duration) error {
+	unlock, err := d.lock(path) // no start and no other change comes between the files
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if Begun(path) {
 		return ErrRunning
 	}
@@ -66,49 +77,73 @@ func Begin(path string, next []byte, within time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path + ".outcome"); err != nil && !errors.Is(err, fs.ErrNotExist) { // of the last one, which is not this one's
-		return fmt.Errorf("trial: %w", err)
+	if err := d.remove(path + ".outcome"); err != nil { // of the last one, which is not this one's
+		return err
 	}
 	for _, step := range []struct {
 		path string
 		b    []byte
 	}{{path + ".before", now}, {path + ".trial", b}, {path, next}} {
-		if err := Replace(step.path, step.b); err != nil {
-			return err
+		if err := d.replace(step.path, step.b); err != nil {
+			return errors.Join(err, d.undo(path, now))
 		}
 	}
 	return nil
 }
 
+// undo ends a change that could not be begun. Where it can't either, the next start does, or is on trial.
+func (d disk) undo(path string, now []byte) error {
+	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, now) {
+		if err := d.rename(path+".before", path); err != nil {
+			return fmt.Errorf("trial: %w", err)
+		}
+	}
+	return d.remove(path + ".trial")
+}
+
 // Resume is called before the file is read, at each start: it counts the start and returns the trial, nil when there is none. One that was started too
-// often is taken back here.
-func Resume(path string) (*Trial, error) {
+// often, or whose start can't be counted, is taken back here.
+func Resume(path string) (*Trial, error) { return disk{}.resume(path) }
+
+func (d disk) resume(path string) (*Trial, error) {
+	if !Begun(path) {
+		return nil, nil // nor is anything locked or written: most starts are such
+	}
+	unlock, err := d.lock(path)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	b, err := os.ReadFile(path + ".trial")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	t := &Trial{path: path}
+	t := &Trial{disk: d, path: path}
 	if err == nil {
 		err = json.Unmarshal(b, &t.plan)
 	}
 	if err != nil {
-		return nil, t.TakeBack(fmt.Sprintf("its plan can't be read: %s", err))
+		return nil, t.takeBack(fmt.Sprintf("its plan can't be read: %s", err))
 	}
 	now, err := os.ReadFile(path)
 	if err != nil {
-		return nil, errors.Join(err, t.TakeBack("the new file is gone"))
+		return nil, errors.Join(err, t.takeBack("the new file is gone"))
 	}
 	if Sum(now) != t.plan.Next {
 		// The power was cut before the new file was in its place, or behind the old one's return; or somebody has edited it, which ends it too.
 		return nil, t.end(Outcome{Why: "it was interrupted"})
 	}
 	if t.plan.Starts++; t.plan.Starts > MaxStarts {
-		return nil, t.TakeBack(fmt.Sprintf("the agent started %d times with it and did not prove itself", MaxStarts))
+		return nil, t.takeBack(fmt.Sprintf("the agent started %d times with it and did not prove itself", MaxStarts))
 	}
 	if b, err = json.Marshal(t.plan); err != nil {
 		return nil, err
 	}
-	return t, Replace(path+".trial", b)
+	if err := d.replace(path+".trial", b); err != nil {
+		// One that is not counted could be tried for ever.
+		return nil, t.takeBack(fmt.Sprintf("its start could not be counted: %s", err))
+	}
+	return t, nil
 }
 
 // Watch looks until the change has proved itself: healthy is true for a fifth of its time in a row. When the time is over before, it is taken back
@@ -128,7 +163,7 @@ func (t *Trial) Watch(ctx context.Context, healthy func() bool) error {
 			}
 			switch {
 			case now.Sub(well) >= t.plan.Within/5:
-				return t.end(Outcome{Applied: true})
+				return t.applied()
 			case now.Sub(began) >= t.plan.Within && now.Equal(well):
 				return errors.Join(ErrTakenBack, t.TakeBack(fmt.Sprintf("the agent was not healthy within %s", t.plan.Within)))
 			}
@@ -136,31 +171,41 @@ func (t *Trial) Watch(ctx context.Context, healthy func() bool) error {
 	}
 }
 
+func (t *Trial) applied() error {
+	unlock, err := t.disk.lock(t.path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return t.end(Outcome{Applied: true})
+}
+
 // TakeBack puts the old file back.
 func (t *Trial) TakeBack(why string) error {
-	b, err := os.ReadFile(t.path + ".before")
-	if err == nil {
-		err = Replace(t.path, b)
-	}
+	unlock, err := t.disk.lock(t.path)
 	if err != nil {
+		return err
+	}
+	defer unlock()
+	return t.takeBack(why)
+}
+
+// takeBack works on a full disk too: what was in force lies beside.
+func (t *Trial) takeBack(why string) error {
+	if err := t.disk.rename(t.path+".before", t.path); err != nil {
 		return fmt.Errorf("trial: the old configuration does not come back: %w", err)
 	}
 	return t.end(Outcome{Why: why})
 }
 
+// end notes how it ended. That this can't be told does not keep it going.
 func (t *Trial) end(o Outcome) error {
 	o.At, o.Of = time.Now().UTC().Truncate(time.Second), t.plan.Next
 	b, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	if err := Replace(t.path+".outcome", b); err != nil {
-		return err
-	}
-	if err := os.Remove(t.path + ".trial"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("trial: %w", err)
-	}
-	return nil
+	return errors.Join(t.disk.replace(t.path+".outcome", b), t.disk.remove(t.path+".trial"))
 }
 
 // Begun tells whether a change is on trial, or will be with the next start.
@@ -188,26 +233,4 @@ func Last(path string) (o Outcome, ok bool, err error) {
 func Sum(b []byte) string {
 	h := sha256.Sum256(b)
 	return hex.EncodeToString(h[:])
-}
-
-// Replace writes a file so that it is there whole or not at all, readable for its owner only.
-func Replace(path string, b []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".trial-*")
-	if err != nil {
-		return fmt.Errorf("trial: %w", err)
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("trial: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("trial: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -113,5 +114,9 @@ func (g *GRUB) change(edit func(State, Variables) (Variables, error)) error {
 	if err != nil {
 		return err
 	}
-	return g.files.replace(g.cfg.Path, b, 0o644)
+	path, err := filepath.EvalSymlinks(g.cfg.Path) // GRUB's own place may be elsewhere, as on the EFI partition
+	if err != nil {
+		return fmt.Errorf("slot: %w", err)
+	}
+	return g.files.replace(path, b, 0o644)
 }

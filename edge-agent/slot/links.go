@@ -74,28 +74,28 @@ func (l *Links) target(name string) (string, error) {
 	return to, nil
 }
 
-// tries is what the file says of a slot; without a word it is MaxTries: the slot is confirmed.
-func (l *Links) tries(slot string) (int, error) {
+// tries is what the file says of a slot; without a word the slot is confirmed, and has MaxTries, which are not counted.
+func (l *Links) tries(slot string) (left int, counted bool, err error) {
 	b, err := os.ReadFile(l.path(fileTries))
 	if errors.Is(err, fs.ErrNotExist) {
-		return MaxTries, nil
+		return MaxTries, false, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("slot: %w", err)
+		return 0, false, fmt.Errorf("slot: %w", err)
 	}
 	return parseTries(string(b), slot)
 }
 
-func parseTries(text, slot string) (int, error) {
+func parseTries(text, slot string) (left int, counted bool, err error) {
 	name, number, ok := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
 	n, err := strconv.ParseUint(number, 10, 8)
 	if !ok || err != nil || n > MaxTries {
-		return 0, fmt.Errorf("%w: tries %.40q", ErrInvalid, text)
+		return 0, false, fmt.Errorf("%w: tries %.40q", ErrInvalid, text)
 	}
 	if name != slot {
-		return MaxTries, nil
+		return MaxTries, false, nil
 	}
-	return int(n), nil
+	return int(n), true, nil
 }
 
 // Get implements Control.
@@ -109,7 +109,7 @@ func (l *Links) Get(context.Context) (State, error) {
 	if err != nil {
 		return s, err
 	}
-	left, err := l.tries(current)
+	left, _, err := l.tries(current)
 	if err != nil {
 		return s, err
 	}
@@ -158,8 +158,8 @@ func (l *Links) Arm(ctx context.Context, slot string, tries int) error {
 
 // armed tells whether a slot is on trial.
 func (l *Links) armed(s State, slot string) bool {
-	left, err := l.tries(slot)
-	return err == nil && s.Next() == slot && left < MaxTries
+	_, counted, err := l.tries(slot)
+	return err == nil && s.Next() == slot && counted
 }
 
 func (l *Links) setTries(slot string, n int) error {
@@ -220,7 +220,11 @@ func (l *Links) Start(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	left, err := l.tries(current)
+	left, counted, err := l.tries(current)
+	if errors.Is(err, ErrInvalid) {
+		// The file is there on trial only, and something has to start: what ran before.
+		left, counted, err = 0, true, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -229,7 +233,7 @@ func (l *Links) Start(ctx context.Context) (string, error) {
 		return "", err
 	}
 	switch {
-	case left == MaxTries || fallback == "" || fallback == current:
+	case !counted || fallback == "" || fallback == current:
 		return current, nil
 	case left > 0:
 		return current, l.setTries(current, left-1)

@@ -53,9 +53,12 @@ const typeNOR = 3
 // Boolean implements eraser.
 func (m *mtd) Boolean() bool { return m.info.Type == typeNOR }
 
+// Block implements eraser.
+func (m *mtd) Block() int64 { return int64(m.info.EraseSize) }
+
 // Erase implements eraser.
 func (m *mtd) Erase(off, n int64) error {
-	block := int64(m.info.EraseSize)
+	block := m.Block()
 	if block == 0 || off%block != 0 {
 		return fmt.Errorf("the copy at %d does not begin with an erase block of %d bytes", off, block)
 	}

@@ -16,6 +16,8 @@ type Place interface {
 // eraser is a Place that has to be erased before it is written.
 type eraser interface {
 	Erase(off, n int64) error
+	// Block is how much is erased at a time.
+	Block() int64
 	// Boolean tells whether the flag of a copy is 1 (it counts) or 0, as on NOR flash, and not a number that grows.
 	Boolean() bool
 }
@@ -70,7 +72,7 @@ func (e environment) boolean() bool {
 	return e.copies.Boolean || ok && x.Boolean()
 }
 
-// read returns the copy that U-Boot takes.
+// read returns the copy that U-Boot takes. One that can't be read counts for nothing, as for U-Boot: on NAND that is what a power cut makes of it.
 func (e environment) read() (active, error) {
 	var best active
 	var found bool
@@ -78,7 +80,8 @@ func (e environment) read() (active, error) {
 	for no, off := range e.copies.Offsets {
 		b := make([]byte, e.copies.Size)
 		if n, err := e.place.ReadAt(b, off); n < len(b) {
-			return active{}, fmt.Errorf("read the environment at %d: %w", off, err)
+			errs = errors.Join(errs, fmt.Errorf("read the copy at %d: %w", off, err))
+			continue
 		}
 		v, flag, err := ParseUBoot(b, e.redundant())
 		if err != nil {
@@ -121,6 +124,9 @@ func (e environment) write(now active, v Variables) error {
 	}
 	off := e.copies.Offsets[no]
 	if x, ok := e.place.(eraser); ok {
+		if err := e.apart(x.Block()); err != nil {
+			return err
+		}
 		if err := x.Erase(off, int64(len(b))); err != nil {
 			return fmt.Errorf("erase the environment at %d: %w", off, err)
 		}
@@ -133,6 +139,18 @@ func (e environment) write(now active, v Variables) error {
 	}
 	// Both count now, and the boot loader takes the first: whichever it is, it is whole.
 	return e.put([]byte{0}, e.copies.Offsets[now.no]+crcSize)
+}
+
+// apart tells whether one copy can be erased without the other.
+func (e environment) apart(block int64) error {
+	if !e.redundant() || block <= 0 {
+		return nil
+	}
+	first, second := min(e.copies.Offsets[0], e.copies.Offsets[1]), max(e.copies.Offsets[0], e.copies.Offsets[1])
+	if (first+int64(e.copies.Size)-1)/block >= second/block {
+		return fmt.Errorf("%w: the copies of the environment at %d share an erase block of %d bytes", ErrInvalid, e.copies.Offsets, block)
+	}
+	return nil
 }
 
 func (e environment) put(b []byte, off int64) error {

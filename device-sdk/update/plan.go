@@ -60,6 +60,8 @@ type plan struct {
 	Stock  *stock `cbor:"20,keyasint,omitempty"`
 	// Consent tells that the hub wants the owner to be asked.
 	Consent bool `cbor:"21,keyasint,omitempty"`
+	// Of is the module that Done is of, where the release has several.
+	Of string `cbor:"22,keyasint,omitempty"`
 }
 
 // stock is an offer without a manifest.

@@ -157,6 +157,9 @@ func (s *stager) delta(ctx context.Context, c *manifest.Component, x *image.Inde
 
 // plain downloads an image without an index, from where it was left.
 func (s *stager) plain(ctx context.Context, c *manifest.Component, t Target) (p manifest.Payload, err error) {
+	if have, err := s.turnTo(ctx, c, t); have != (manifest.Payload{}) || err != nil {
+		return have, err
+	}
 	for {
 		if err = s.copy(ctx, "image/"+c.Module, int64(c.Image.Size), t); err == nil {
 			p, err = s.readBack(ctx, t, c.Image.Size)
@@ -172,6 +175,22 @@ func (s *stager) plain(ctx context.Context, c *manifest.Component, t Target) (p 
 			return p, err
 		}
 	}
+}
+
+// turnTo sees to it that plan.Done is of this image, where a release has several. What is returned is there already, from before a restart.
+func (s *stager) turnTo(ctx context.Context, c *manifest.Component, t Target) (have manifest.Payload, err error) {
+	plan := s.u.plan
+	if len(s.u.release.Components) == 1 || plan.Of == c.Module {
+		return have, nil
+	}
+	if plan.Of != "" {
+		have, err = s.readBack(ctx, t, c.Image.Size)
+		if ctx.Err() != nil || err == nil && have == c.Image {
+			return have, err
+		} // what can't be read, as behind the end of a file, is not there
+	}
+	plan.Done, plan.Of = 0, c.Module // which is written with the first mark
+	return manifest.Payload{}, nil
 }
 
 // copy downloads a file of a known size to a target, from plan.Done on, which it moves on with every sync.

@@ -164,7 +164,7 @@ func (i *installer) Arm(ctx context.Context, r update.Release) error {
 		return err
 	}
 	to := i.target(s)
-	if err := i.storage.carry(ctx, r, s.Booted, to); err != nil {
+	if err := errors.Join(i.storage.trim(r, to), i.storage.carry(ctx, r, s.Booted, to)); err != nil {
 		return err
 	}
 	if want := (armed{Slot: to, Restart: i.boot.Used}); a != want {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hawser-iot/hawser/device-sdk/update"
 	"github.com/hawser-iot/hawser/edge-agent/slot"
@@ -66,14 +67,18 @@ func (s *storage) Target(module string, size int64) (update.Target, error) {
 	return s.open(path, size)
 }
 
-// openMedium opens a partition or a file: for reading if size is negative, and otherwise for an image of size bytes. A file is made if need be, and has no
-// more than size bytes.
+// openMedium opens a partition or a file: for reading if size is negative, and otherwise for an image of size bytes. A file is made if need be. What is in it
+// stays as it is: it may still be started, or gone back to.
 func openMedium(path string, size int64) (Medium, error) {
 	if size < 0 {
 		return opened(os.Open(path))
 	}
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(filepath.Clean(path), "/dev/"):
+		// A file there would be one in memory, which no boot loader knows of.
+		return nil, failure.New(failure.FlashIO, "ota: there is no such device: %w", err)
+	case errors.Is(err, fs.ErrNotExist):
 		if err = makeFile(path); err == nil {
 			info, err = os.Stat(path)
 		}
@@ -140,10 +145,10 @@ type medium struct {
 // Size implements Medium.
 func (m medium) Size() int64 { return m.size }
 
-// fit takes off what is too long, and looks whether the rest has room.
+// fit looks whether what is longer than the file has room.
 func (m medium) fit(size int64) error {
-	if m.size > size {
-		return m.Truncate(size)
+	if m.size >= size {
+		return nil
 	}
 	free, err := freeBytes(m.File)
 	if need := size - m.size; err == nil && free < need+spare {
@@ -158,6 +163,40 @@ func (m medium) Sync() error {
 		return err
 	}
 	dropCache(m.File)
+	return nil
+}
+
+// trim takes off what a file has behind the image.
+func (m medium) trim(size int64) error {
+	info, err := m.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() <= size {
+		return err
+	}
+	return errors.Join(m.Truncate(size), m.File.Sync())
+}
+
+// trim ends the files of a release in a slot where its images end.
+func (s *storage) trim(r update.Release, slot string) error {
+	for _, i := range r.Images {
+		m := s.module(i.Module)
+		if m == nil {
+			continue
+		}
+		f, err := s.open(m.Paths[slot], int64(i.Size))
+		if err != nil {
+			return fmt.Errorf("ota: module %s: %w", i.Module, err)
+		}
+		if err := errors.Join(trim(f, int64(i.Size)), f.Close()); err != nil {
+			return fmt.Errorf("ota: module %s: %w", i.Module, err)
+		}
+	}
+	return nil
+}
+
+func trim(m Medium, size int64) error {
+	if f, ok := m.(medium); ok {
+		return f.trim(size)
+	}
 	return nil
 }
 
@@ -188,7 +227,10 @@ func (s *storage) copyImage(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	err = copyBlocks(ctx, src, dst, src.Size(), true)
+	err = trim(dst, src.Size())
+	if err == nil {
+		err = copyBlocks(ctx, src, dst, src.Size(), true)
+	}
 	if err == nil {
 		err = dst.Sync()
 	}

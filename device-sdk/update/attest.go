@@ -110,8 +110,10 @@ func (u *Updater) done(ctx context.Context) error {
 
 func (u *Updater) sendAttestation(ctx context.Context) error {
 	boot, err := u.cfg.Installer.Boot(ctx)
-	if err != nil {
-		return u.again(ctx, err)
+	for ; err != nil; boot, err = u.cfg.Installer.Boot(ctx) {
+		if err := u.again(ctx, err); err != nil {
+			return err
+		}
 	}
 	number, err := strconv.ParseInt(u.plan.Deployment, 10, 64)
 	if err != nil {

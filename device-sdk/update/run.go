@@ -89,8 +89,8 @@ func (u *Updater) mark(done int64) error {
 	return u.save()
 }
 
-// finish forgets the update.
-func (u *Updater) finish() error {
+// leavePlan is without an update, whatever is in the Store.
+func (u *Updater) leavePlan() {
 	u.reports.forget()
 	u.plan, u.release = nil, nil
 	u.busy.Store(false)
@@ -99,6 +99,11 @@ func (u *Updater) finish() error {
 		u.callOff(nil)
 		u.planCtx = nil
 	}
+}
+
+// finish forgets the update.
+func (u *Updater) finish() error {
+	u.leavePlan()
 	if err := u.cfg.Store.Save(planRecord, nil); err != nil {
 		return &storeError{err}
 	}

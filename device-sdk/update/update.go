@@ -71,9 +71,12 @@ type Updater struct {
 	mail    mailbox
 	reports reports
 	ready   chan struct{} // closed when announcement is known
+	open    sync.Once     // closes it
 	busy    atomic.Bool   // there is a plan
+	shipped *signing.Root // nil without one
 
 	// The fields below belong to Run's goroutine.
+	ran      bool // Run was called
 	trust    trust
 	plan     *plan            // nil when there is no update
 	release  *signing.Release // of the plan, once it is verified in this run
@@ -104,17 +107,13 @@ func New(cfg Config, log *slog.Logger) (*Updater, error) {
 	}
 	u.mail.init()
 	u.reports.init(u)
-	var shipped *signing.Root
 	if cfg.Root != nil {
 		var err error
-		if shipped, err = signing.TrustRoot(cfg.Root); err != nil {
+		if u.shipped, err = signing.TrustRoot(cfg.Root); err != nil {
 			return nil, fmt.Errorf("update: root document: %w", err)
 		}
 	}
-	if err := u.loadTrust(shipped); err != nil {
-		return nil, err
-	}
-	if err := u.loadPlan(); err != nil {
+	if err := u.load(); err != nil {
 		return nil, err
 	}
 	if err := cfg.Link.Receive(u.receive); err != nil {
@@ -164,11 +163,28 @@ func (c *Config) fill() {
 	}
 }
 
+// load reads what the device remembers.
+func (u *Updater) load() error {
+	if err := u.loadTrust(u.shipped); err != nil {
+		return err
+	}
+	return u.loadPlan()
+}
+
 // Run takes updates until ctx ends, or until Installer.Restart has begun and ctx ends; it then returns nil. It returns an error when the
-// Store or the Installer fail in a way that leaves nothing to do but to start anew.
+// Store or the Installer fail in a way that leaves nothing to do but to start anew. That is what another call does: it goes by what is in the Store.
 func (u *Updater) Run(ctx context.Context) error {
 	inner, stop := context.WithCancel(ctx)
+	defer stop()
 	var wg sync.WaitGroup
+	if u.ran {
+		u.leavePlan()
+		if err := u.load(); err != nil {
+			return err
+		}
+		wg.Go(func() { u.up(inner) }) // the hub offers again what was lost
+	}
+	u.ran = true
 	wg.Go(func() { u.reports.run(inner) })
 	err := u.run(ctx)
 	stop()
@@ -218,7 +234,7 @@ func (u *Updater) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	close(u.ready)
+	u.open.Do(func() { close(u.ready) })
 	return nil
 }
 

@@ -146,6 +146,9 @@ func (c *Config) check() error {
 	if c.Boot.Tries == 0 {
 		c.Boot.Tries = 3
 	}
+	if c.Poll == 0 {
+		c.Poll = time.Minute
+	}
 	if err := c.Boot.Slots.Check(); err != nil {
 		return err
 	}
@@ -191,13 +194,31 @@ func (o *OTA) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	})
-	err := o.updater.Run(ctx)
+	err := o.updates(ctx)
 	stop()
 	wg.Wait()
 	if o.Restarting() {
 		return nil
 	}
 	return err
+}
+
+// updates runs the engine. Records and an environment that can't be written, as on a full disk, keep it waiting, and nothing else of the agent.
+func (o *OTA) updates(ctx context.Context) error {
+	for {
+		err := o.updater.Run(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		o.log.Error("no firmware is taken now, it is tried again", "err", err)
+		wait := time.NewTimer(o.cfg.Poll)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return nil
+		}
+	}
 }
 
 // Restarting tells that Run has ended because the program is to be started anew.

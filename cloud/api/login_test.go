@@ -209,7 +209,10 @@ func TestOtherProjectsInBodies(t *testing.T) {
 	if ps := ann.must("GET", "/v1/products", ""); ps.get("items") != "[]" {
 		t.Errorf("another project's products: %s", ps.body)
 	}
-	theirs := ann.must("POST", "/v1/products", `{"name":"theirs","project":"default"}`).get("productSN")
+	if a := ann.do("POST", "/v1/products", `{"name":"theirs","project":"default"}`); a.status != 400 || a.get("field") != "project" {
+		t.Errorf("a product in another project: %d %s", a.status, a.body)
+	}
+	theirs := ann.must("POST", "/v1/products", `{"name":"theirs"}`).get("productSN")
 	for _, tt := range []struct {
 		what, method, path, body string
 		status                   int

@@ -30,7 +30,7 @@ type operation struct {
 	download bool
 	// json is an answer that is JSON.
 	json bool
-	// body is what a JSON body must have; nil is nothing.
+	// body is what a JSON body must and may have; nil is anything.
 	body *shape
 	// audited is a change; object is the route that shows what it changes, "" when that is known only afterwards, and made the
 	// name of the member of the answer that says what was made.
@@ -74,7 +74,7 @@ func operations(doc []byte) (map[string]operation, error) {
 			if err != nil {
 				return nil, fmt.Errorf("api: %s: %w", route, err)
 			}
-			op.body = docReader{root.Content[0]}.shapeOf(field(&node, "requestBody", "content", "application/json", "schema"), 0)
+			op.body = docReader{root.Content[0]}.bodyOf(&node, methods["get"])
 			all[route] = op
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/hawser-iot/hawser/protocol/nearest"
 )
 
 // function is one that queries can call. Exactly one of run, many, lazy and compile is set.
@@ -78,7 +80,7 @@ func (c *compiler) lookUp(x *Call) *function {
 	switch {
 	case f == nil:
 		hint := "docs/rules.md lists the functions"
-		if near := nearest(x.Name, FunctionNames(c.dialect)); near != "" {
+		if near := nearest.Word(x.Name, FunctionNames(c.dialect)); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		c.fail(x.line, x.column, hint, "no function is called "+x.Name)

@@ -3,6 +3,8 @@ package rulesql
 import (
 	"fmt"
 	"strings"
+
+	"github.com/hawser-iot/hawser/protocol/nearest"
 )
 
 // Parse reads a query in a dialect. Its error is an *Error.
@@ -93,7 +95,7 @@ func (p *parser) expect(k kind, hint string) {
 // meant is the hint, unless the next word looks like one of those that could be meant.
 func (p *parser) meant(hint string, words ...string) string {
 	if p.tok.kind == tokName {
-		if w := nearest(strings.ToUpper(p.tok.text), words); w != "" {
+		if w := nearest.Word(strings.ToUpper(p.tok.text), words); w != "" {
 			return "did you mean " + w + "?"
 		}
 	}

@@ -1,8 +1,9 @@
-package rulesql
+// Package nearest finds the word that a misspelt one was meant to be.
+package nearest
 
-// nearest returns the word that name was most likely meant to be: at most a third of its letters are wrong, missing, too many, or two
+// Word returns the word that name was most likely meant to be: at most a third of its letters are wrong, missing, too many, or two
 // of them exchanged. "" if there is none.
-func nearest(name string, words []string) string {
+func Word(name string, words []string) string {
 	best, most := "", max(1, len(name)/3)
 	for _, w := range words {
 		if d := distance(name, w, most); d <= most && w != name && d < len(w) {

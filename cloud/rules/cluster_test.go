@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -19,7 +20,7 @@ import (
 func hubOn(t *testing.T, dsn string, n uint16, first *rig) *rig {
 	t.Helper()
 	db := storetest.Open(t, store.Config{DSN: dsn})
-	r := &rig{t: t, db: db, name: fmt.Sprintf("n%d", n), ids: message.NewIDs(n, 0, time.Now)}
+	r := &rig{t: t, db: db, clock: time.Now, name: fmt.Sprintf("n%d", n), ids: message.NewIDs(n, 0, time.Now)}
 	if first == nil {
 		r.targets = map[string]*target{"a": {}, "b": {}, "many": {batch: 10}}
 		r.fill()
@@ -36,6 +37,34 @@ func hubOn(t *testing.T, dsn string, n uint16, first *rig) *rig {
 
 // shards are how many this node delivers.
 func (r *rig) shards() int { return int(r.rules.keeper.held.Load()) }
+
+// living says all the time that a node lives, until die is called.
+func (r *rig) living(node string) (die func()) {
+	r.t.Helper()
+	beat := func() {
+		if err := r.db.Outbox().Beat(context.Background(), node); err != nil {
+			r.t.Error(err)
+		}
+	}
+	beat()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(beatEvery / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				beat()
+			}
+		}
+	}()
+	die = sync.OnceFunc(func() { close(stop); <-stopped })
+	r.t.Cleanup(die)
+	return die
+}
 
 // TestNodesShareShards has nodes come and go: the shards are shared out, nothing is delivered twice or out of order as long as
 // they go in an orderly way, and rules are the same everywhere.
@@ -79,7 +108,7 @@ func TestDeadNodeIsReplaced(t *testing.T) {
 	a.targets["a"].failing(func([]Record) error { hung.wait(); return nil })
 	a.run()
 	a.number(0, 40)
-	a.eventually("it delivers", func() bool { return hung.waiting.Load() > 0 })
+	a.eventually("it delivers to each device", func() bool { return hung.waiting.Load() == int64(len(a.devices)) }) // and to none beyond the gate later on
 	// It is as good as dead: its store is gone, nothing that it does from here on is stored.
 	if err := a.db.Close(); err != nil {
 		t.Fatal(err)
@@ -106,6 +135,32 @@ func TestDeadNodeIsReplaced(t *testing.T) {
 	a.abandon()
 }
 
+// TestOwnStandstillIsNobodysDeath: a node that did not look for a while, as the store or it itself stood still, takes nobody for dead because of
+// that; who is silent afterwards is.
+func TestOwnStandstillIsNobodysDeath(t *testing.T) {
+	a := hubOn(t, storetest.PostgresDSN(t), 1, nil)
+	k, now := a.rules.keeper, time.Now()
+	a.rules.now = func() time.Time { return now }
+	if err := a.rules.outbox.Beat(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	look := func(after time.Duration, want int) {
+		t.Helper()
+		now = now.Add(after)
+		if got, err := k.share(t.Context()); err != nil || got != want {
+			t.Fatalf("%v later: a share of %d, %v, want %d", after, got, err, want)
+		}
+	}
+	const half = store.Shards / 2
+	look(0, half)
+	look(beatEvery, half)
+	look(time.Minute, half)
+	for left := deadAfter - 3*beatEvery; left > beatEvery; left -= beatEvery {
+		look(beatEvery, half)
+	}
+	look(beatEvery, store.Shards)
+}
+
 // TestNodeComesBackToMoreThanItsShare: a process that was killed held all shards; the one of its name that follows takes its share of
 // them, and the other node the rest, though it sees that a node of that name lives.
 func TestNodeComesBackToMoreThanItsShare(t *testing.T) {
@@ -121,11 +176,10 @@ func TestNodeComesBackToMoreThanItsShare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := a.rules.outbox.Beat(t.Context(), b.rules.keeper.node); err != nil { // so that a knows of b from its first turn on
-		t.Fatal(err)
-	}
+	rest := a.living(b.rules.keeper.node) // so that a knows of b from its first turn on
 	a.run()
 	a.eventually("one node has its half", func() bool { return a.shards() == store.Shards/2 })
+	rest()
 	b.run()
 	b.eventually("half each", func() bool { return a.shards() == store.Shards/2 && b.shards() == store.Shards/2 })
 }
@@ -143,9 +197,7 @@ func TestStolenLease(t *testing.T) {
 		return err == nil && s.Actions[0].Late == 100
 	})
 	o := a.db.Outbox()
-	if err := o.Beat(t.Context(), "thief"); err != nil { // it lives, for a while
-		t.Fatal(err)
-	}
+	die := a.living("thief")
 	for shard := range store.Shards {
 		a.eventually("the shard is stolen", func() bool { // its owner may move it at the same moment
 			leases, err := o.Leases(t.Context(), consumer)
@@ -160,6 +212,7 @@ func TestStolenLease(t *testing.T) {
 	if s, err := a.rules.Stats(t.Context(), rule.ID); err != nil || s.Actions[0].Matched != 0 {
 		t.Errorf("stats %+v, %v: what waits is another's", s, err)
 	}
+	die()
 	a.eventually("it takes over again when the thief is dead", func() bool { return a.shards() == store.Shards })
 	a.targets["a"].failing(nil)
 	a.eventually("all are there", func() bool { return len(a.targets["a"].records()) == 100 })

@@ -12,8 +12,9 @@ import (
 )
 
 // How nodes that share a store share out the shards of its outbox. A node says each beatEvery that it lives; one that has not said so for
-// deadAfter, by the clock of whoever looks, is dead, and the others take its shards: within 10 s of its death. A node that cannot
-// say that it lives stops to deliver after trustFor, which is sooner.
+// deadAfter, by the clock of whoever looks, is dead, and the others take its shards: within 10 s of its death. Time in which a node itself
+// stood still, or the store did, is no silence of the others. A node that cannot say that it lives stops to deliver after trustFor, which is
+// sooner.
 const (
 	beatEvery = time.Second
 	deadAfter = 6 * time.Second
@@ -26,6 +27,7 @@ type keeper struct {
 	node    string
 	alone   bool                 // nobody else can write to the store
 	nodes   map[string]sign      // signs of life
+	looked  time.Time            // when they were last looked for
 	leaving [store.Shards]*yield // shards that are being given back
 	wg      sync.WaitGroup
 
@@ -127,6 +129,7 @@ func (k *keeper) share(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	now := k.rules.now()
+	k.excuse(now)
 	live := []string{k.node}
 	for node, beat := range beats {
 		if node == k.node {
@@ -154,6 +157,17 @@ func (k *keeper) share(ctx context.Context) (int, error) {
 		share++
 	}
 	return share, nil
+}
+
+// excuse takes the time in which this node should have looked and did not for no silence of the others: they may not have been able to say
+// anything either, and had no chance to be heard.
+func (k *keeper) excuse(now time.Time) {
+	if missed := now.Sub(k.looked) - 2*beatEvery; missed > 0 && !k.looked.IsZero() {
+		for node, s := range k.nodes {
+			k.nodes[node] = sign{s.beat, s.seen.Add(missed)}
+		}
+	}
+	k.looked = now
 }
 
 // lives tells whether another node has given a sign of life lately.

@@ -143,9 +143,13 @@ func TestBatchBytes(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))
 	r.targets["a"].failing(func([]Record) error { return ErrUnavailable })
-	rule := optioned(t, r, "a", Options{ExpiresSeconds: 3}, "b", "")
+	rule := optioned(t, r, "a", Options{ExpiresSeconds: 3600}, "b", "")
+	var later atomic.Int64
+	r.clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	r.rules.now = r.clock
 	r.run()
 	r.number(0, 50)
+	later.Store(int64(2 * time.Hour))
 	r.eventually("they are too old", func() bool { return r.action(rule).Dropped[dropExpired] == 50 })
 	r.targets["a"].failing(nil)
 	r.number(50, 60)

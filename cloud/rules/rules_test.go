@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
@@ -25,9 +23,10 @@ import (
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/rulesql"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // target is a sink's other side: it keeps what it gets and fails when told to.
 type target struct {
@@ -88,6 +87,7 @@ type rig struct {
 	ids     *message.IDs
 	sent    desk
 	name    string // of the node
+	clock   func() time.Time
 	config  func(*Config)
 	stop    func()
 	abandon func() // lets go of a run that cannot end well
@@ -107,7 +107,7 @@ func (d *desk) Publish(_ context.Context, dev ident.Device, name string, payload
 
 func newRig(t testing.TB, db *store.DB) *rig {
 	t.Helper()
-	r := &rig{t: t, db: db, targets: map[string]*target{"a": {}, "b": {}, "many": {batch: 10}}, ids: message.NewIDs(1, 0, time.Now)}
+	r := &rig{t: t, db: db, clock: time.Now, targets: map[string]*target{"a": {}, "b": {}, "many": {batch: 10}}, ids: message.NewIDs(1, 0, time.Now)}
 	r.fill()
 	r.open()
 	return r
@@ -219,7 +219,7 @@ func (r *rig) publish(device int, payload string) {
 func (r *rig) submit(device int, payload string) (wait func()) {
 	r.t.Helper()
 	d := r.devices[device]
-	m := &uplink.Message{ID: r.ids.Next(), Device: d.Identity, DeviceID: d.ID, Product: r.product, At: time.Now(), QoS: 1,
+	m := &uplink.Message{ID: r.ids.Next(), Device: d.Identity, DeviceID: d.ID, Product: r.product, At: r.clock(), QoS: 1,
 		Topic: topic.Topic{Kind: topic.Custom, Device: d.Identity, Tail: "upload"}, Payload: []byte(payload)}
 	m.Name = m.Topic.String()
 	out := r.rules.Match(m, m.Name, m.Root, nil)

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/broker"
 	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
 	"github.com/hawser-iot/hawser/cloud/downlink"
@@ -22,9 +20,10 @@ import (
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

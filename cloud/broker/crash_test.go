@@ -189,9 +189,9 @@ func (f *faithful) loses(typ packet.Type) bool {
 	return true
 }
 
-// run publishes its numbers and takes what comes until all is done and stop says so.
+// run publishes its numbers and takes what comes until all is done and stop says so. Each life of the node may take a minute.
 func (f *faithful) run(stop func() bool) {
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add((kills + 1) * time.Minute)
 	for time.Now().Before(deadline) && (f.progress < f.total || !stop()) {
 		if f.conn == nil && !f.connect() {
 			time.Sleep(10 * time.Millisecond) // the node is starting

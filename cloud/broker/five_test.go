@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
+	"github.com/hawser-iot/hawser/cloud/bus"
+	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
@@ -172,6 +175,44 @@ func TestGoodbyeAndBack(t *testing.T) {
 		c.send(packet.AppendReason5(nil, packet.DISCONNECT, packet.Success, packet.AppendInt(nil, packet.SessionExpiry, 0)))
 		if _, err := io.Copy(io.Discard, c.r); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestRequestOverNodes: a device of MQTT 5.0 finds in a request where to answer and with what, whichever node the request is made on.
+func TestRequestOverNodes(t *testing.T) {
+	db := storetest.SQLite(t)
+	b, err := bus.Open(t.Context(), bus.Config{Name: "both"}, discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	near := stack(t, brokertest.Config{Store: db, Bus: b})
+	far := stack(t, brokertest.Config{Store: db, Bus: b, Node: "b", Number: 2})
+	d := near.New(t)
+	c, _, _ := dialFive(t, near, d, true, 60, nil)
+	set, upload := topic.Name(d.Identity, "set"), topic.Name(d.Identity, "upload")
+	c.send(packet.AppendSubscribe5(nil, 1, nil, []packet.Filter{{Filter: set, QoS: 1}}))
+	c.want(packet.SUBACK)
+	for name, s := range map[string]*brokertest.Stack{"the device's": near, "another": far} {
+		end := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), brokertest.Wait)
+			defer cancel()
+			_, err := s.Downlink.Request(ctx, downlink.Message{Device: d.Identity, Topic: set, Payload: []byte("ask"), QoS: 1}, upload)
+			end <- err
+		}()
+		p := c.message()
+		to, _ := p.Properties.Bytes(packet.ResponseTopic)
+		data, with := p.Properties.Bytes(packet.CorrelationData)
+		if string(to) != upload || !with {
+			t.Errorf("on %s node: asked to answer on %q with %q", name, to, data)
+		}
+		answer := packet.AppendBytes(nil, packet.CorrelationData, string(data))
+		c.send(packet.AppendPublish5(nil, upload, []byte(`"answer"`), 1, 3, false, false, answer))
+		c.want(packet.PUBACK)
+		if err := <-end; err != nil {
+			t.Errorf("on %s node: %v", name, err)
 		}
 	}
 }

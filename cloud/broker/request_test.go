@@ -33,21 +33,21 @@ func TestRequest(t *testing.T) {
 		answer []byte
 		err    error
 	}
-	request := func(s *brokertest.Stack, wait time.Duration) chan result {
+	request := func(ctx context.Context, s *brokertest.Stack) chan result {
 		end := make(chan result, 1)
 		go func() {
-			ctx, cancel := context.WithTimeout(t.Context(), wait)
-			defer cancel()
 			answer, err := s.Downlink.Request(ctx, downlink.Message{Device: d.Identity, Topic: set, Payload: []byte("ask"), QoS: 1}, upload)
 			end <- result{answer, err}
 		}()
 		return end
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // more than all may take
+	defer cancel()
 	for name, s := range map[string]*brokertest.Stack{"this node": near, "another node": far} {
 		c.Publish(upload, `"nobody asked"`)
-		end := request(s, brokertest.Wait)
+		end := request(ctx, s)
 		brokertest.Expect(t, c.Message(), set, "ask")
-		if r := <-request(s, brokertest.Wait); !errors.Is(r.err, downlink.ErrReplyTopic) {
+		if r := <-request(ctx, s); !errors.Is(r.err, downlink.ErrReplyTopic) {
 			t.Errorf("%s: a second request: %q, %v", name, r.answer, r.err)
 		}
 		c.Publish(topic.Name(d.Identity, "upload/event"), `"another topic"`)
@@ -55,14 +55,41 @@ func TestRequest(t *testing.T) {
 		if r := <-end; r.err != nil || string(r.answer) != `"answer"` {
 			t.Errorf("%s: got %q, %v", name, r.answer, r.err)
 		}
-		if r := <-request(s, 50*time.Millisecond); !errors.Is(r.err, downlink.ErrNoAnswer) {
+		late := newOverdue(t.Context())
+		end = request(late, s)
+		brokertest.Expect(t, c.Message(), set, "ask")
+		late.end()
+		if r := <-end; !errors.Is(r.err, downlink.ErrNoAnswer) {
 			t.Errorf("%s: a request without an answer: %q, %v", name, r.answer, r.err)
 		}
-		brokertest.Expect(t, c.Message(), set, "ask")
+		c.Publish(upload, `"too late"`) // the device's node forgets the request
 	}
 	c.Disconnect()
 	brokertest.Eventually(t, "offline", func() bool { _, there := near.Presence.Session(d.Identity); return !there })
-	if r := <-request(near, time.Second); !errors.Is(r.err, downlink.ErrOffline) {
+	if r := <-request(ctx, near); !errors.Is(r.err, downlink.ErrOffline) {
 		t.Errorf("a device that is away: %q, %v", r.answer, r.err)
+	}
+}
+
+// overdue is a context whose time is over when the test says so: by then what was asked in it has surely been sent.
+type overdue struct {
+	context.Context
+	over chan struct{}
+}
+
+func newOverdue(ctx context.Context) overdue { return overdue{ctx, make(chan struct{})} }
+
+func (o overdue) end() { close(o.over) }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Now().Add(time.Hour), true }
+
+func (o overdue) Done() <-chan struct{} { return o.over }
+
+func (o overdue) Err() error {
+	select {
+	case <-o.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }

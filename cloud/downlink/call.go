@@ -57,10 +57,7 @@ func (d *Downlink) Call(ctx context.Context, dev ident.Device, topicName string,
 	m := Message{Device: dev, Topic: topicName, Payload: payload, QoS: 1, Expiry: deadline}
 	out, err := d.route(ctx, &m, &wireCall{ID: requestID, Node: d.cfg.Node, Until: deadline.UnixMilli()})
 	d.count(&m, out, err)
-	if err != nil {
-		return nil, err
-	}
-	return d.await(ctx, c)
+	return d.await(ctx, c, err)
 }
 
 // Answer gives a device's answer to the Call that waits for it, on whichever node that is; it reports whether one does.

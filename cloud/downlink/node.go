@@ -33,8 +33,8 @@ func laneOf(dev ident.Device) int {
 func answerSubject(node string) string { return "hawser.node." + node + ".answer" }
 func rowSubject(node string) string    { return "hawser.node." + node + ".row" }
 
-// nodeTimeout bounds the wait for another node; a dead one does not answer at all.
-const nodeTimeout = 3 * time.Second
+// nodeTimeout bounds the wait for another node. One that is gone is known at once, from the bus; one that hangs does not answer at all.
+const nodeTimeout = 10 * time.Second
 
 var errNodeGone = errors.New("downlink: the device's node does not answer")
 
@@ -50,6 +50,7 @@ type wireMessage struct {
 	Call    *wireCall `json:"c,omitempty"`
 	Props   []byte    `json:"o,omitempty"` // of MQTT 5.0
 	ID      int64     `json:"m,omitempty"` // that it is logged under
+	Until   int64     `json:"u,omitempty"` // Unix ms: with Queue, the sender has made a row of it after that
 }
 
 type wireCall struct {
@@ -88,16 +89,19 @@ var wireErrors = map[string]error{
 // forward asks the node that holds the session to deliver m.
 func (d *Downlink) forward(ctx context.Context, node string, m *Message, c *wireCall) (Outcome, error) {
 	w := wireMessage{Product: m.Device.Product, SN: m.Device.SN, Topic: m.Topic, Payload: m.Payload, QoS: int(m.QoS), Retain: m.Retain, Queue: m.Queue, Call: c,
-		ID: int64(message.IDOf(ctx))}
+		Props: m.Properties, ID: int64(message.IDOf(ctx))}
 	if !m.Expiry.IsZero() {
 		w.Expiry = m.Expiry.UnixMilli()
+	}
+	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	if until, ok := ctx.Deadline(); ok && m.Queue {
+		w.Until = until.UnixMilli()
 	}
 	b, err := codec.Marshal(codec.CBOR, w)
 	if err != nil {
 		return 0, fmt.Errorf("encode message for node %s: %w", node, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
-	defer cancel()
 	reply, err := d.Bus.Request(ctx, downSubject(node, laneOf(m.Device)), b)
 	if err != nil {
 		return 0, fmt.Errorf("%w: node %s: %w", errNodeGone, node, err)
@@ -203,6 +207,9 @@ func (d *Downlink) fromNode(b []byte) []byte {
 }
 
 func (d *Downlink) deliverFrom(w *wireMessage) (Outcome, error) {
+	if w.Until != 0 && d.now().UnixMilli() >= w.Until { // this node hung: the message would come twice
+		return 0, ErrOffline
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), nodeTimeout)
 	defer cancel()
 	ctx = message.WithID(ctx, message.ID(w.ID))

@@ -37,14 +37,15 @@ func (d *Downlink) Request(ctx context.Context, m Message, replyTopic string) ([
 	if errors.Is(err, ErrRequestID) {
 		err = fmt.Errorf("%w: %s", ErrReplyTopic, replyTopic) // another node's
 	}
-	if err != nil {
-		return nil, err
-	}
-	return d.await(ctx, c)
+	return d.await(ctx, c, err)
 }
 
-// await waits for the answer of a call of this node.
-func (d *Downlink) await(ctx context.Context, c *call) ([]byte, error) {
+// await waits for the answer of a call of this node, which was sent unless err says otherwise. When its time ended before the device's node has
+// said what became of it, it may have been.
+func (d *Downlink) await(ctx context.Context, c *call, err error) ([]byte, error) {
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, errNodeGone)) {
+		return nil, err
+	}
 	select {
 	case b := <-c.answer:
 		return b, nil

@@ -43,7 +43,7 @@ func (d *Downlink) route(ctx context.Context, m *Message, c *wireCall) (Outcome,
 	}
 	if at.online && at.node != d.cfg.Node {
 		out, err := d.forward(ctx, at.node, m, c)
-		if !errors.Is(err, errNodeGone) && !errors.Is(err, ErrOffline) {
+		if !errors.Is(err, errNodeGone) && !errors.Is(err, ErrOffline) || err != nil && ctx.Err() != nil {
 			return out, err
 		}
 	}

@@ -62,7 +62,7 @@ type Config struct {
 // DefaultConfig has the bounds of docs/parse-scripts.md.
 func DefaultConfig() Config {
 	return Config{
-		CPU: 50 * time.Millisecond, Wall: time.Second, Grace: time.Second, Memory: 64 << 20, Result: 256 << 10, Console: 4 << 10,
+		CPU: 50 * time.Millisecond, Wall: 10 * time.Second, Grace: time.Second, Memory: 64 << 20, Result: 256 << 10, Console: 4 << 10,
 		Slow: 10 * time.Millisecond, Batch: 32, Queue: 8192, PerKey: 256, Cached: 256, CachedBytes: 2 << 20,
 		Failures: 3, PauseMin: time.Second, PauseMax: 5 * time.Minute,
 		RestartMin: 20 * time.Millisecond, RestMax: 5 * time.Second, MaxLife: 20 * time.Minute, maxKills: 20, provenOnce: 4,
@@ -216,23 +216,34 @@ func (p *Pool) Run(ctx context.Context) error {
 
 // watch kills workers whose call does not end, and forgets products that have nothing to do, until ctx ends.
 func (p *Pool) watch(ctx context.Context) {
-	look := time.NewTicker(min(p.cfg.Grace/4, time.Second))
-	defer look.Stop()
-	for tick := 0; ; tick++ {
+	every := min(p.cfg.Grace/4, time.Second)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	last := time.Now()
+	for n := 0; ; n++ {
 		select {
-		case <-look.C:
+		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 		now := time.Now()
 		p.mu.Lock()
-		for _, w := range p.workers {
-			w.killLateLocked(now)
-		}
-		if tick%64 == 0 {
+		p.lookLocked(now, now.Sub(last)-2*every)
+		if n%64 == 0 {
 			p.sweepLocked(now)
 		}
 		p.mu.Unlock()
+		last = now
+	}
+}
+
+// lookLocked kills workers whose call does not end. Time in which this process itself stood still is no call's: the answer may be there, unread.
+func (p *Pool) lookLocked(now time.Time, still time.Duration) {
+	for _, w := range p.workers {
+		if still > 0 && len(w.flight) > 0 {
+			w.head = w.head.Add(min(still, max(0, now.Sub(w.head))))
+		}
+		w.killLateLocked(now)
 	}
 }
 

@@ -15,18 +15,18 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/script/pool"
 	"github.com/hawser-iot/hawser/cloud/script/wire"
 	"github.com/hawser-iot/hawser/cloud/script/worker"
+	"github.com/hawser-iot/hawser/testbed/harness"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "script-worker" {
 		os.Exit(worker.Main(os.Stdin, os.Stdout, os.Exit))
 	}
-	goleak.VerifyTestMain(m)
+	leak.VerifyTestMain(m)
 }
 
 func config() pool.Config {
@@ -310,19 +310,17 @@ func TestKilledWorkers(t *testing.T) {
 		})
 	}
 	kills := 0
-	for began := time.Now(); time.Since(began) < 3*time.Second; {
+	for round := 0; round < 10 || kills < 10; round++ {
+		before := calls.Load() // a worker that is killed before it has come up is another thing
+		harness.Eventually(t, time.Minute, "calls go on", func() bool { return calls.Load() >= before+20 })
 		for _, pid := range children(t) {
 			if process, err := os.FindProcess(pid); err == nil && process.Kill() == nil {
 				kills++
 			}
 		}
-		time.Sleep(150 * time.Millisecond)
 	}
 	close(stop)
 	wg.Wait()
-	if kills < 5 || calls.Load() < 100 {
-		t.Errorf("%d kills, %d calls", kills, calls.Load())
-	}
 	t.Logf("%d kills, %d calls", kills, calls.Load())
 }
 
@@ -334,7 +332,7 @@ func TestOldWorkers(t *testing.T) {
 	p := run(t, c)
 	s := script("good", "function rawDataToJSON(t, r) { for (var i = 0; i < 5e4; i++); return {n: r.length} }")
 	before := map[int]bool{}
-	for range 6 {
+	for n := 0; n < 6 || len(before) < 3 && n < 1000; n++ {
 		if r, err := call(p, s, "x"); err != nil || r.Status != wire.OK {
 			t.Fatalf("%+v, %v", r, err)
 		}

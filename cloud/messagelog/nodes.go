@@ -19,7 +19,7 @@ import (
 const (
 	announceEvery = 10 * time.Minute
 	// nodeTimeout is longer than a node's own budget.
-	nodeTimeout = budget + 2*time.Second
+	nodeTimeout = budget + 8*time.Second
 )
 
 var announceNode = store.NewStmt(`INSERT INTO message_log_node (node, seen_at) VALUES (?, ?)

@@ -121,10 +121,12 @@ func (l *Log) local(ctx context.Context, q question) (a answer, err error) {
 	l.mu.Lock()
 	newest := l.last
 	l.mu.Unlock()
-	if !q.backward {
+	if !q.backward || q.pos == 0 { // what was logged before the question is in the answer
 		if err := l.records.Sync(ctx); err != nil {
 			return a, err
 		}
+	}
+	if !q.backward {
 		a.end = max(newest, q.pos)
 	}
 	until, size := time.Now().Add(budget), 0

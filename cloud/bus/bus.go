@@ -39,7 +39,7 @@ const PendingMax = 1 << 16
 // startTimeout bounds the start of the embedded server and the first connection to a remote one; closeTimeout how long
 // Close waits for messages in flight.
 const (
-	startTimeout = 5 * time.Second
+	startTimeout = 20 * time.Second
 	closeTimeout = 2 * time.Second
 )
 
@@ -81,7 +81,7 @@ type Bus struct {
 	close   sync.Once
 }
 
-// Open starts the embedded server or connects to a remote one; it fails when that is not there within 5 s.
+// Open starts the embedded server or connects to a remote one; it fails when that does not answer within 20 s.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
 	b := &Bus{log: log, ended: make(chan struct{})}
 	options := []nats.Option{nats.Name(cfg.Name), nats.Timeout(startTimeout), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),

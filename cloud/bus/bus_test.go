@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"go.uber.org/goleak"
 
 	"github.com/hawser-iot/hawser/cloud/bus"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 func open(t testing.TB, url string) *bus.Bus {
 	t.Helper()

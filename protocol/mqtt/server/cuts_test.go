@@ -84,6 +84,7 @@ type device struct {
 }
 
 func (d *device) run() error {
+	patience := 20 * time.Millisecond
 	for begin := time.Now(); len(d.acked) < d.up || len(d.seen) < int(d.latest); {
 		if time.Since(begin) > 2*limit {
 			return fmt.Errorf("%s: %d of %d acknowledged, %d of %d arrived", d.id, len(d.acked), d.up, len(d.seen), d.latest)
@@ -92,15 +93,19 @@ func (d *device) run() error {
 		if err != nil {
 			return err
 		}
-		d.connection(&client{t: d.t, nc: nc, patience: 20 * time.Millisecond})
+		if got := d.connection(&client{t: d.t, nc: nc, patience: patience}); got > 1 { // beyond CONNACK
+			patience = max(patience/2, 20*time.Millisecond)
+		} else { // the machine is busy
+			patience = min(2*patience, 2*time.Second)
+		}
 		_ = nc.Close()
 	}
 	return nil
 }
 
 // connection runs one connection up to a random cut, or until nothing comes: what the device forgot to acknowledge
-// may fill the window. It may also lose the connection to a predecessor whose CONNECT is handled late.
-func (d *device) connection(c *client) {
+// may fill the window. It may also lose the connection to a predecessor whose CONNECT is handled late. It returns how many packets came.
+func (d *device) connection(c *client) (got int) {
 	send := func(b []byte) { _, _ = c.nc.Write(b) }
 	send(packet.AppendConnect(nil, &packet.Connect{Level: packet.V311, ClientID: []byte(d.id)}))
 	send(packet.AppendSubscribe(nil, 0xffff, []packet.Filter{{Filter: "down", QoS: 2}}))
@@ -114,10 +119,10 @@ func (d *device) connection(c *client) {
 		}
 	}
 	more()
-	for cut := rand.IntN(120); cut > 0; cut-- {
+	for cut := rand.IntN(120); got < cut; got++ {
 		h, body, err := c.read()
 		if err != nil {
-			return
+			return got
 		}
 		id, _ := packet.DecodeID(body)
 		switch h.Type {
@@ -131,9 +136,10 @@ func (d *device) connection(c *client) {
 			d.arrived(h.Flags, body, send)
 		}
 		if len(d.acked) == d.up && len(d.seen) == int(d.latest) {
-			return
+			return got
 		}
 	}
+	return got
 }
 
 func (d *device) arrived(flags byte, body []byte, send func([]byte)) {

@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/mqtt/server"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
 // way is a driver and a transport. The tests run on each, and must pass on all.
@@ -43,7 +42,7 @@ func TestMain(m *testing.M) {
 			break
 		}
 	}
-	if err := goleak.Find(); err != nil {
+	if err := leak.Find(limit); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -71,7 +71,7 @@ func TestIdleHasNoGoroutine(t *testing.T) {
 // it does not.
 func TestSilentHasNoGoroutine(t *testing.T) {
 	cfg := server.DefaultConfig()
-	cfg.ConnectTimeout = 5 * time.Second // in which ten of them have to speak
+	cfg.ConnectTimeout = 15 * time.Second // in which ten of them have to speak
 	s, ln := polled(t, cfg, &owner{})
 	var all []net.Conn
 	for range 50 {

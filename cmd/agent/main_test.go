@@ -105,7 +105,7 @@ func TestCommand(t *testing.T) {
 		{"driver unknown", []string{"driver", "fly"}, "", "fly", true},
 		{"driver list", []string{"driver", "list", "--config", good}, "", "does not run", false},
 		{"driver check of nothing", []string{"driver", "check"}, "", "name the driver's command", true},
-		{"driver check", []string{"driver", "check", "--settings", `{"interval":0.05}`, "--", "/usr/bin/python3", "../../docs/driver-example.py"}, "ok    it publishes", "", false},
+		{"driver check", []string{"driver", "check", "--wait", "1m", "--settings", `{"interval":0.05}`, "--", "/usr/bin/python3", "../../docs/driver-example.py"}, "ok    it publishes", "", false},
 		{"driver check of what is none", []string{"driver", "check", "--", "/bin/true"}, "FAIL  its first line", "does not keep to the protocol", false},
 		{"config", []string{"config"}, "", "name a command of config", true},
 		{"config help", []string{"config", "help"}, "show", "", false},

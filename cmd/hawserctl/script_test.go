@@ -62,6 +62,7 @@ func browse() {
 //	serve VAR         serve the script's folder over HTTP, VAR is where
 //	letters RULE N    wait until the rule has N dead letters, and list them
 //	device P D        log the device in: it subscribes to set, answers commands, takes property sets, posts on upload, is hot
+//	chat P D          send the device a message on set now and then, until the script ends: somebody who watches sees it, however late they come
 func TestScripts(t *testing.T) {
 	idp := oidctest.New(t)
 	idp.Login(map[string]any{"sub": "42", "email": "olga@example.com", "email_verified": true, "name": "Olga"})
@@ -92,6 +93,7 @@ func TestScripts(t *testing.T) {
 			},
 			"letters": func(ts *testscript.TestScript, _ bool, args []string) { letters(ts, hub, args[0], args[1]) },
 			"device":  func(ts *testscript.TestScript, _ bool, args []string) { device(ts, hub, args[0], args[1]) },
+			"chat":    func(ts *testscript.TestScript, _ bool, args []string) { chat(ts, hub, args[0], args[1]) },
 		},
 	})
 }
@@ -178,6 +180,23 @@ func letters(ts *testscript.TestScript, hub *harness.Hub, rule, n string) {
 		}
 	}
 	ts.Check(ts.Exec("hawserctl", "rule", "dead", "list", "--rule", rule, "-o", "json"))
+}
+
+// chat sends messages until the script ends.
+func chat(ts *testscript.TestScript, hub *harness.Hub, product, sn string) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			_ = hub.Call("POST", "/v1/products/"+product+"/devices/"+sn+"/publish", map[string]any{"topic": "set", "payload": "hi again", "qos": 1}, nil) // the next may arrive
+			select {
+			case <-stop:
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}()
+	ts.Defer(func() { close(stop); <-stopped })
 }
 
 // device is a lamp that does as it is told: dim answers with the percentage it was given.

@@ -66,6 +66,11 @@ func TestAlarms(t *testing.T) {
 		"condition":{"kind":"property","productSN":%q,"property":"target","op":">","value":25,"clearValue":20}}`, channel, product))
 	h.must("POST", "/v1/alarm-rules", fmt.Sprintf(`{"name":"away","severity":"critical","condition":{"kind":"presence","productSN":%q}}`, product))
 	changes, seconds := h.follow("/v1/alarms/events"), h.follow("/v1/metrics/events?product="+product)
+	select {
+	case <-seconds: // it counts from here on
+	case <-time.After(time.Minute):
+		t.Fatal("nothing is counted")
+	}
 
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + h.mqtt).SetClientID(product + ".pump-1").SetUsername(product + "|pump-1|1").
 		SetPassword(secret).SetAutoReconnect(false))
@@ -92,7 +97,8 @@ func TestAlarms(t *testing.T) {
 	if got := h.must("GET", "/v1/alarms?state=open&product="+product, "").get("items", "0", "text"); got != "target is 26 (> 25)" {
 		t.Errorf("the alarm says %q", got)
 	}
-	if a := h.must("GET", "/v1/overview", ""); a.get("alarms", "major") != "1" || a.get("devices", "online") != "1" || a.get("nodes", "0", "up") != "true" {
+	eventually(t, "the hub has said how it does", func() bool { return h.must("GET", "/v1/overview", "").get("nodes", "0", "up") == "true" })
+	if a := h.must("GET", "/v1/overview", ""); a.get("alarms", "major") != "1" || a.get("devices", "online") != "1" {
 		t.Errorf("overview %s", a.body)
 	}
 	if got := h.must("POST", "/v1/alarms/"+id+"/acknowledge", "").get("acknowledgedBy"); !strings.HasPrefix(got, "key:") {

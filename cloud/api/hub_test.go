@@ -17,9 +17,9 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
-	"go.uber.org/goleak"
 
 	"github.com/hawser-iot/hawser/cloud/hub"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
 // TestMain makes the test's binary a script worker when the hub in it starts one, as the hub's own binary does.
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == hub.ScriptWorkerArg {
 		os.Exit(hub.ScriptWorker())
 	}
-	goleak.VerifyTestMain(m)
+	leak.VerifyTestMain(m)
 }
 
 // testHub is a real hub in this process, on SQLite and the embedded bus.

@@ -117,7 +117,7 @@ func TestTryRuleLive(t *testing.T) {
 	c := h.connect(p+"/devices/meter-1", nil)
 	done := make(chan answer, 1)
 	go func() {
-		done <- h.do("POST", "/v1/rules/try", `{"sql":"SELECT t FROM '/`+sn+`/+/upload'","live":{"productSN":"`+sn+`","deviceSN":"meter-1","timeoutSeconds":30}}`)
+		done <- h.do("POST", "/v1/rules/try", `{"sql":"SELECT t FROM '/`+sn+`/+/upload'","live":{"productSN":"`+sn+`","deviceSN":"meter-1","timeoutSeconds":60}}`)
 	}()
 	for n := 0; ; n++ {
 		h.token(c.Publish("/"+sn+"/meter-1/other", 1, false, `{"t":-1}`))

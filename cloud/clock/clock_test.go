@@ -5,16 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
 	"github.com/hawser-iot/hawser/cloud/clock"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/cloud/uplink"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 func TestRequest(t *testing.T) {
 	s := brokertest.New(t, brokertest.Config{Store: storetest.SQLite(t), Handlers: map[topic.Kind]uplink.Handler{topic.NTPRequest: clock.New(nil)}})

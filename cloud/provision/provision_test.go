@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/broker/brokertest"
 	"github.com/hawser-iot/hawser/cloud/downlink"
 	"github.com/hawser-iot/hawser/cloud/registry"
@@ -17,9 +15,10 @@ import (
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/mqtt/packet"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 func registration(p *registry.Product, sn string) brokertest.Login {
 	return brokertest.Login{Device: ident.Device{Product: p.SN, SN: sn}, UserName: p.SN + "|" + sn + "|2", Password: p.Secret.Reveal()}

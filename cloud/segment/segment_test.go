@@ -13,12 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/segment"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 var start = time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC)
 
@@ -235,7 +234,7 @@ func TestPrune(t *testing.T) {
 		r := run(t, cfg)
 		r.fill(0, 300)
 		r.stop()
-		cfg.MaxAge = time.Since(at(200)) // Run prunes when it begins
+		cfg.MaxAge = time.Since(at(200)) + time.Minute // Run prunes when it begins, within the minute
 		again := run(t, cfg)
 		again.settle()
 		got, err := numbers(t, again.Log, segment.Query{})

@@ -3,15 +3,14 @@ package store_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
 func TestMain(m *testing.M) {
 	childMain()
-	goleak.VerifyTestMain(m)
+	leak.VerifyTestMain(m)
 }
 
 func TestSQLite(t *testing.T) {

@@ -17,8 +17,6 @@ import (
 	"testing/iotest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/blob"
 	"github.com/hawser-iot/hawser/cloud/blob/fileblob"
 	"github.com/hawser-iot/hawser/cloud/registry"
@@ -29,9 +27,10 @@ import (
 	"github.com/hawser-iot/hawser/protocol/codec"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // matcher keeps what rules see.
 type matcher struct {

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/blob"
 	"github.com/hawser-iot/hawser/cloud/blob/fileblob"
 	"github.com/hawser-iot/hawser/cloud/ota/artifact/artifacttest"
@@ -24,9 +22,10 @@ import (
 	"github.com/hawser-iot/hawser/firmware/failure"
 	"github.com/hawser-iot/hawser/firmware/image"
 	"github.com/hawser-iot/hawser/firmware/signing"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 type fixture struct {
 	*Repository
@@ -477,7 +476,7 @@ func TestRetiredTogether(t *testing.T) {
 			return err
 		}
 		close(held)
-		for deadline := time.Now().Add(30 * time.Second); len(retired) == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); len(retired) == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 			var waiting int64 // seen from outside: a transaction sees the same all the time
 			err := f.Store.QueryRow(t.Context(), `SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
 			if err != nil || waiting > 0 {

@@ -13,17 +13,17 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 	"github.com/hawser-iot/hawser/cloud/registry/filter/listing/listingtest"
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/testbed/harness"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // target is a kind of connector whose target is in the test's hands.
 type target struct {
@@ -304,14 +304,9 @@ func TestReplaced(t *testing.T) {
 	}
 	leave <- struct{}{}
 	wg.Wait()
-	deadline := time.Now().Add(time.Minute)
-	for !one.gone.Load() {
-		if time.Now().After(deadline) {
-			t.Fatal("never closed")
-		}
-		<-time.After(time.Millisecond)
-	}
-	if got := b.target.closed.Load() - before; got != 2 { // one by the check of the change
+	closed := func() int64 { return b.target.closed.Load() - before } // one is by the check of the change
+	harness.Eventually(t, time.Minute, "the one that was replaced is closed", func() bool { return one.gone.Load() && closed() >= 2 })
+	if got := closed(); got != 2 {
 		t.Errorf("%d were closed", got)
 	}
 }

@@ -82,7 +82,7 @@ func TestLogin(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	pki := harness.NewPKI(t)
-	srv := serve(t, server.Options{TLS: true, TLSVerify: true, TLSTimeout: 10,
+	srv := serve(t, server.Options{TLS: true, TLSVerify: true, TLSTimeout: 60,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pki.Server}, ClientCAs: pki.Pool, ClientAuth: tls.RequireAndVerifyClientCert}})
 	text := func(s string) string {
 		b, _ := json.Marshal(s) // a string

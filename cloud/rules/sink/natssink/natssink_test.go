@@ -19,10 +19,11 @@ import (
 	"github.com/hawser-iot/hawser/cloud/rules/outbound"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/message"
+	"github.com/hawser-iot/hawser/testbed/harness/leak"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).updateServerUsage"),
+	leak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).updateServerUsage"),
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/internal/ocsp.Init"))
 }
 

@@ -70,10 +70,25 @@ func (c *carrier) run(ctx context.Context) error {
 	}
 	c.registerAll(ctx)
 	c.addAll(ctx)
-	if c.ch = c.u.greet(ctx, c.feeds); c.ch != nil {
-		return c.runChannel(ctx)
-	}
 	for ctx.Err() == nil {
+		if c.ch = c.u.greet(ctx, c.feeds); c.ch != nil {
+			return c.runChannel(ctx)
+		}
+		if err := c.runPlain(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runPlain is run with a hub that does not speak the agent channel. It returns when the hub does after all: then it is to be greeted anew.
+func (c *carrier) runPlain(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if c.u.answeredLate() {
+			c.flushed()
+			c.feeds = c.u.feeds()
+			return nil
+		}
 		c.follow(ctx)
 		carried, err := c.carryNext(ctx)
 		if err != nil {
@@ -190,9 +205,7 @@ func (c *carrier) rewind() {
 	if len(held) == 0 {
 		return
 	}
-	mark := make(chan struct{})
-	c.acks <- sent{flushed: mark}
-	<-mark
+	c.flushed()
 	for _, f := range held {
 		f.after, f.held = 0, false
 		if f.lanes != nil {
@@ -200,6 +213,13 @@ func (c *carrier) rewind() {
 			f.lanes = newLanes(next, c.u.cfg.Newest)
 		}
 	}
+}
+
+// flushed waits until nothing is on its way.
+func (c *carrier) flushed() {
+	mark := make(chan struct{})
+	c.acks <- sent{flushed: mark}
+	<-mark
 }
 
 // carry sends one record; it reports false when the connection is gone.
@@ -344,6 +364,9 @@ func (c *carrier) admit(ctx context.Context, d ident.Device) bool {
 	c.in[d] = a
 	if err != nil {
 		a.again = time.Now().Add(c.u.cfg.RetryRefused)
+		if !errors.As(err, new(*refusedError)) { // the answer was lost, or the hub is busy
+			a.again = time.Now().Add(min(c.u.cfg.RetryBusy, c.u.cfg.RetryRefused))
+		}
 		c.u.log.Warn("the hub does not let a sub-device in; its messages wait", "product", d.Product, "device", d.SN, "err", err)
 		return false
 	}

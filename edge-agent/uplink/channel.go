@@ -100,6 +100,21 @@ func (u *Uplink) greet(ctx context.Context, feeds []*feed) *channel {
 	return nil
 }
 
+// answeredLate tells whether the hub has answered a hello after it was given up: it speaks the channel.
+func (u *Uplink) answeredLate() bool {
+	c := u.channel.Load()
+	if c == nil {
+		return false
+	}
+	select {
+	case <-c.ranges:
+		u.muted = time.Time{}
+		return true
+	default:
+		return false
+	}
+}
+
 // say publishes a message of the channel; done, when it is not nil, runs when the hub has acknowledged it.
 func (c *channel) say(ctx context.Context, m agentmsg.Message, done func()) error {
 	b, err := agentmsg.Marshal(m)
@@ -240,6 +255,7 @@ func (u *Uplink) hear(payload []byte) {
 	case *agentmsg.Ranges:
 		select {
 		case c.ranges <- m:
+			u.wake()
 		default:
 		}
 	case *agentmsg.Refused:

@@ -27,9 +27,10 @@ type channelHub struct {
 	ctx context.Context // of the whole test
 	run func()          // starts the uplink
 	buf *buffer.Stream
+	up  *uplink.Uplink
 }
 
-func newChannelHub(t *testing.T, about func(*agentmsg.Hello), records [][]byte) *channelHub {
+func newChannelHub(t *testing.T, about func(*agentmsg.Hello), records [][]byte, change ...func(*uplink.Config)) *channelHub {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	h := &channelHub{Hub: devicetest.New(t), t: t}
@@ -39,8 +40,12 @@ func newChannelHub(t *testing.T, about func(*agentmsg.Hello), records [][]byte) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	up, err := uplink.New(uplink.Config{Link: link.Config{Server: h.URL(), Device: h.gw, Secret: h.Secret(h.gw), KeepTrying: true}, About: about,
-		ReplyTimeout: time.Minute, RetryBusy: 20 * time.Millisecond}, buf.Stream("messages"), log)
+	cfg := uplink.Config{Link: link.Config{Server: h.URL(), Device: h.gw, Secret: h.Secret(h.gw), KeepTrying: true}, About: about,
+		ReplyTimeout: time.Minute, RetryBusy: 20 * time.Millisecond}
+	for _, f := range change {
+		f(&cfg)
+	}
+	up, err := uplink.New(cfg, buf.Stream("messages"), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +70,7 @@ func newChannelHub(t *testing.T, about func(*agentmsg.Hello), records [][]byte) 
 	var done context.CancelFunc
 	h.ctx, done = context.WithTimeout(ctx, time.Minute)
 	t.Cleanup(done)
-	h.buf = buf.Stream("messages")
+	h.buf, h.up = buf.Stream("messages"), up
 	h.run = func() { wg.Go(func() { _ = up.Run(ctx) }) }
 	return h
 }
@@ -140,6 +145,51 @@ func TestHubsBound(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLateAnswer: a hub that answers a hello when messages go up one by one already is greeted anew on the same connection, and told what it has.
+func TestLateAnswer(t *testing.T) {
+	h := newChannelHub(t, nil, [][]byte{[]byte("one"), []byte("two")}, func(c *uplink.Config) { c.ReplyTimeout = time.Second })
+	h.run()
+	heard[*agentmsg.Hello](h, 0)
+	for deadline := time.Now().Add(time.Minute); h.buf.Stats().Records > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("with a hub that does not answer nothing goes up")
+		}
+	}
+	h.say(&agentmsg.Ranges{Hub: "1", MaxBytes: 64 << 10})
+	hello, _ := heard[*agentmsg.Hello](h, 1)
+	if s := hello.Streams[0]; !hello.Ask || s.Next != 3 || fmt.Sprint(s.Settled) != "[[1 2]]" {
+		t.Errorf("the second greeting is %+v", hello)
+	}
+	h.say(&agentmsg.Ranges{Hub: "1", MaxBytes: 64 << 10})
+	for hellos := 2; ; hellos++ { // on a busy machine that answer, too, may be late
+		done := make(chan error, 1)
+		h.up.Forward(h.gw, topic.Name(h.gw, "upload"), []byte("another"), 1, func(err error) { done <- err })
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		n, batch := hellos, false
+		_, err := h.WaitMessage(h.ctx, func(in devicetest.Message) bool {
+			if in.Topic.Kind != topic.AgentUp {
+				return false
+			}
+			switch m, _ := agentmsg.Parse(in.Payload); m := m.(type) {
+			case *agentmsg.Batch:
+				batch = m.First >= 3
+			case *agentmsg.Hello:
+				n--
+			}
+			return batch || n < 0
+		})
+		if err != nil {
+			t.Fatalf("the channel is not used: %v", err)
+		}
+		if batch {
+			return
+		}
+		h.say(&agentmsg.Ranges{Hub: "1", MaxBytes: 64 << 10})
 	}
 }
 

@@ -44,7 +44,7 @@ type rig struct {
 	up   *uplink.Uplink
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, change ...func(*uplink.Config)) *rig {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	r := &rig{hub: devicetest.New(t)}
@@ -58,7 +58,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r.buf = buf.Stream("messages")
-	r.up, err = uplink.New(uplink.Config{
+	cfg := uplink.Config{
 		Link: link.Config{
 			Server: r.hub.URL(), Device: r.gw, Secret: r.hub.Secret(r.gw), KeepTrying: true, Persistent: true,
 			BackoffMin: 10 * time.Millisecond, BackoffMax: 20 * time.Millisecond, Window: 8,
@@ -66,8 +66,11 @@ func newRig(t *testing.T) *rig {
 		Subdevices:   []ident.Device{r.sub, r.late},
 		Secrets:      map[ident.Device]credential.Secret{r.sub: r.hub.Secret(r.sub)},
 		RetryRefused: 50 * time.Millisecond,
-	}, r.buf, log)
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if r.up, err = uplink.New(cfg, r.buf, log); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.up.Serve(nowhere{}); err != nil {
@@ -198,6 +201,31 @@ func TestRefusedIsTriedAgainByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.wait(t, "orphaned")
+	r.empty(t)
+}
+
+// TestUnansweredIsNoRefusal: a sub-device whose login the hub did not answer is asked for again soon, not after the time of a refusal.
+func TestUnansweredIsNoRefusal(t *testing.T) {
+	r := newRig(t, func(c *uplink.Config) {
+		c.Plain, c.ReplyTimeout, c.RetryRefused, c.RetryBusy = true, 50*time.Millisecond, time.Hour, 20*time.Millisecond
+	})
+	r.hub.Mute(r.gw, true)
+	r.forward(t, r.sub, "patient")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for logins := range 2 {
+		_, err := r.hub.WaitMessage(ctx, func(m devicetest.Message) bool {
+			if m.Topic.Kind == topic.SubdevLogin {
+				logins--
+			}
+			return logins < 0
+		})
+		if err != nil {
+			t.Fatalf("the login is not asked for again: %v", err)
+		}
+	}
+	r.hub.Mute(r.gw, false)
+	r.wait(t, "patient")
 	r.empty(t)
 }
 

@@ -94,6 +94,7 @@ type Syncer struct {
 	mu        sync.Mutex
 	twins     map[ident.Device]*twin
 	attached  map[ident.Device]bool
+	wanted    map[ident.Device][]server.Subscription // by the devices themselves
 	online    bool
 	listeners []func(ident.Device, *shadowdoc.Document)
 }
@@ -108,7 +109,8 @@ func New(cfg Config, up Up, log *slog.Logger) (*Syncer, error) {
 	if cfg.AnswerWithin == 0 {
 		cfg.AnswerWithin = 30 * time.Second
 	}
-	s := &Syncer{Up: up, cfg: cfg, log: log, twins: make(map[ident.Device]*twin), attached: make(map[ident.Device]bool)}
+	s := &Syncer{Up: up, cfg: cfg, log: log, twins: make(map[ident.Device]*twin), attached: make(map[ident.Device]bool),
+		wanted: make(map[ident.Device][]server.Subscription)}
 	for _, key := range cfg.Store.Keys() {
 		d, err := ident.ParseClientID(key)
 		if err != nil {
@@ -160,8 +162,8 @@ func (s *Syncer) Attached(d ident.Device) {
 	s.Up.Attached(d)
 	s.setAttached(d, true)
 	if t := s.twin(d); t != nil {
-		s.Up.Wanted(d, base(d))
-		if s.down != nil { // else Run will
+		s.Up.Wanted(d, s.withBase(d)) // not less than before: the hub would be told so
+		if s.down != nil {            // else Run will
 			t.pay()
 		}
 		if s.isOnline() {
@@ -189,9 +191,19 @@ func (s *Syncer) setAttached(d ident.Device, on bool) {
 // Wanted adds what the shadow needs to what the device wants.
 func (s *Syncer) Wanted(d ident.Device, subs []server.Subscription) {
 	if s.keeps(d) {
-		subs = append(append([]server.Subscription(nil), subs...), base(d)...)
+		s.mu.Lock()
+		s.wanted[d] = subs
+		s.mu.Unlock()
+		subs = s.withBase(d)
 	}
 	s.Up.Wanted(d, subs)
+}
+
+// withBase is what a device wants, and its shadow.
+func (s *Syncer) withBase(d ident.Device) []server.Subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Concat(s.wanted[d], base(d))
 }
 
 // Forward answers a device's requests about its shadow; all else passes.

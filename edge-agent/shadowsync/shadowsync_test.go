@@ -319,6 +319,11 @@ func TestGetIsAnsweredHere(t *testing.T) {
 	if !strings.Contains(w.last(), `"RetCode":230`) {
 		t.Errorf("nonsense is answered %s", w.last())
 	}
+	w.s.Wanted(lamp, []server.Subscription{{Filter: topic.Name(lamp, "set"), QoS: 1}})
+	w.s.Attached(lamp) // with a session that is kept
+	if len(w.wanted) != 3 {
+		t.Errorf("the hub is asked for %v when it comes back", w.wanted)
+	}
 	w.s.Wanted(lamp, nil)
 	if len(w.wanted) != 2 {
 		t.Errorf("the hub is asked for %v", w.wanted)

@@ -107,8 +107,11 @@ func settle(s *string, now string) {
 
 // follow keeps the hub's log, reports the ready line's fields, and reaps it.
 func (h *Hub) follow(cmd *exec.Cmd, out io.Reader, ready chan<- map[string]string, done chan<- struct{}) {
-	for sc := bufio.NewScanner(out); sc.Scan(); {
-		line := sc.Text()
+	for r := bufio.NewReader(out); ; { // lines of any length: who does not read stops the hub
+		line, end := r.ReadString('\n')
+		if line = strings.TrimSuffix(line, "\n"); end != nil && line == "" {
+			break
+		}
 		h.mu.Lock()
 		h.log = append(h.log, line)
 		h.mu.Unlock()

@@ -14,8 +14,10 @@ type Receiver struct {
 
 	mu     sync.Mutex // guards the fields below
 	bodies [][]byte
-	keys   map[string]int // Idempotency-Key -> times seen
-	status int            // answer; 0 is 200
+	// distinct are those of bodies that came for the first time.
+	distinct [][]byte
+	keys     map[string]int // Idempotency-Key -> times seen
+	status   int            // answer; 0 is 200
 }
 
 // StartReceiver starts one on a free loopback port; it ends with e.
@@ -42,6 +44,13 @@ func (r *Receiver) Bodies() [][]byte {
 	return append([][]byte(nil), r.bodies...)
 }
 
+// Distinct returns what was accepted so far without the bodies whose Idempotency-Key was seen before: what a careful receiver would keep.
+func (r *Receiver) Distinct() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([][]byte(nil), r.distinct...)
+}
+
 // Repeats counts accepted requests whose Idempotency-Key was seen before.
 func (r *Receiver) Repeats() int {
 	r.mu.Lock()
@@ -62,7 +71,11 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.bodies = append(r.bodies, body)
-	if k := req.Header.Get("Idempotency-Key"); k != "" {
+	k := req.Header.Get("Idempotency-Key")
+	if k == "" || r.keys[k] == 0 {
+		r.distinct = append(r.distinct, body)
+	}
+	if k != "" {
 		r.keys[k]++
 	}
 }

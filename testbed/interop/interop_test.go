@@ -99,10 +99,10 @@ func newSite(t *testing.T) *site {
 
 func (s *site) device() harness.Credentials { return s.hub.Devices(s.product, 1)[0] }
 
-// arrived counts what a device uploaded, by number.
+// arrived counts what a device uploaded, by number. A message that the hub delivered again with the same key is one.
 func (s *site) arrived(d harness.Credentials) map[int]int {
 	got := map[int]int{}
-	for _, b := range s.sink.Bodies() {
+	for _, b := range s.sink.Distinct() {
 		var row struct {
 			N  int
 			SN string
@@ -184,6 +184,9 @@ func TestReconnects(t *testing.T) {
 	}
 }
 
+// keeps is how many messages an application has on their way to a device at most.
+const keeps = 80
+
 func survive(t *testing.T, s *site, c client, qos int) {
 	const cuts = 50
 	d := s.device()
@@ -198,11 +201,8 @@ func survive(t *testing.T, s *site, c client, qos int) {
 		notes++
 		s.send(t, d, fmt.Sprint(notes))
 		<-time.After(20 * time.Millisecond) // the pace of the application
-		select {
-		case <-w.done:
-			t.Fatalf("the client ended after %d cuts: %v", proxy.cuts(), w.err)
-		default:
-		}
+		// The hub keeps a hundred messages for a client that is away; who comes back slowly is waited for.
+		w.until(time.Minute, fmt.Sprintf("the client takes what waits for it, after %d cuts", proxy.cuts()), func() bool { return notes-len(w.got) < keeps })
 	}
 	w.settle(j.Count, 10*time.Second)
 	acked := w.acknowledged()
@@ -224,7 +224,7 @@ func survive(t *testing.T, s *site, c client, qos int) {
 		}
 	}
 	t.Logf("%d messages up, %d acknowledged, %d repeats, %d sent as new ones by the client; %d down; %d cuts", j.Count, len(acked), repeats, own, notes, proxy.cuts())
-	if qos == 2 && repeats > s.sink.Repeats() {
+	if qos == 2 && repeats > 0 {
 		t.Errorf("messages of QoS 2 arrived more often than the client sent them: %v", again)
 	}
 }

@@ -38,7 +38,7 @@ func TestMosquittoPub(t *testing.T) {
 			for n := 1; n <= count; n++ {
 				fmt.Fprintf(&lines, "{\"n\":%d}\n", n)
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "mosquitto_pub", append(mosquittoArgs(s.hub, d, door.addr, door.tls), "-t", d.Topic("upload"), "-l")...)
 			cmd.Stdin = strings.NewReader(lines.String())
@@ -82,6 +82,9 @@ func TestMosquittoSub(t *testing.T) {
 		notes++
 		s.send(t, d, fmt.Sprintf("note %d.", notes))
 		<-time.After(20 * time.Millisecond) // the pace of the application
+		harness.Eventually(t, time.Minute, "mosquitto_sub takes what waits for it", func() bool {
+			return notes <= keeps || strings.Contains(out.String(), fmt.Sprintf("note %d.\n", notes-keeps))
+		})
 	}
 	for n := 1; n <= notes; n++ {
 		harness.Eventually(t, time.Minute, fmt.Sprintf("note %d arrives", n), func() bool {

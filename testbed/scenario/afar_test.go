@@ -34,7 +34,7 @@ func newAfar(t *testing.T) *afar {
 	must(t, err)
 	f, err := os.OpenFile(r.config, os.O_APPEND|os.O_WRONLY, 0o600)
 	must(t, err)
-	_, err = fmt.Fprintf(f, "remote_config: {keys: [%s], trial: 20s}\ntls: {ca: %s/tls/ca.pem}\n", hex.EncodeToString(key[:]), r.hub.Data)
+	_, err = fmt.Fprintf(f, "remote_config: {keys: [%s], trial: 30s}\ntls: {ca: %s/tls/ca.pem}\n", hex.EncodeToString(key[:]), r.hub.Data)
 	must(t, errors.Join(err, f.Close()))
 	r.startAgent()
 	return &afar{r, "/v1/products/" + r.gw.ProductSN + "/devices/" + r.gw.DeviceSN}
@@ -124,10 +124,12 @@ func (a *afar) bundle() {
 		Size                      int64
 	}
 	var d diagnosis
+	must(t, a.cmd.Process.Signal(syscall.SIGSTOP)) // else the first one may be there before it is asked for a second
 	must(t, a.hub.Call("POST", a.device+"/agent/diagnosis", nil, &d))
 	if err := a.hub.Call("POST", a.device+"/agent/diagnosis", nil, nil); err == nil || !strings.Contains(err.Error(), "diagnosis_open") {
 		t.Errorf("a second one at the same time: %v", err)
 	}
+	must(t, a.cmd.Process.Signal(syscall.SIGCONT))
 	harness.Eventually(t, 60*time.Second, "the bundle is there", func() bool {
 		must(t, a.hub.Call("GET", a.device+"/agent/diagnosis", nil, &d))
 		if d.State == "failed" || d.State == "timeout" {

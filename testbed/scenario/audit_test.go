@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func TestKilledHubHasAnEntryOfEachChange(t *testing.T) {
 	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--api-rate", "0"}})
 	devices := hub.Devices(hub.Product(map[string]any{"name": t.Name(), "shadow": true}), operators)
 	product := "/v1/products/" + devices[0].ProductSN
-	done := make(chan struct{})
+	done, answered := make(chan struct{}), make([]atomic.Int64, operators)
 	var wg sync.WaitGroup
 	for i, d := range devices {
 		wg.Go(func() {
@@ -35,13 +36,18 @@ func TestKilledHubHasAnEntryOfEachChange(t *testing.T) {
 					return
 				default:
 				}
-				// Errors are the kills.
-				_ = hub.Call("POST", product+"/devices", map[string]any{"deviceSN": fmt.Sprintf("made-%d-%d", i, n)}, nil)
-				_ = hub.Call("PATCH", product+"/devices/"+d.DeviceSN+"/shadow", map[string]any{"desired": map[string]any{"n": n}}, nil)
+				made := hub.Call("POST", product+"/devices", map[string]any{"deviceSN": fmt.Sprintf("made-%d-%d", i, n)}, nil)
+				changed := hub.Call("PATCH", product+"/devices/"+d.DeviceSN+"/shadow", map[string]any{"desired": map[string]any{"n": n}}, nil)
+				if made != nil || changed != nil {
+					<-time.After(10 * time.Millisecond) // the hub is killed
+					continue
+				}
+				answered[i].Add(1)
 			}
 		})
 	}
 	for range kills {
+		grow(t, "every operator's changes are answered", answered)
 		<-time.After(each + rand.N(each)) // the kill must fall anywhere in the changes
 		hub.Kill()
 		hub.Start()

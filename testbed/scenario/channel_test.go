@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,12 +39,7 @@ func newChannelRig(t *testing.T, buffer string) *channelRig {
 	r.sub = r.hub.Devices(r.hub.Product(map[string]any{"name": "meter", "kind": "subdevice"}), 1)[0]
 	r.sink = harness.StartReceiver(t)
 	rule(t, r.hub, "SELECT n, messageId() AS id FROM '/"+r.sub.ProductSN+"/+/upload'", r.sink.URL)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.lan = l.Addr().String()
-	l.Close()
+	r.lan = harness.FreeAddr(t)
 	dir := t.TempDir()
 	r.config = filepath.Join(dir, "agent.yaml")
 	text := fmt.Sprintf("hub: tcp://%s\nproduct: %s\ndevice: %s\nsecret: %s\ndata: %s/data\nlisten: %s\nsubdevices:\n  - {product: %s, device: %s, secret: %s}\n%s",

@@ -326,6 +326,45 @@ func TestChannelTime(t *testing.T) {
 	}
 }
 
+// halt has the next connections stand still, once so many bytes have gone up, until goOn is called; begun is closed when they do.
+func (p *parts) halt(bytes int) (begun <-chan struct{}, goOn func()) {
+	p.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	to, stands, open := p.addr, make(chan struct{}), make(chan struct{})
+	p.addr = ln.Addr().String()
+	goOn = sync.OnceFunc(func() { close(open) })
+	stand := sync.OnceFunc(func() { close(stands) })
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer in.Close()
+				out, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				wg.Go(func() { _, _ = io.Copy(in, out); in.Close() })
+				if _, err := io.CopyN(out, in, int64(bytes)); err != nil {
+					return
+				}
+				stand()
+				<-open
+				_, _ = io.Copy(out, in)
+			})
+		}
+	})
+	p.t.Cleanup(func() { ln.Close(); goOn(); wg.Wait() })
+	return stands, goOn
+}
+
 // TestChannelLanes: what comes now does not wait behind what waited, whichever end of that goes first.
 func TestChannelLanes(t *testing.T) {
 	for _, newest := range []bool{false, true} {
@@ -333,9 +372,15 @@ func TestChannelLanes(t *testing.T) {
 			p := newParts(t, buffer.Config{})
 			const waiting = 4000
 			p.put(waiting, time.Now(), time.Millisecond)
+			begun, goOn := p.halt(16 << 10)
 			p.connect(func(c *uplink.Config) { c.Newest = newest })
-			brokertest.Eventually(t, "the backlog comes", func() bool { return p.s.Stats().Records < waiting-100 })
+			select {
+			case <-begun:
+			case <-time.After(time.Minute):
+				t.Fatal("the backlog does not come")
+			}
 			p.put(30, time.Now(), 0)
+			goOn()
 			p.drained()
 			p.balanced(waiting)
 			byDevice, _ := p.seen()

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/hawser-iot/hawser/testbed/harness"
 )
 
@@ -32,7 +34,7 @@ func TestTwoNodesAreOneHub(t *testing.T) {
 	hubs := cluster(t, 2)
 	a, b := hubs[0], hubs[1]
 	d := b.Devices(b.Product(map[string]any{"name": "two nodes", "kind": "device"}), 1)[0]
-	sub := start(t, "mosquitto_sub", append(mosquitto(a, d, false), "-v", "-q", "1", "-t", d.Topic("set"), "-t", d.System("shadow/downstream"))...)
+	sub, leave := startUntil(t, "mosquitto_sub", append(mosquitto(a, d, false), "-v", "-q", "1", "-t", d.Topic("set"), "-t", d.System("shadow/downstream"))...)
 	online(t, b, d)
 	subscribed(t, b, d, sub)
 	if err := b.Call("PATCH", shadowPath(d), map[string]any{"desired": map[string]any{"light": "on"}}, nil); err != nil {
@@ -40,8 +42,12 @@ func TestTwoNodesAreOneHub(t *testing.T) {
 	}
 	waitFor(t, sub, `"Desired":{"light":"on"}`)
 
-	// The identity logs in at the other node: the first session is cut off.
+	// The identity logs in at the other node: the first session is cut off. Its client is one that does not come back by itself.
+	leave()
+	first := mqtt.NewClientOptions().AddBroker("tcp://" + a.MQTT).SetClientID(d.ClientID()).SetUsername(d.UserName()).SetPassword(d.DeviceSecret)
+	_, lost := dialMQTT(t, first)
 	c := login(t, b, d)
+	ended(t, "the session at the first node", lost)
 	if code, err := c.subscribe(d.Topic("set")); err != nil || code != 1 {
 		t.Fatalf("subscription at the second node: %#x, %v", code, err)
 	}

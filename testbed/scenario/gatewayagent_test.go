@@ -266,13 +266,13 @@ func TestGatewayConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	apply := func(text string) string {
+	apply := func(text, within string) string {
 		t.Helper()
 		next := p.file + ".next"
 		if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := run(t, harness.Binary(t, "agent"), "config", "apply", "--config", p.file, "--new", next, "--within", "3s")
+		out, err := run(t, harness.Binary(t, "agent"), "config", "apply", "--config", p.file, "--new", next, "--within", within)
 		if err != nil {
 			out += " failed"
 		}
@@ -283,14 +283,14 @@ func TestGatewayConfig(t *testing.T) {
 		"a port that is taken": {"listen: " + p.lan, "listen: " + p.hub.MQTT, "address already in use"},
 		"no YAML":              {"subdevices:", "subdevices", "the new configuration"},
 	} {
-		if out := apply(strings.Replace(string(old), tt.old, tt.new, 1)); !strings.Contains(out, tt.want) || !strings.HasSuffix(out, " failed") {
+		if out := apply(strings.Replace(string(old), tt.old, tt.new, 1), "3s"); !strings.Contains(out, tt.want) || !strings.HasSuffix(out, " failed") {
 			t.Errorf("%s: %s", name, out)
 		}
 		if now, err := os.ReadFile(p.file); err != nil || string(now) != string(old) {
 			t.Errorf("%s: the old configuration is not back: %v", name, err)
 		}
 	}
-	if out := apply(strings.Replace(string(old), "interval: 0.2", "interval: 0.3", 1)); !strings.HasSuffix(out, "applied\n") {
+	if out := apply(strings.Replace(string(old), "interval: 0.2", "interval: 0.3", 1), "30s"); !strings.HasSuffix(out, "applied\n") {
 		t.Error(out)
 	}
 	online(t, p.hub, p.plc)

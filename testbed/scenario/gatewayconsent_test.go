@@ -16,7 +16,7 @@ import (
 // and then hears on its topics.
 func TestGatewayConsent(t *testing.T) {
 	hub := harness.StartHub(t, harness.HubOptions{Args: []string{"--durability", "process"}})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	call := func(method, path string, body, out any) {
 		t.Helper()

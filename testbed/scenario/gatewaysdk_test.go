@@ -31,7 +31,7 @@ func TestGatewaySDK(t *testing.T) {
 	sub, subSecret := create("subdevice", "meter-1")
 	g, err := device.NewGateway(device.Config{Server: "tcp://" + hub.MQTT, Product: gw, SN: "gateway-1", Secret: credential.Secret(gwSecret)}, slog.New(slog.DiscardHandler))
 	must(err)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	notices, heard := make(chan string, 8), make(chan string, 8)
 	must(g.HandleNotices(ctx, func(_ context.Context, n device.Notice) { notices <- n.What + " " + n.Subdevices[0].SN }))

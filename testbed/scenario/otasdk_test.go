@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,6 +141,8 @@ type thermo struct {
 	// asked is told when the owner is asked, agreed is what he says.
 	asked  chan struct{}
 	agreed atomic.Bool
+	// trial is how long an image may take to prove itself; 0 is two minutes.
+	trial atomic.Int64
 	// between stands between the device and the hub; nil is nobody.
 	between func(update.Link) update.Link
 }
@@ -214,7 +217,7 @@ func (d *thermo) run(ctx context.Context) error {
 	up, err := update.New(update.Config{
 		Device: dev.Identity().ClientID(), Secret: d.cfg.Secret, Root: d.root, Link: hub, Store: slots, Storage: slots, Installer: slots,
 		Modules:      map[string]update.Module{"default": {Vendor: vendor, Class: manifest.ClassID(vendor, "thermo-2"), Version: "1.0"}},
-		TrialTimeout: 3 * time.Second, Poll: 50 * time.Millisecond, CBOR: d.cfg.CBOR, Download: update.Download{TLS: tls},
+		TrialTimeout: cmp.Or(time.Duration(d.trial.Load()), 2*time.Minute), Poll: 50 * time.Millisecond, CBOR: d.cfg.CBOR, Download: update.Download{TLS: tls},
 		Consent: d.consent,
 		Healthy: func(context.Context) error {
 			b, err := os.ReadFile(slots.Path("default"))
@@ -288,6 +291,7 @@ func TestSignedUpdateSDK(t *testing.T) {
 		t.Errorf("%v bytes were served for an update by a delta", n)
 	}
 
+	d.trial.Store(int64(time.Second)) // it will not become well
 	if state, class := m.bring(m.release("4.0", "3", four), d.cfg.SN); state != "rolled_back" {
 		t.Errorf("the third update: %s %s", state, class)
 	}

@@ -144,7 +144,7 @@ func serve(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(harness.Binary(t, "hub"), append([]string{"serve", "--mqtt-addr", "127.0.0.1:0", "--mqtts-addr", "127.0.0.1:0",
 		"--http-addr", "127.0.0.1:0", "--https-addr", "127.0.0.1:0"}, args...)...)
-	timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	out, err := cmd.CombinedOutput()
 	if err == nil {

@@ -273,7 +273,10 @@ func (f *factory) becameWithin(ctx context.Context, task, state string) apitype.
 	f.t.Helper()
 	for ; ; time.Sleep(20 * time.Millisecond) {
 		resp, err := f.client.ListOTADevices(f.t.Context(), f.product, task, &apitype.ListOTADevicesParams{})
-		d := answer[apitype.OTADeviceList](f.t, resp, err).Items[0]
+		var d apitype.OTADevice
+		if list := answer[apitype.OTADeviceList](f.t, resp, err).Items; len(list) == 1 {
+			d = list[0]
+		}
 		if string(d.State) == state {
 			return d
 		}

@@ -38,13 +38,13 @@ func TestRetained(t *testing.T) {
 
 	everything := "/" + devices[0].ProductSN + "/+/upload"
 	for _, version := range []string{"mqttv311", "mqttv5"} {
-		out := must("mosquitto_sub", app("-V", version, "-F", "%r %p", "-t", everything, "-C", "2", "-W", "20")...)
+		out := must("mosquitto_sub", app("-V", version, "-F", "%r %p", "-t", everything, "-C", "2", "-W", "50")...)
 		for _, d := range devices {
 			if !strings.Contains(out, "1 kept of "+d.DeviceSN) {
 				t.Errorf("%s: an application got %q", version, out)
 			}
 		}
-		out = must("mosquitto_sub", append(mosquitto(hub, devices[0], false), "-V", version, "-q", "1", "-F", "%r %p", "-t", devices[0].Topic("set"), "-C", "1", "-W", "20")...)
+		out = must("mosquitto_sub", append(mosquitto(hub, devices[0], false), "-V", version, "-q", "1", "-F", "%r %p", "-t", devices[0].Topic("set"), "-C", "1", "-W", "50")...)
 		if !strings.Contains(out, "1 21 degrees") {
 			t.Errorf("%s: the device got %q", version, out)
 		}

@@ -64,12 +64,13 @@ drivers:
 		if err != nil {
 			t.Fatal(err)
 		}
+		before := len(p.hub.Rules.Of(topic.Name(pump, "upload")))
 		stop := p.run(a.Run, func() {})
-		brokertest.Eventually(t, "the message is there", func() bool { return len(p.hub.Rules.Of(topic.Name(pump, "upload"))) == round+1 })
+		brokertest.Eventually(t, "the message is there", func() bool { return len(p.hub.Rules.Of(topic.Name(pump, "upload"))) > before })
 		if round == 0 {
 			stranger(t, a.Addr().String(), ident.Device{Product: product.SN, SN: "stranger-1"})
 			name := topic.System(p.gw.Identity, topic.TopoFound)
-			brokertest.Eventually(t, "the stranger is told of", func() bool { return len(p.hub.Rules.Of(name)) == 1 })
+			brokertest.Eventually(t, "the stranger is told of", func() bool { return len(p.hub.Rules.Of(name)) > 0 })
 			if m := p.hub.Rules.Of(name)[0].Payload; !strings.Contains(string(m), `"DeviceSN":"stranger-1"`) {
 				t.Errorf("found: %s", m)
 			}
@@ -112,7 +113,7 @@ func stranger(t *testing.T, addr string, d ident.Device) {
 	t.Helper()
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID(d.ClientID()).SetUsername(d.Product + "|" + d.SN + "|1").
 		SetPassword("0123456789abcdef").SetAutoReconnect(false))
-	if tok := c.Connect(); !tok.WaitTimeout(30*time.Second) || tok.Error() == nil {
+	if tok := c.Connect(); !tok.WaitTimeout(time.Minute) || tok.Error() == nil {
 		t.Fatal("a stranger is let in")
 	}
 }

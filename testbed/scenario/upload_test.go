@@ -175,8 +175,9 @@ func TestUploadHubKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.arrived(t)
-			// What is sent while there is no hub goes nowhere.
-			if again := r.front.Received() - size; again != r.front.Wasted() {
+			// What is sent while there is no hub goes nowhere; what the hub had kept and could not acknowledge any more is not sent again.
+			r.front.Settle(t)
+			if again := r.front.Received() - size; again > r.front.Wasted() {
 				t.Errorf("%d bytes came twice, %d were cut off", again, r.front.Wasted())
 			}
 		})

@@ -54,6 +54,9 @@ func demoFlags(args []string, errOut io.Writer) (demoConfig, error) {
 	return c, nil
 }
 
+// patience is how long a program may take to begin, and to end.
+const patience = time.Minute
+
 // addresses are where a hub listens.
 type addresses struct{ mqtt, mqtts, http, https string }
 
@@ -83,9 +86,9 @@ func demo(ctx context.Context, cfg demoConfig, out *os.File) (err error) {
 
 	hub, addr, err := startHub(ctx, cfg, out)
 	if err != nil {
-		return errors.Join(err, hub.stop(30*time.Second))
+		return errors.Join(err, hub.stop(patience))
 	}
-	defer func() { err = errors.Join(err, hub.stop(30*time.Second)) }()
+	defer func() { err = errors.Join(err, hub.stop(patience)) }()
 	key, err := ownerKey(cfg)
 	if err != nil {
 		return err
@@ -107,9 +110,9 @@ func demo(ctx context.Context, cfg demoConfig, out *os.File) (err error) {
 
 	agent, lan, err := startAgent(ctx, cfg, w, addr, out)
 	if err != nil {
-		return errors.Join(err, agent.stop(15*time.Second))
+		return errors.Join(err, agent.stop(patience))
 	}
-	defer func() { err = errors.Join(err, agent.stop(15*time.Second)) }()
+	defer func() { err = errors.Join(err, agent.stop(patience)) }()
 
 	fleetCtx, stopFleet := context.WithCancel(ctx)
 	waitSensors, err := startThings(fleetCtx, "tcp://"+local(addr.mqtt), w.sensors, log)
@@ -158,7 +161,7 @@ func startHub(ctx context.Context, cfg demoConfig, out io.Writer) (*process, add
 	if err != nil {
 		return p, addresses{}, err
 	}
-	wait, cancel := context.WithTimeout(ctx, time.Minute)
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	line, err := p.waitLine(wait, "msg=ready")
 	if err != nil {
@@ -204,7 +207,7 @@ func startAgent(ctx context.Context, cfg demoConfig, w *world, addr addresses, o
 	if err != nil {
 		return p, "", err
 	}
-	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	line, err := p.waitLine(wait, "msg=ready")
 	return p, value(line, "listen"), err

@@ -130,11 +130,10 @@ func (p *Proxy) After(n int64, f func()) {
 	p.at, p.call = p.received.Load()+n, f
 }
 
-// settle waits until no request is in hand.
-func (p *Proxy) settle() {
-	for deadline := time.Now().Add(10 * time.Second); p.inHand.Load() > 0 && time.Now().Before(deadline); {
-		<-time.After(time.Millisecond)
-	}
+// Settle waits until no request is in hand, so that all that was cut off is counted.
+func (p *Proxy) Settle(e harness.Env) {
+	e.Helper()
+	harness.Eventually(e, time.Minute, "no request is in hand", func() bool { return p.inHand.Load() == 0 })
 }
 
 func (p *Proxy) count(n int) {
@@ -227,7 +226,7 @@ func Run(ctx context.Context, e harness.Env, s Sender, offsets []int64, proxies 
 		// What the proxy had read of the request that was killed is counted when it has noticed.
 		for _, p := range proxies {
 			p.After(0, nil)
-			p.settle()
+			p.Settle(e)
 		}
 		wasted = append(wasted, sum()-before)
 		if !killed {

@@ -27,7 +27,8 @@ type Wire struct {
 func To(e harness.Env, upstream string) *Wire {
 	e.Helper()
 	srv := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	w := &Wire{env: e, upstream: upstream, proxy: toxiproxy.NewProxy(srv, "wire", "127.0.0.1:0", upstream)}
+	// Not a port of the kernel's choice: while the wire is cut a client that dials might get it for its own end.
+	w := &Wire{env: e, upstream: upstream, proxy: toxiproxy.NewProxy(srv, "wire", harness.FreeAddr(e), upstream)}
 	if err := w.proxy.Start(); err != nil {
 		e.Fatalf("wire to %s: %v", upstream, err)
 	}

@@ -8,7 +8,7 @@ import mqtt from 'mqtt'
 const job = JSON.parse(process.argv[2])
 const client = await mqtt.connectAsync(job.url, {
   clientId: job.clientId, username: job.username, password: job.password,
-  ca: job.ca ? readFileSync(job.ca) : undefined, keepalive: 60, reconnectPeriod: 0, connectTimeout: 10_000,
+  ca: job.ca ? readFileSync(job.ca) : undefined, keepalive: 60, reconnectPeriod: 0, connectTimeout: 60_000,
   clean: job.clean ?? true,
 }, false)
 
@@ -27,7 +27,7 @@ for (const m of job.publish ?? []) {
   await client.publishAsync(m.topic, m.payload, { qos: m.qos ?? 1 })
 }
 console.log(JSON.stringify({ ready: true }))
-const timer = setTimeout(() => { console.error('timed out'); process.exit(1) }, job.timeout ?? 15_000)
+const timer = setTimeout(() => { console.error('timed out'); process.exit(1) }, job.timeout ?? 60_000)
 await enough
 clearTimeout(timer)
 await client.endAsync()

@@ -66,7 +66,8 @@ func (m *Master) Resync() {
 					u.askDesired()
 				}
 			}:
-			default: // so busy that it is not the time
+			default: // too busy for more
+				u.resync.Store(true)
 			}
 		}
 	}

@@ -244,6 +244,42 @@ func TestDeviceGoesAndComes(t *testing.T) {
 	}
 }
 
+// TestUnansweredWriteIsMadeAgain: what is desired of a device that reads and does not answer a write, is asked for once more and written.
+func TestUnansweredWriteIsMadeAgain(t *testing.T) {
+	s := serve(t)
+	d, _ := master(t, s.config(`{name: a, address: 0, write: true}, {name: b, address: 5, write: true}`))
+	d.is(t, "a", "0")
+	stick := func(on bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stuck = on
+	}
+	failed := func(n int) {
+		t.Helper()
+		d.until(t, "a write that is not answered", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.failed == n
+		})
+	}
+	const property, shadow = `{"RequestID":"1","RetCode":0,"Desired":{"a":{"Value":7,"Version":3}}}`, `{"Desired":{"b":8}}`
+	stick(true)
+	d.tell(t, topic.DesiredGetReply, property)
+	failed(1)
+	d.tell(t, topic.ShadowDownstream, `{"Method":"control","Payload":{"State":`+shadow+`}}`)
+	failed(2)
+	stick(false)
+	d.until(t, "asked again", func() bool { return strings.Count(strings.Join(d.sent, "\n"), "desired/get ") == 2 })
+	d.hears(t, "shadow/get {}")
+	d.tell(t, topic.DesiredGetReply, property)
+	d.hears(t, `"Delete":{"a":{"Version":3}}`)
+	d.tell(t, topic.ShadowGetReply, `{"State":`+shadow+`,"Version":1}`)
+	d.hears(t, `{"Method":"update","State":{"Reported":{"b":8},"Desired":{"b":null}}}`)
+	if a, b := s.get(0), s.get(5); a != 7 || b != 8 {
+		t.Errorf("the registers are %d and %d", a, b)
+	}
+}
+
 // TestGoneDeviceSparesTheLine: one that does not answer takes little of the line's time from the others, and is let in soon after it answers.
 func TestGoneDeviceSparesTheLine(t *testing.T) {
 	s := serve(t)

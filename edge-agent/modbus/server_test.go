@@ -25,6 +25,8 @@ type server struct {
 	coils  [100]bool
 	mute   map[uint8]bool // units that are behind a converter and do not answer
 	asked  map[uint8]int  // requests for units
+	stuck  bool           // writes are not answered
+	failed int            // of them
 }
 
 func serve(t *testing.T) *server {
@@ -86,6 +88,10 @@ func (s *server) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest) ([]ui
 		return nil, modbus.ErrIllegalDataAddress
 	}
 	s.reads++
+	if r.IsWrite && s.stuck {
+		s.failed++
+		return nil, modbus.ErrGWTargetFailedToRespond
+	}
 	if r.IsWrite {
 		copy(s.regs[from:to], r.Args)
 		s.writes = append(s.writes, fmt.Sprintf("%d+%d", from, to-from))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/simonvetter/modbus"
@@ -30,6 +31,10 @@ type unit struct {
 	last    map[string]reported
 	pending map[string]reported // to be reported
 	request int64
+
+	unwritten time.Time           // when the device did not answer a write of something desired; zero: all of that was written or refused
+	owes      map[topic.Kind]bool // what is asked for again then: topic.DesiredGet, topic.ShadowGet
+	resync    atomic.Bool         // of any goroutine: what is desired is to be asked for with the next reading
 }
 
 type reported struct {
@@ -41,7 +46,7 @@ type reported struct {
 func newUnit(b *bus, d *Device, door Door) *unit {
 	u := &unit{
 		bus: b, cfg: d, id: d.id(), door: door, blocks: plan(d), points: make(map[string]*Point), last: make(map[string]reported),
-		pending: make(map[string]reported), request: time.Now().UnixMilli() % 1e12,
+		pending: make(map[string]reported), request: time.Now().UnixMilli() % 1e12, owes: make(map[topic.Kind]bool),
 	}
 	for i := range d.Points {
 		u.points[d.Points[i].Name] = &d.Points[i]
@@ -117,6 +122,7 @@ func (u *unit) note(p *Point, r reported) {
 func (u *unit) answered() {
 	u.missed = 0
 	if u.here {
+		u.askAgain()
 		return
 	}
 	if err := u.door.Attach(u.id, u); err != nil {
@@ -139,6 +145,27 @@ func (u *unit) gone() {
 // askDesired asks for what was desired of the device meanwhile.
 func (u *unit) askDesired() {
 	u.send(topic.System(u.id, topic.DesiredGet), message.DesiredGet{RequestID: u.newRequest()})
+}
+
+// writeAgain is after how long a device that answers again is written what it did not answer to.
+const writeAgain = 2 * time.Second
+
+// askAgain asks for what is desired when it is time: it tells also of what has changed meanwhile.
+func (u *unit) askAgain() {
+	if u.resync.Swap(false) {
+		u.askDesired()
+	}
+	if u.unwritten.IsZero() || time.Since(u.unwritten) < writeAgain {
+		return
+	}
+	u.unwritten = time.Time{}
+	if u.owes[topic.DesiredGet] {
+		u.askDesired()
+	}
+	if u.owes[topic.ShadowGet] {
+		u.send(topic.System(u.id, topic.ShadowGet), struct{}{})
+	}
+	clear(u.owes)
 }
 
 func (u *unit) newRequest() message.RequestID {
@@ -252,6 +279,12 @@ func (u *unit) task(t topic.Topic, payload []byte) (func(), error) {
 			return nil, err
 		}
 		return func() { u.shadow(m.Payload.State.Desired) }, err
+	case topic.ShadowGetReply:
+		var m struct {
+			State struct{ Desired map[string]json.RawMessage }
+		}
+		err := codec.Unmarshal(payload, &m)
+		return func() { u.shadow(m.State.Desired) }, err
 	}
 	return nil, nil
 }

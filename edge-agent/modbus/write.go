@@ -76,8 +76,8 @@ func (u *unit) write(run []*Point, values map[string]json.RawMessage) error {
 		regs = append(regs, part...)
 	}
 	if err := u.bus.write(u.cfg.Unit, run, regs); err != nil {
-		if !errors.Is(err, errClosed) {
-			u.bus.judge(err)
+		if errors.Is(err, errClosed) || !u.bus.judge(err) {
+			err = silence{err}
 		}
 		return fmt.Errorf("%w: %s: %w", message.CodeInternal, run[0].Name, err)
 	}
@@ -91,6 +91,11 @@ func (u *unit) write(run []*Point, values map[string]json.RawMessage) error {
 	}
 	return nil
 }
+
+// silence is the error of a write that the device did not answer.
+type silence struct{ error }
+
+func (s silence) Unwrap() error { return s.error }
 
 // check1 reports why a value can't be written.
 func (u *unit) check1(name string, value json.RawMessage) error {
@@ -122,7 +127,7 @@ func (u *unit) good(values map[string]json.RawMessage) map[string]json.RawMessag
 	good := make(map[string]json.RawMessage)
 	for name, v := range values {
 		if err := u.check1(name, v); err != nil {
-			u.unwritten(name, err)
+			u.missing(name, err)
 			continue
 		}
 		good[name] = v
@@ -130,16 +135,21 @@ func (u *unit) good(values map[string]json.RawMessage) map[string]json.RawMessag
 	return good
 }
 
-func (u *unit) unwritten(name string, err error) {
+// missing tells of a value that is not written.
+func (u *unit) missing(name string, err error) {
 	u.bus.log.Warn("a desired value is not written", "product", u.id.Product, "device", u.id.SN, "key", name, "err", err)
 }
 
-// writeGood writes what can be written and hands over the names of what is.
-func (u *unit) writeGood(values map[string]json.RawMessage, written func(name string)) {
+// writeGood writes what can be written and hands over the names of what is. What the device did not answer to is asked for again, by a message of
+// that kind.
+func (u *unit) writeGood(again topic.Kind, values map[string]json.RawMessage, written func(name string)) {
 	_ = u.writeAll(u.good(values), func(run []*Point, err error) { // each is told
+		if errors.As(err, new(silence)) {
+			u.unwritten, u.owes[again] = time.Now(), true
+		}
 		for _, p := range run {
 			if err != nil {
-				u.unwritten(p.Name, err)
+				u.missing(p.Name, err)
 			} else {
 				written(p.Name)
 			}
@@ -168,7 +178,7 @@ func (u *unit) desired(values map[string]message.Desired) {
 	for name, d := range values {
 		want[name] = d.Value
 	}
-	u.writeGood(want, func(name string) { done.Delete[name] = message.DesiredVersion{Version: values[name].Version} })
+	u.writeGood(topic.DesiredGet, want, func(name string) { done.Delete[name] = message.DesiredVersion{Version: values[name].Version} })
 	if len(done.Delete) > 0 {
 		u.send(topic.System(u.id, topic.DesiredDelete), done)
 	}
@@ -181,7 +191,7 @@ func (u *unit) shadow(values map[string]json.RawMessage) {
 		Desired  map[string]json.RawMessage `json:"Desired"`
 	}
 	s := state{make(map[string]json.RawMessage), make(map[string]json.RawMessage)}
-	u.writeGood(values, func(name string) { s.Reported[name], s.Desired[name] = values[name], json.RawMessage("null") })
+	u.writeGood(topic.ShadowGet, values, func(name string) { s.Reported[name], s.Desired[name] = values[name], json.RawMessage("null") })
 	if len(s.Reported) > 0 {
 		u.send(topic.System(u.id, topic.ShadowUpstream), struct {
 			Method string `json:"Method"`

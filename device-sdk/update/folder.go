@@ -150,7 +150,8 @@ type folderBase struct {
 // Size implements Base.
 func (b *folderBase) Size() int64 { return b.size }
 
-// Target implements Storage. The file has the image's size from the start, so that a full disk is found before anything is downloaded.
+// Target implements Storage. The file has the image's size from the start, so that a full disk is found before anything is downloaded. What is in it stays: it may be
+// what the device goes back to. Where it was longer, Arm takes off what is behind the image.
 func (f *Folder) Target(module string, size int64) (Target, error) {
 	if err := manifest.CheckModule(module); err != nil {
 		return nil, failure.New(failure.WrongDevice, "update: folder: %w", err)
@@ -166,18 +167,18 @@ func (f *Folder) Target(module string, size int64) (Target, error) {
 	return file, nil
 }
 
-// reserve gives a file its size.
+// reserve gives a file that is shorter its size, or leaves it as it is.
 func reserve(file *os.File, size int64) error {
 	info, err := file.Stat()
-	if err != nil || info.Size() == size {
+	if err != nil || info.Size() >= size {
 		return err
-	}
-	if info.Size() > size {
-		return file.Truncate(size)
 	}
 	// Zeros are written: a hole takes no room, and would find none later.
 	_, err = io.CopyN(io.NewOffsetWriter(file, info.Size()), zeros{}, size-info.Size())
-	return errors.Join(err, file.Sync())
+	if err = errors.Join(err, file.Sync()); err != nil {
+		err = errors.Join(err, file.Truncate(info.Size())) // others need the room too
+	}
+	return err
 }
 
 type zeros struct{}
@@ -221,10 +222,31 @@ func (f *Folder) Arm(ctx context.Context, r Release) error {
 			return fmt.Errorf("update: folder: take %s over: %w", e.Name(), err)
 		}
 	}
+	for _, i := range r.Images {
+		if err := shorten(filepath.Join(to, i.Module), int64(i.Size)); err != nil {
+			return fmt.Errorf("update: folder: end %s: %w", i.Module, err)
+		}
+	}
 	if err := syncDir(to); err != nil {
 		return err
 	}
 	return f.change(func(b *folderBoot) { b.try, b.tries = f.other(), folderTries })
+}
+
+// shorten takes off what a file has behind an image of size bytes.
+func shorten(path string, size int64) error {
+	if size <= 0 {
+		return nil // it is not known
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() > size {
+		err = errors.Join(file.Truncate(size), file.Sync())
+	}
+	return errors.Join(err, file.Close())
 }
 
 // copyFile makes a copy that is whole when it returns. It is done anew after a power cut.

@@ -92,14 +92,16 @@ func TestFolderTargets(t *testing.T) {
 	if _, err := f.Target("../default", 1); err == nil {
 		t.Error("a module outside the slot was taken")
 	}
+	most := int64(0) // what was there stays until a release is armed
 	for _, size := range []int64{100, 70_000, 10} {
+		most = max(most, size)
 		tg, err := f.Target("default", size)
 		must(t, err)
 		if _, err := tg.WriteAt([]byte{1}, 0); err != nil {
 			t.Error(err)
 		}
-		if n, err := tg.ReadAt(make([]byte, size+1), 0); int64(n) != size {
-			t.Errorf("%d bytes of %d, %v", n, size, err)
+		if n, err := tg.ReadAt(make([]byte, most+1), 0); int64(n) != most {
+			t.Errorf("%d bytes of %d, %v", n, most, err)
 		}
 		must(t, tg.Close())
 	}

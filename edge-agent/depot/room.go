@@ -217,7 +217,10 @@ func (r *room) fillLocked(f *os.File, id, module string, have, size int64) error
 		}
 	}
 	_, err := io.CopyN(io.NewOffsetWriter(f, have), zeros{}, size-have)
-	return errors.Join(err, f.Sync())
+	if err = errors.Join(err, f.Sync()); err != nil {
+		err = errors.Join(err, f.Truncate(have)) // the gateway's buffer needs the room
+	}
+	return err
 }
 
 // twinLocked is the image of that size that another sub-device runs, "" if there is none.

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -167,22 +166,9 @@ func (c Config) login(ctx context.Context, before []Finding) Finding {
 		return Finding{Check: "login", State: OK, Detail: "the agent is logged in as " + c.Link.Device.String()}
 	}
 	cfg := c.Link
-	cfg.KeepTrying, cfg.Persistent, cfg.ConnectTimeout, cfg.BackoffMin, cfg.BackoffMax = false, false, c.Timeout, time.Hour, time.Hour
-	l, err := link.New(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return Finding{"login", Fail, err.Error(), "correct the configuration"}
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
-	err = l.WaitConnected(ctx)
-	cancel()
-	if ran := <-ended; ran != nil {
-		err = ran
-	} else if why := l.Failure().Err; err != nil && why != nil {
-		err = why
-	}
+	cfg.ConnectTimeout = c.Timeout
+	// With the session that the agent has: a clean one would drop what the hub keeps for it.
+	err := link.Probe(ctx, cfg)
 	switch {
 	case err == nil:
 		return Finding{Check: "login", State: OK, Detail: "the hub takes " + c.Link.Device.String()}

@@ -39,7 +39,9 @@ func OpenFiles(dir string) (*Files, error) {
 		_, missing := os.Stat(path)
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err == nil && missing != nil {
-			err = syncDir(dir)
+			if err = syncDir(dir); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
 		}
 		return f, err
 	}), nil

@@ -95,6 +95,21 @@ func parsePlan(b []byte) (*plan, error) {
 	return &p, nil
 }
 
+// The longest texts of an offer that is kept, in bytes: a plan with the largest envelope still has room.
+const (
+	maxText = 256
+	maxURL  = 4 << 10
+)
+
+// bounded tells whether the offer that the plan is of is no longer than that.
+func (p *plan) bounded() bool {
+	short := len(p.Deployment) <= maxText && len(p.Module) <= maxText && len(p.Version) <= maxText && len(p.Digest) <= maxText && len(p.ManifestURL) <= maxURL
+	if s := p.Stock; s != nil {
+		short = short && len(s.URL) <= maxURL && len(s.MD5) <= maxText
+	}
+	return short
+}
+
 // back tells whether it is the way back to the release before, which the owner has asked for: no hub has offered it.
 func (p *plan) back() bool { return p.Stock == nil && p.Deployment == "" }
 

@@ -227,6 +227,10 @@ func (u *Updater) consider(l mail) (begun bool, err error) {
 	default:
 		return false, nil
 	}
+	if !p.bounded() {
+		u.log.Warn("an offer of more text than a device keeps is refused", "deployment", fmt.Sprintf("%.40s", p.Deployment))
+		return false, nil
+	}
 	return true, u.start(p)
 }
 

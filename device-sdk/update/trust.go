@@ -50,7 +50,11 @@ func (t trust) encode() ([]byte, error) {
 	for _, m := range slices.Sorted(maps.Keys(t.installed)) {
 		w.Installed = append(w.Installed, t.installed[m])
 	}
-	return canon.Marshal(w)
+	b, err := canon.Marshal(w)
+	if err == nil && len(b) > maxTrust {
+		err = fmt.Errorf("update: trust: %w: %d bytes, at most %d", canon.ErrTooLarge, len(b), maxTrust)
+	}
+	return b, err
 }
 
 // parseTrust reads what encode wrote. The root was verified before it was written.

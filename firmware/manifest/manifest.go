@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -121,6 +122,8 @@ func (c *Component) check() error {
 		return errors.New("no size or digest of the image")
 	case c.Index != nil && (c.Index.Size == 0 || c.Index.Digest == Digest{}):
 		return errors.New("no size or digest of the chunk index")
+	case c.Image.Size > math.MaxInt64 || c.Index != nil && c.Index.Size > math.MaxInt64:
+		return errors.New("a size that no file has")
 	case len(c.Description) > MaxDescription || !utf8.ValidString(c.Description):
 		return fmt.Errorf("the description must be UTF-8 of at most %d bytes", MaxDescription)
 	}

@@ -90,10 +90,10 @@ func (v Version) String() string {
 	var b strings.Builder
 	for i, n := range v {
 		switch {
-		case n < 0 && -n <= int64(len(before)):
+		case n < 0 && n >= -int64(len(before)):
 			b.WriteString("-" + before[-n-1])
 			continue
-		case i > 0 && v[i-1] >= 0:
+		case i > 0 && v[i-1] >= 0 && n >= 0:
 			b.WriteByte('.')
 		}
 		b.WriteString(strconv.FormatInt(n, 10))

@@ -46,13 +46,17 @@ type wireStateFloor struct {
 	Manifest []byte
 }
 
-// Encode returns the state's bytes. Keeping them whole is the caller's affair; they hold no checksum.
+// Encode returns the state's bytes. Keeping them whole is the caller's affair; they hold no checksum. A state that could not be read again is an error.
 func (s State) Encode() ([]byte, error) {
 	w := wireState{Format: stateFormat, Counter: s.Counter, Time: s.Time, Nonce: s.Nonce}
 	for _, f := range s.Floors {
 		w.Floors = append(w.Floors, wireStateFloor{Class: f.Class[:], Module: f.Module, Sequence: f.Sequence, Manifest: f.Manifest[:]})
 	}
-	return canon.Marshal(w)
+	b, err := canon.Marshal(w)
+	if err == nil && len(b) > maxState {
+		err = fmt.Errorf("state: %w: %d floors make %d bytes, at most %d", canon.ErrTooLarge, len(s.Floors), len(b), maxState)
+	}
+	return b, err
 }
 
 // ParseState reads what Encode wrote.

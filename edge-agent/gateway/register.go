@@ -2,11 +2,12 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hawser-iot/hawser/protocol/credential"
 	"github.com/hawser-iot/hawser/protocol/ident"
-	"github.com/hawser-iot/hawser/protocol/message"
 )
 
 // Keys keeps secrets of sub-devices so that they last: the hub does not give them twice.
@@ -45,15 +46,15 @@ func (g *Gateway) Registered(d ident.Device, secret credential.Secret) error {
 	return nil
 }
 
-// keepAdded keeps the secrets of those that the hub has put behind the gateway, and forgets those that it has taken away.
-func (g *Gateway) keepAdded(subs []message.Subdev) {
+// keepAdded keeps the secrets of those that the hub has put behind the gateway, and forgets those that it has taken away. It reports whether that is
+// on the disk.
+func (g *Gateway) keepAdded(list []ident.Device) bool {
 	if g.cfg.Added == nil {
-		return
+		return true
 	}
 	secrets := make(map[ident.Device]credential.Secret)
 	g.mu.Lock()
-	for _, s := range subs {
-		d := s.Device()
+	for _, d := range list {
 		switch m := g.members[d]; {
 		case m == nil:
 			secrets[d] = ""
@@ -64,25 +65,23 @@ func (g *Gateway) keepAdded(subs []message.Subdev) {
 	g.mu.Unlock()
 	if err := g.cfg.Added.Keep(secrets); err != nil {
 		g.log.Error("the secrets of sub-devices can't be kept", "n", len(secrets), "err", err)
+		return false
 	}
+	return true
 }
 
-// enrolAdded makes members of those whose secret is kept and of whom State knows nothing.
-func (g *Gateway) enrolAdded() {
+// enrolAdded makes members of those whose secret is kept and of whom State knows nothing, not even that they are gone.
+func (g *Gateway) enrolAdded(gone []ident.Device) {
 	if !g.cfg.Learn || g.cfg.Added == nil {
 		return
 	}
 	for _, d := range g.cfg.Added.Devices() {
-		if secret := g.cfg.Added.Secret(d); g.members[d] == nil {
+		if secret := g.cfg.Added.Secret(d); g.members[d] == nil && !slices.Contains(gone, d) {
 			g.members[d] = newMember(d, secret)
 			g.members[d].said.Secret = secret.Reveal()
 		}
 	}
-	var subs []message.Subdev // of an agent that kept them in State alone
-	for d := range g.members {
-		subs = append(subs, message.NewSubdev(d))
-	}
-	g.keepAdded(subs)
+	g.keepAdded(slices.Collect(maps.Keys(g.members))) // of an agent that kept them in State alone
 }
 
 // Of sub-devices that are found the hub is told once in foundEvery, of so many.

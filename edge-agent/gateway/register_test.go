@@ -122,6 +122,61 @@ func TestAddedOutlivesTheState(t *testing.T) {
 	}
 }
 
+// disk is a Bucket that a crash takes back to what PutNow has returned for.
+type disk struct{ now, safe map[string][]byte }
+
+func (d *disk) PutNow(key string, value []byte) error {
+	d.Put(key, value)
+	d.safe = maps.Clone(d.now)
+	return nil
+}
+
+func (d *disk) Put(key string, value []byte) {
+	if d.now[key] = value; value == nil {
+		delete(d.now, key)
+	}
+}
+
+func (d *disk) Get(key string) []byte { return d.now[key] }
+func (d *disk) Keys() []string        { return slices.Sorted(maps.Keys(d.now)) }
+func (d *disk) crash()                { d.now = maps.Clone(d.safe) }
+
+// TestTakenAwayOutlivesACrash: whom the hub has taken away stays out when the agent is killed right behind the notice, which is acknowledged then, or
+// when his secret could not be removed; and in the end nothing is kept of him.
+func TestTakenAwayOutlivesACrash(t *testing.T) {
+	for name, full := range map[string]bool{"killed": false, "the secret could not be removed": true} {
+		t.Run(name, func(t *testing.T) {
+			up := &upstream{forwarded: make(chan func(error), 100)}
+			kept, added := &disk{now: make(map[string][]byte)}, &keys{m: make(map[ident.Device]credential.Secret)}
+			begin := func() *gateway.Gateway {
+				g, err := gateway.New(gateway.Config{Learn: true, State: kept, Added: added}, up, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return g
+			}
+			sub := message.NewSubdev(meter)
+			sub.DeviceSecret = string(secret)
+			g := begin()
+			g.Notice(topic.TopoNotifyAdd, []message.Subdev{sub})
+			if !g.Carries(meter) {
+				t.Fatal("it is not let in")
+			}
+			added.full = full
+			g.Notice(topic.TopoNotifyDelete, []message.Subdev{sub})
+			kept.crash()
+			if g = begin(); g.Carries(meter) {
+				t.Error("it is back")
+			}
+			added.full = false
+			begin()
+			if len(kept.now)+len(added.m) > 0 {
+				t.Errorf("there are left %q and %v", kept.now, added.m)
+			}
+		})
+	}
+}
+
 // TestPlacesAreGivenBack: sub-devices that the hub has added and taken away again leave room for others.
 func TestPlacesAreGivenBack(t *testing.T) {
 	up := &upstream{forwarded: make(chan func(error), 100)}
@@ -155,7 +210,7 @@ func TestApplicationAtQoS2(t *testing.T) {
 	r := newRaw(t, g.Addr().String(), "app|a", string(secret))
 	tok := r.c.Publish(topic.Name(meter, "upload"), 2, false, "x")
 	(<-up.forwarded)(nil)
-	if !tok.WaitTimeout(30*time.Second) || tok.Error() != nil {
+	if !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 		t.Fatal(tok.Error())
 	}
 	up.mu.Lock()

@@ -99,12 +99,16 @@ func (g *Gateway) enrol() error {
 		}
 	}
 	keys := g.cfg.State.Keys()
+	var gone []ident.Device
 	for _, k := range keys {
-		if strings.HasPrefix(k, bucketMembers) {
-			g.remember(k, g.cfg.State.Get(k))
+		if d, ok := strings.CutPrefix(k, bucketMembers); ok && g.remember(d, g.cfg.State.Get(k)) {
+			if d, err := ident.ParseClientID(d); err == nil {
+				gone = append(gone, d)
+			}
 		}
 	}
-	g.enrolAdded()
+	g.forget(gone)
+	g.enrolAdded(gone)
 	for _, k := range keys {
 		if strings.HasPrefix(k, bucketMail) {
 			g.recall(k, g.cfg.State.Get(k))
@@ -113,26 +117,42 @@ func (g *Gateway) enrol() error {
 	return nil
 }
 
-// remember takes one value of the Bucket. What can't be read is reported and left out: the hub tells again what matters.
-func (g *Gateway) remember(key string, value []byte) {
-	d, err := ident.ParseClientID(key[len(bucketMembers):])
+// remember takes one value of the Bucket. What can't be read is reported and left out: the hub tells again what matters. It reports whether this is
+// of one that the hub had put here and has taken away, and that is to be forgotten still.
+func (g *Gateway) remember(id string, value []byte) (gone bool) {
+	d, err := ident.ParseClientID(id)
 	var said remembered
 	if err == nil {
 		err = json.Unmarshal(value, &said)
 	}
 	if err != nil {
-		g.log.Error("what was kept of a sub-device can't be read", "key", key, "err", err)
-		return
+		g.log.Error("what was kept of a sub-device can't be read", "id", id, "err", err)
+		return false
 	}
 	m := g.members[d]
 	if m == nil {
 		if said.Secret == "" || !g.cfg.Learn {
-			return // no longer in the configuration
+			return false // no longer in the configuration
+		}
+		if said.Gone {
+			return true
 		}
 		m = newMember(d, credential.Secret(said.Secret))
 		g.members[d] = m
 	}
 	m.said = said
+	return false
+}
+
+// forget ends what is kept of sub-devices that the hub had put here and has taken away. They are in the Bucket as gone until their secrets are: an
+// agent that is killed in between does not let them in again.
+func (g *Gateway) forget(gone []ident.Device) {
+	if len(gone) == 0 || !g.keepAdded(gone) {
+		return
+	}
+	for _, d := range gone {
+		g.cfg.State.Put(bucketMembers+d.ClientID(), nil)
+	}
 }
 
 // save keeps what is known of m; the caller holds g.mu.
@@ -213,19 +233,26 @@ func (g *Gateway) Carries(d ident.Device) bool {
 
 // Notice does what the hub says about sub-devices, on a topic of that kind.
 func (g *Gateway) Notice(k topic.Kind, subs []message.Subdev) {
+	var all, gone []ident.Device
 	for _, s := range subs {
-		if g.noticeOf(k, s) {
-			g.engine.Kick(s.Device().ClientID(), server.CauseKicked)
-			g.engine.Forget(s.Device().ClientID())
+		d := s.Device()
+		end, left := g.noticeOf(k, s)
+		if end {
+			g.engine.Kick(d.ClientID(), server.CauseKicked)
+			g.engine.Forget(d.ClientID())
+		}
+		if all = append(all, d); left {
+			gone = append(gone, d)
 		}
 	}
+	g.forget(gone)
 	if k == topic.TopoNotifyAdd || k == topic.TopoNotifyDelete || k == topic.SubdevDelete {
-		g.keepAdded(subs)
+		g.keepAdded(all)
 	}
 }
 
-// noticeOf changes one sub-device; it reports whether its connection must end.
-func (g *Gateway) noticeOf(k topic.Kind, s message.Subdev) (end bool) {
+// noticeOf changes one sub-device; it reports whether its connection must end, and whether it is no member any more.
+func (g *Gateway) noticeOf(k topic.Kind, s message.Subdev) (end, left bool) {
 	d := s.Device()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -233,7 +260,7 @@ func (g *Gateway) noticeOf(k topic.Kind, s message.Subdev) (end bool) {
 	secret := credential.Secret(s.DeviceSecret)
 	if m == nil {
 		if k != topic.TopoNotifyAdd || !g.cfg.Learn || secret == "" || d.Check() != nil || len(g.members) >= MaxSubdevices {
-			return false
+			return false, false
 		}
 		m = newMember(d, secret)
 		g.members[d] = m
@@ -254,7 +281,7 @@ func (g *Gateway) noticeOf(k topic.Kind, s message.Subdev) (end bool) {
 		}
 	}
 	if m.said.Disabled == was.Disabled && m.said.Gone == was.Gone && m.said.Secret == was.Secret {
-		return false // it was so
+		return false, false // it was so
 	}
 	g.log.Info("the hub changed a sub-device", "product", d.Product, "device", d.SN, "what", k.String(), "served", !m.barred())
 	if m.barred() {
@@ -262,13 +289,11 @@ func (g *Gateway) noticeOf(k topic.Kind, s message.Subdev) (end bool) {
 		m.said.Filters = nil
 		g.discardLocked(m)
 	}
-	if m.said.Gone && !m.listed { // the hub tells again should it come back; others need the place
+	if left = m.said.Gone && !m.listed; left { // the hub tells again should it come back; others need the place
 		delete(g.members, d)
-		g.cfg.State.Put(bucketMembers+d.ClientID(), nil)
-	} else {
-		g.saveLocked(m)
 	}
-	return m.barred() && !before
+	g.saveLocked(m)
+	return m.barred() && !before, left
 }
 
 // MaxSubdevices bounds how many sub-devices the hub may put behind the gateway, as it itself does.

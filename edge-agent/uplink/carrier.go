@@ -313,12 +313,15 @@ func (c *carrier) follow(ctx context.Context) {
 	c.registerAll(ctx)
 	attached, revoked := c.u.changes()
 	for d, out := range revoked {
-		if out {
+		switch a := c.in[d]; {
+		case out:
 			c.in[d] = &admission{again: time.Now().Add(c.u.cfg.RetryRefused)}
 			for _, f := range c.feeds {
 				f.held = true
 			}
-		} else if a := c.in[d]; a != nil && !a.ok {
+		case a != nil && a.ok: // it was out and in again since the last time, and the hub wants another login
+			delete(c.in, d)
+		case a != nil:
 			a.again = time.Now()
 			c.rewind()
 		}

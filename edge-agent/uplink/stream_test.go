@@ -70,7 +70,7 @@ func TestStreams(t *testing.T) {
 	}
 	up.Detached(sub) // the logout is in messages; bulk comes behind it
 	wg.Go(func() { _ = up.Run(ctx) })
-	soon, over := context.WithTimeout(t.Context(), 30*time.Second)
+	soon, over := context.WithTimeout(t.Context(), time.Minute)
 	defer over()
 	if _, err := hub.WaitMessage(soon, func(m devicetest.Message) bool { return string(m.Payload) == "bulk4" }); err != nil {
 		t.Fatal(err)

@@ -155,6 +155,32 @@ func TestProof(t *testing.T) {
 	}
 }
 
+// TestOutAndInAgain: a sub-device that the hub lets in, of whom the agent has not seen that it was out, is logged in anew: the hub takes nothing of it before.
+func TestOutAndInAgain(t *testing.T) {
+	r := newRig(t)
+	r.up.Attached(r.sub)
+	r.forward(t, r.sub, "x")
+	r.wait(t, "x")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	body, err := codec.Marshal(codec.JSON, message.SubdevRequest{RequestID: "1", Params: []message.Subdev{message.NewSubdev(r.sub)}})
+	if err == nil {
+		err = r.hub.SendRaw(r.gw, topic.SubdevEnable, body)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	logins := 0
+	if _, err := r.hub.WaitMessage(ctx, func(m devicetest.Message) bool {
+		if m.Topic.Kind == topic.SubdevLogin {
+			logins++
+		}
+		return logins == 2
+	}); err != nil {
+		t.Fatalf("%d logins, %v", logins, err)
+	}
+}
+
 func TestConnectionsBreakAndOrderHolds(t *testing.T) {
 	r := newRig(t)
 	const n = 400

@@ -38,6 +38,9 @@ func start(t *testing.T, hub *devicetest.Hub, cfg device.Config, setup func(*dev
 	t.Helper()
 	id := hub.AddDevice(devicetest.Device{})
 	cfg.Server, cfg.Product, cfg.SN, cfg.Secret = hub.URL(), id.Product, id.SN, hub.Secret(id)
+	if cfg.RequestTimeout == 0 {
+		cfg.RequestTimeout = time.Minute
+	}
 	d, err := device.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -224,9 +227,11 @@ func TestRepeatedCommandRunsOnce(t *testing.T) {
 func TestFloodOfCommandsIsRefused(t *testing.T) {
 	hub, ctx := devicetest.New(t), deadline(t)
 	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
 	d := start(t, hub, device.Config{}, func(d *device.Device) {
 		must(t, d.HandleCommand("slow", func(context.Context, *device.Command) (any, error) { <-release; return nil, nil }))
 	})
+	t.Cleanup(free) // the device does not end before
 	for i := range 20 {
 		must(t, hub.SendRaw(d.Identity(), topic.Command, fmt.Appendf(nil, `{"RequestID":"%d","Identifier":"slow"}`, i)))
 	}
@@ -244,7 +249,7 @@ func TestFloodOfCommandsIsRefused(t *testing.T) {
 		}
 	}
 	count(`"RetCode":130`, 4)
-	close(release)
+	free()
 	count(`"RetCode":0`, 16)
 }
 

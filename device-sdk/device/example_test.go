@@ -18,7 +18,7 @@ func testHub() (hub *devicetest.Hub, cfg device.Config) {
 		panic(err)
 	}
 	id := hub.AddDevice(devicetest.Device{})
-	return hub, device.Config{Server: hub.URL(), Product: id.Product, SN: id.SN, Secret: hub.Secret(id)}
+	return hub, device.Config{Server: hub.URL(), Product: id.Product, SN: id.SN, Secret: hub.Secret(id), RequestTimeout: time.Minute}
 }
 
 // run starts a device and returns what stops it.

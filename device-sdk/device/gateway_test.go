@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/hawser-iot/hawser/device-sdk/device"
 	"github.com/hawser-iot/hawser/device-sdk/devicetest"
@@ -14,7 +15,7 @@ func TestGateway(t *testing.T) {
 	hub, ctx := devicetest.New(t), deadline(t)
 	id := hub.AddDevice(devicetest.Device{Kind: devicetest.Gateway})
 	sub := hub.AddDevice(devicetest.Device{Kind: devicetest.Subdevice})
-	g, err := device.NewGateway(device.Config{Server: hub.URL(), Product: id.Product, SN: id.SN, Secret: hub.Secret(id), ReconnectMin: 1}, slog.New(slog.DiscardHandler))
+	g, err := device.NewGateway(device.Config{Server: hub.URL(), Product: id.Product, SN: id.SN, Secret: hub.Secret(id), ReconnectMin: 1, RequestTimeout: time.Minute}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,10 +46,10 @@ func TestGateway(t *testing.T) {
 	}
 	heard := make(chan string, 4)
 	must(g.SubscribeFor(ctx, s, "set", func(_ context.Context, m device.Message) { heard <- m.Path + " " + string(m.Payload) }))
-	for range 2 {
+	for _, up := range []string{"up", "up again"} {
 		must(hub.WaitOnline(ctx, sub, true))
-		must(g.PublishFor(ctx, s, "upload", []byte("up")))
-		_, err = hub.WaitMessage(ctx, func(m devicetest.Message) bool { return m.From == sub && m.By == id && string(m.Payload) == "up" })
+		must(g.PublishFor(ctx, s, "upload", []byte(up)))
+		_, err = hub.WaitMessage(ctx, func(m devicetest.Message) bool { return m.From == sub && m.By == id && string(m.Payload) == up })
 		must(err)
 		for hub.Publish(sub, "set", []byte("down")) != nil { // not subscribed again yet
 			must(ctx.Err())
@@ -57,8 +58,8 @@ func TestGateway(t *testing.T) {
 			t.Errorf("heard %s", got)
 		}
 		hub.Drop(id)
-		must(hub.WaitOnline(ctx, sub, true))
 	}
+	must(hub.WaitOnline(ctx, sub, true))
 	must(g.Logout(ctx, s))
 	must(hub.WaitOnline(ctx, sub, false))
 }

@@ -8,12 +8,18 @@ import (
 	"github.com/hawser-iot/hawser/protocol/topic"
 )
 
-// Drop cuts the device's connection; it reports whether there was one.
+// Drop cuts the device's connection, if there is one, and reports whether there was. When it returns the device is offline, and so are those that it
+// carries; or they are back.
 func (h *Hub) Drop(d ident.Device) bool {
 	h.mu.Lock()
 	engine := h.engine
 	h.mu.Unlock()
-	return engine.Kick(d.ClientID(), server.CauseNetwork)
+	s, ok := engine.Session(d.ClientID())
+	if !ok || !engine.Kick(d.ClientID(), server.CauseNetwork) {
+		return false
+	}
+	<-s.Data().(*member).gone
+	return true
 }
 
 // HoldAcks takes messages without acknowledging or noting them until it is

@@ -21,6 +21,7 @@ var _ server.Owner = (*owner)(nil)
 type member struct {
 	id         ident.Device
 	restricted *topic.Permissions // dynamic registration only
+	gone       chan struct{}      // closed when the connection has ended, and is noted
 }
 
 // Connect checks credentials as a hub does.
@@ -35,7 +36,7 @@ func (o *owner) Connect(_ context.Context, c *server.Connect) (server.Welcome, e
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	d := o.devices[login.Device]
-	m := &member{id: login.Device}
+	m := &member{id: login.Device, gone: make(chan struct{})}
 	switch {
 	case d == nil:
 		return server.Welcome{}, refuse(packet.BadCredentials, "unknown device")
@@ -62,6 +63,7 @@ func (o *owner) Disconnect(s *server.Session, why server.Cause) {
 	if why != server.CauseTakenOver {
 		o.setOnline(s, false)
 	}
+	close(s.Data().(*member).gone)
 }
 
 func (o *owner) setOnline(s *server.Session, online bool) {

@@ -1,15 +1,16 @@
 package modbus
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/hawser-iot/hawser/edge-agent/gateway"
 	"github.com/hawser-iot/hawser/protocol/ident"
 	"github.com/hawser-iot/hawser/protocol/topic"
+	"github.com/hawser-iot/hawser/testbed/harness/port"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,6 +35,7 @@ type door struct {
 	sent   []string // topic below the device, blank, payload
 	values map[string]string
 	refuse error
+	fails  int // that were refused
 }
 
 func (d *door) Attach(_ ident.Device, p gateway.Port) error {
@@ -61,6 +64,8 @@ func (d *door) Submit(name string, payload []byte, _ byte, done func(error)) {
 				d.values[k] = string(v.Value)
 			}
 		}
+	} else {
+		d.fails++
 	}
 	d.mu.Unlock()
 	done(err)
@@ -97,12 +102,8 @@ func (d *door) hears(t *testing.T, text string) {
 
 func (d *door) tell(t *testing.T, k topic.Kind, payload string) {
 	t.Helper()
-	d.mu.Lock()
-	p := d.port
-	d.mu.Unlock()
-	if p == nil {
-		t.Fatal("the device is not in")
-	}
+	var p gateway.Port
+	d.until(t, "the device is in", func() bool { p = d.port; return p != nil })
 	if err := p.Deliver(topic.System(plc, k), []byte(payload), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -135,13 +136,18 @@ func master(t *testing.T, text string) (*door, func()) {
 	return d, stop
 }
 
-// peer starts pymodbus.
+// peer starts pymodbus, and returns when it is about to serve.
 func peer(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command("/usr/bin/python3", append([]string{"testdata/server.py"}, args...)...)
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
+	cmd.Stderr = &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	said, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		t.Fatalf("%v; install it with make install-test-deps", err)
 	}
 	t.Cleanup(func() {
@@ -151,27 +157,29 @@ func peer(t *testing.T, args ...string) {
 			t.Logf("pymodbus: %s", out.String())
 		}
 	})
+	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil {
+		t.Fatalf("pymodbus says %q: %v; install it with make install-test-deps", line, err)
+	}
 }
 
 // TestPeer: against pymodbus, over TCP and over a serial line, all tables are read and what can be written is.
 func TestPeer(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := port.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	ln.Close()
+	_, number, _ := strings.Cut(addr, ":")
 	a, b := line(t)
 	for _, tt := range []struct {
 		url  string
 		args []string
-	}{{fmt.Sprintf("tcp://127.0.0.1:%d", port), []string{"tcp", fmt.Sprint(port)}}, {"rtu://" + a, []string{"rtu", b}}} {
+	}{{"tcp://" + addr, []string{"tcp", number}}, {"rtu://" + a, []string{"rtu", b}}} {
 		t.Run(tt.args[0], func(t *testing.T) {
 			peer(t, tt.args...)
 			d, _ := master(t, `
 url: `+tt.url+`
 baud: 115200
-timeout: 300ms
+timeout: 5s
 devices:
   - {product: `+plc.Product+`, device: `+plc.SN+`, unit: 7, every: 50ms, points: [
       {name: a, address: 10, write: true}, {name: b, address: 12, scale: 0.1, offset: -40}, {name: big, address: 20, type: uint32},
@@ -284,7 +292,7 @@ func TestUnansweredWriteIsMadeAgain(t *testing.T) {
 func TestGoneDeviceSparesTheLine(t *testing.T) {
 	s := serve(t)
 	s.mute[2] = true
-	d, _ := master(t, fmt.Sprintf("{url: 'tcp://%s', timeout: 100ms, devices: ["+
+	d, _ := master(t, fmt.Sprintf("{url: 'tcp://%s', timeout: 500ms, devices: ["+
 		"{product: %s, device: away, unit: 2, every: 20ms, max_gap: 0, points: [{name: x, address: 0}, {name: y, address: 50}]},"+
 		"{product: %s, device: %s, unit: 1, every: 20ms, points: [{name: a, address: 0}]}]}", s.addr, plc.Product, plc.Product, plc.SN))
 	d.until(t, "the other is read 100 times", func() bool {
@@ -321,9 +329,11 @@ func TestDeadband(t *testing.T) {
 	d.is(t, "mark", "1")
 	s.set(1, 2) // a whole reading later
 	d.is(t, "mark", "2")
+	d.mu.Lock()
 	if d.values["a"] != "0" {
 		t.Errorf("within the deadband %s was reported", d.values["a"])
 	}
+	d.mu.Unlock()
 	s.set(0, 6)
 	d.is(t, "a", "6")
 }
@@ -337,7 +347,7 @@ func TestNotTakenIsReportedAgain(t *testing.T) {
 	d.refuse = fmt.Errorf("full")
 	d.mu.Unlock()
 	s.set(0, 1)
-	time.Sleep(100 * time.Millisecond) // some readings that are refused
+	d.until(t, "some readings are refused", func() bool { return d.fails >= 2 })
 	d.mu.Lock()
 	d.refuse = nil
 	d.mu.Unlock()

@@ -61,7 +61,7 @@ func (s *server) stop() {
 }
 
 func (s *server) config(points string) string {
-	return fmt.Sprintf("{url: 'tcp://%s', timeout: 300ms, devices: [{product: %s, device: %s, unit: 1, every: 20ms, points: [%s]}]}", s.addr, plc.Product, plc.SN, points)
+	return fmt.Sprintf("{url: 'tcp://%s', timeout: 10s, devices: [{product: %s, device: %s, unit: 1, every: 20ms, points: [%s]}]}", s.addr, plc.Product, plc.SN, points)
 }
 
 func (s *server) get(i int) uint16 {

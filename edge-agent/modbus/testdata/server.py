@@ -1,5 +1,5 @@
 """A Modbus server for the tests: server.py tcp PORT, or server.py rtu DEVICE. Holding registers 0..199 hold 1000 + their address, input
-registers 2000 + theirs, every third coil and discrete input is on."""
+registers 2000 + theirs, every third coil and discrete input is on. It says so when it is about to serve."""
 import sys
 
 from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
@@ -14,6 +14,7 @@ store = ModbusSlaveContext(
     zero_mode=True,
 )
 context = ModbusServerContext(slaves={7: store}, single=False)
+print("serving", flush=True)
 if sys.argv[1] == "tcp":
     StartTcpServer(context=context, address=("127.0.0.1", int(sys.argv[2])))
 else:

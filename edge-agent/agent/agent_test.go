@@ -118,7 +118,7 @@ func (s *site) run(t *testing.T) (stop func()) {
 func (s *site) device(t *testing.T, id ident.Device, setup func(*device.Device)) *device.Device {
 	t.Helper()
 	d, err := device.New(device.Config{
-		Server: "tcp://" + s.lan, Product: id.Product, SN: id.SN, Secret: s.hub.Secret(id), KeepTrying: true,
+		Server: "tcp://" + s.lan, Product: id.Product, SN: id.SN, Secret: s.hub.Secret(id), KeepTrying: true, RequestTimeout: time.Minute,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func TestStatusOfTheRunningAgent(t *testing.T) {
 	_, err := s.hub.WaitMessage(ctx, func(m devicetest.Message) bool { return string(m.Payload) == "one" })
 	must(t, err)
 	var got agent.Status
-	for got.Link.InFlight > 0 || len(got.Streams) == 0 || got.Streams[0].Carried == 0 {
+	for got.Link.InFlight > 0 || len(got.Streams) == 0 || got.Streams[0].Carried == 0 || got.Streams[0].Waiting > 0 {
 		must(t, ctx.Err())
 		got, err = agent.AskStatus(ctx, cfg)
 		must(t, err)

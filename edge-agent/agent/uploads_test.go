@@ -26,7 +26,7 @@ func TestKilledAgentSendsItsFiles(t *testing.T) {
 	must(t, os.WriteFile(file, data, 0o600))
 	old := time.Now().Add(-time.Minute)
 	must(t, os.Chtimes(file, old, old))
-	kill := make(chan struct{})
+	kill := make(chan struct{}, 2)
 	var n atomic.Int64
 	s.hub.DisturbUploads(func(_ http.ResponseWriter, r *http.Request) bool {
 		if i := n.Add(1); i != 2 && i != 4 {
@@ -56,11 +56,11 @@ func TestKilledAgentSendsItsFiles(t *testing.T) {
 		_ = cmd.Wait()
 		cmd = s.spawn(t)
 	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for ctx := deadline(t); ; time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(file); err != nil {
 			break
 		}
-		if time.Now().After(end) {
+		if ctx.Err() != nil {
 			t.Fatal("the file is still there")
 		}
 	}

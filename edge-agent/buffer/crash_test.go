@@ -16,11 +16,14 @@ import (
 	"time"
 )
 
+// roomy is more than children can fill, however late they are killed: their numbers come by a pipe that holds no more of them.
+const roomy = 64 << 20
+
 // crashChild appends numbered records for ever and prints the number of each
 // that became durable; the test kills it.
 func crashChild(path string) {
 	first, _ := strconv.Atoi(os.Getenv("BUFFER_TEST_FIRST"))
-	b, err := Open(Config{Dir: path, MaxBytes: 1 << 20, SegmentBytes: 16 << 10, Streams: []StreamConfig{{Name: "messages", CommitEvery: time.Millisecond}}}, quiet())
+	b, err := Open(Config{Dir: path, MaxBytes: roomy, SegmentBytes: 16 << 10, Streams: []StreamConfig{{Name: "messages", CommitEvery: time.Millisecond}}}, quiet())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -73,7 +76,7 @@ func TestKilledProcessLosesNothingDurable(t *testing.T) {
 	next := 0
 	for round := range 5 {
 		last := runAndKill(t, path, next, 300+137*round)
-		b, stop := open(t, Config{Dir: path, MaxBytes: 1 << 20, SegmentBytes: 16 << 10})
+		b, stop := open(t, Config{Dir: path, MaxBytes: roomy, SegmentBytes: 16 << 10})
 		got := payloads(t, b)
 		if g := b.Gaps(); len(g) != 0 {
 			t.Fatalf("round %d: gaps %v", round, g)

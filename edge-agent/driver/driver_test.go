@@ -127,7 +127,8 @@ idle() { while read -r line; do case "$line" in *'"stop"'*) exit 0;; esac; done;
 `
 
 func TestDriverTalks(t *testing.T) {
-	_, d, stop := run(t, driver.Config{Settings: json.RawMessage(`{"interval":5}`), Env: []string{"X=env"}},
+	// Without pings, of which the script would take one for an answer.
+	_, d, stop := run(t, driver.Config{Settings: json.RawMessage(`{"interval":5}`), Env: []string{"X=env"}, Silence: time.Hour},
 		`echo '{"type":"found","product":"abcdefghij012345","device":"probe-2"}'
 publish 1 early; read -r line; publish_line=$line
 attach
@@ -186,7 +187,7 @@ func TestStartedAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dr, d, stop := run(t, driver.Config{Silence: 100 * time.Millisecond, Stop: 100 * time.Millisecond}, script)
+			dr, d, stop := run(t, driver.Config{Silence: time.Second, Stop: 100 * time.Millisecond}, script)
 			d.until(t, "comes again", func() bool { return d.comes >= 2 })
 			if s := dr.Stats(); s.Starts < 2 {
 				t.Errorf("%+v", s)
@@ -275,7 +276,7 @@ while read -r line; do case "$line" in *'"stop"'*) exit 0;; *'"ping"'*) echo '{"
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			err := driver.Check(t.Context(), tt.command, []byte(`{"interval":0.05}`), 5*time.Second, &out)
+			err := driver.Check(t.Context(), tt.command, []byte(`{"interval":0.05}`), time.Minute, &out)
 			if (err == nil) != (tt.fails == "") || tt.fails != "" && !strings.Contains(out.String(), "FAIL  it") || !strings.Contains(out.String(), tt.fails) {
 				t.Errorf("%v\n%s", err, out.String())
 			}

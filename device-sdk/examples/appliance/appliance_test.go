@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ import (
 )
 
 const secret = "0123456789abcdef"
+
+// trial is how long a new image has to become well, which on a busy machine takes a while. A bad one takes all of it.
+const trial = "20s"
 
 // appliance is a program that runs, beside the hub that it is connected to.
 type appliance struct {
@@ -54,7 +58,7 @@ func start(t *testing.T, arch, variant, qemu string, first []byte) *appliance {
 	}
 	a.write("slots/A/default", first)
 	args := []string{bin, "--server", a.hub.URL(), "--product", a.id.Product, "--device", a.id.SN, "--secret-file", a.path("secret"),
-		"--root", a.path("root"), "--class", "devicetest.example/board", "--data", a.data, "--trial", "2s"}
+		"--root", a.path("root"), "--class", "devicetest.example/board", "--data", a.data, "--trial", trial}
 	if qemu != "" {
 		if _, err := exec.LookPath(qemu); err != nil {
 			t.Fatalf("%v: make install-test-deps installs it", err)
@@ -80,6 +84,7 @@ func (a *appliance) run(args []string) {
 	a.cmd = exec.Command(args[0], args[1:]...)
 	a.cmd.Env = append(os.Environ(), "GOGC=10")
 	a.cmd.Stdout, a.cmd.Stderr = &out, &out
+	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := a.cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}
@@ -103,7 +108,7 @@ func (a *appliance) update(f devicetest.Firmware) devicetest.Update {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(a.t.Context(), 3*time.Minute)
 	defer cancel()
 	u, err := a.hub.WaitUpdate(ctx, number, func(u devicetest.Update) bool {
 		return u.Attested != nil || u.State() == "failed" || u.State() == "rejected"

@@ -118,9 +118,12 @@ func (s session) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// patience is for a program of another processor on a busy machine.
+const patience = 3 * time.Minute
+
 func (s session) run(args ...string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	var errOut bytes.Buffer
 	cmd := s.command(ctx, args...)
@@ -177,16 +180,16 @@ func (s session) carry(hub *harness.Hub) {
 		if err != nil || !strings.Contains(log.String(), "msg=stopped buffered=0") {
 			s.t.Errorf("it ended with %v\n%s", err, log.String())
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		s.t.Errorf("it does not end\n%s", log.String())
 	}
 }
 
 func (s session) eventually(log *lines, what string, cond func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !cond(); {
+	for deadline := time.Now().Add(patience); !cond(); {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("not within a minute: %s\n%s", what, log.String())
+			s.t.Fatalf("not within %v: %s\n%s", patience, what, log.String())
 		}
 		<-time.After(20 * time.Millisecond)
 	}

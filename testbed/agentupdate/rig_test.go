@@ -73,9 +73,10 @@ func newSite(t *testing.T, p agents.Target, a *devicetest.Authority, old, new []
 	root := filepath.Join(s.dir, "root.1")
 	must(t, os.WriteFile(root, a.Document(), 0o600))
 	s.config = filepath.Join(s.dir, "agent.yaml")
-	trial := "20s"
+	// A bad one takes all of its time.
+	trial, within := "5m", "1m"
 	if check != "[true]" {
-		trial = "1s"
+		trial, within = "1s", "1s"
 	}
 	text := fmt.Sprintf(`hub: %s
 product: %s
@@ -86,11 +87,11 @@ listen: 127.0.0.1:0
 firmware:
   root: %s
   trial: %s
-  checks: {timeout: 1s, health: [%s]}
+  checks: {timeout: %s, health: [%s]}
   boot: {kind: agent, path: %s}
   modules:
-    - {name: default, class: %s/%s, version: "1.0", paths: {A: %[9]s/A/hawser-agent, B: %[9]s/B/hawser-agent}}
-`, s.hub.URL(), s.gw.Product, s.gw.SN, s.hub.Secret(s.gw).Reveal(), filepath.Join(s.dir, "data"), root, trial, check, s.dir, devicetest.TestVendor, devicetest.TestClass)
+    - {name: default, class: %s/%s, version: "1.0", paths: {A: %[10]s/A/hawser-agent, B: %[10]s/B/hawser-agent}}
+`, s.hub.URL(), s.gw.Product, s.gw.SN, s.hub.Secret(s.gw).Reveal(), filepath.Join(s.dir, "data"), root, trial, within, check, s.dir, devicetest.TestVendor, devicetest.TestClass)
 	must(t, os.WriteFile(s.config, []byte(text), 0o600))
 	return s
 }

@@ -27,7 +27,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	for _, phase := range phases {
 		t.Run(phase, func(t *testing.T) {
 			s := newSite(t, p, a, old, new, r, "[true]")
-			u := s.live(launcher, " to="+phase+" ", 60*time.Second, attested, nil)
+			u := s.live(launcher, " to="+phase+" ", 3*time.Minute, attested, nil)
 			if u.Attested.Slot != "B" {
 				t.Errorf("attested %+v", u.Attested)
 			}
@@ -38,7 +38,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	for _, phase := range []string{"reverting", "settled"} {
 		t.Run("not well and "+phase, func(t *testing.T) {
 			s := newSite(t, p, a, old, new, r, "[false]")
-			u := s.live(launcher, " to="+phase+" ", 60*time.Second, func(u devicetest.Update) bool { return u.State() == "rolled_back" }, nil)
+			u := s.live(launcher, " to="+phase+" ", 3*time.Minute, func(u devicetest.Update) bool { return u.State() == "rolled_back" }, nil)
 			if u.Last.Class != "HEALTH_FAILED" {
 				t.Errorf("%+v, states %q", u.Last, u.States)
 			}
@@ -50,7 +50,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		r, err := a.Build(devicetest.Firmware{Images: map[string][]byte{"default": broken}})
 		must(t, err)
 		s := newSite(t, p, a, old, broken, r, "[true]")
-		u := s.live(launcher, "", 60*time.Second, func(u devicetest.Update) bool { return u.State() == "rolled_back" }, nil)
+		u := s.live(launcher, "", 3*time.Minute, func(u devicetest.Update) bool { return u.State() == "rolled_back" }, nil)
 		if u.Last.Class != "BOOT_FAILED" || !slices.Contains(u.States, "rebooting") {
 			t.Errorf("%+v, states %q", u.Last, u.States)
 		}

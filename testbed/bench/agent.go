@@ -116,7 +116,7 @@ func (e *env) runAgent(program string, hub *harness.Hub, d harness.Credentials, 
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	must(e, cmd.Start())
 	ctx := context.Background()
-	harness.Eventually(e, 30*time.Second, "the agent is connected", func() bool {
+	harness.Eventually(e, time.Minute, "the agent is connected", func() bool {
 		s, err := agent.AskStatus(ctx, cfg)
 		return err == nil && s.Link.Connected
 	})

@@ -41,7 +41,7 @@ func (s clientSpec) publishes() bool { return s.Publish != "" || len(s.Topics) >
 // dial connects, logs in and subscribes. Source addresses spread over
 // 127.0.0.2..9, since one pair of addresses has too few ports for large fleets.
 func dial(addr string, secure *tls.Config, i int, spec clientSpec) (*client, error) {
-	d := net.Dialer{Timeout: 20 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%8))}}
+	d := net.Dialer{Timeout: time.Minute, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%8))}}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)

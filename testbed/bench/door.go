@@ -71,7 +71,7 @@ func fanIn(e *env) {
 			after, used, took := s.gen.count(), s.gen.cpu(s.pid)-cpu, time.Since(at)
 			s.gen.say("stop", "stopped")
 			end := s.gen.count()
-			for wait := time.Now().Add(30 * time.Second); end.Received-begin.Received < end.Acked-begin.Acked && time.Now().Before(wait); end = s.gen.count() {
+			for wait := time.Now().Add(time.Minute); end.Received-begin.Received < end.Acked-begin.Acked && time.Now().Before(wait); end = s.gen.count() {
 				time.Sleep(20 * time.Millisecond)
 			}
 			n := after.Received - before.Received

@@ -118,7 +118,7 @@ func offeredURL(e *env, hub *harness.Hub, data []byte) (path string) {
 	dev := hub.Devices(product, 1)[0]
 	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + hub.MQTT).SetClientID(dev.ClientID()).SetUsername(dev.UserName()).SetPassword(dev.DeviceSecret))
 	wait := func(t mqtt.Token) {
-		if !t.WaitTimeout(20 * time.Second) {
+		if !t.WaitTimeout(time.Minute) {
 			e.Fatalf("MQTT: no answer")
 		}
 		must(e, t.Error())
@@ -135,7 +135,7 @@ func offeredURL(e *env, hub *harness.Hub, data []byte) (path string) {
 		u, err := url.Parse(offer.Payload.URL)
 		must(e, err)
 		return u.RequestURI()
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		e.Fatalf("no firmware offered")
 		return ""
 	}

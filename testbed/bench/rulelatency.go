@@ -138,7 +138,7 @@ func publishNumbers(e *env, addr string, fleet []harness.Credentials, n int) (se
 		sent[i] = time.Now().UnixNano()
 		must(e, clients[i%len(clients)].publish(1, fmt.Appendf(nil, `{"n":%d,"label":"line 4, cabinet 12, north side"}`, i)))
 	}
-	harness.Eventually(e, 10*time.Second, "all are acknowledged", acked.all)
+	harness.Eventually(e, time.Minute, "all are acknowledged", acked.all)
 	return sent, acked
 }
 

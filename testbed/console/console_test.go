@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ func TestConsole(t *testing.T) {
 	cmd := exec.Command("node", append([]string{filepath.Join(harness.Root(t), "testbed/console/run.mjs")}, pagesWanted()...)...)
 	cmd.Env = append(os.Environ(), "HAWSER_HUB=http://"+w.hub.HTTP, "HAWSER_KEY="+w.hub.Key, "HAWSER_CONTROL="+control.URL, "HAWSER_WORLD="+string(told), "HAWSER_ARTIFACTS="+artifacts)
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

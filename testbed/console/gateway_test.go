@@ -42,6 +42,7 @@ func (w *world) gatewayHandlers(mux *http.ServeMux) {
 			return
 		}
 		cmd := exec.Command(bin, "run", "--config", config)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := cmd.Start(); err != nil {
 			http.Error(rw, err.Error(), http.StatusInternalServerError)
 			return

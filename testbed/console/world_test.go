@@ -115,10 +115,15 @@ func (p *pump) off() {
 
 // post reports the pressure every half second, and once a label that would be a script elsewhere, and a leak.
 func post(ctx context.Context, dev *device.Device) {
-	_ = dev.WaitConnected(ctx)
-	_ = dev.PostProperties(ctx, device.Properties{"label": script, "on": true})
-	_ = dev.PostEvent(ctx, "leak", map[string]any{"where": script})
-	_ = dev.Shadow().Update(ctx, device.Properties{"firmware": "1.2.3", "note": script})
+	for _, once := range []func() error{
+		func() error { return dev.PostProperties(ctx, device.Properties{"label": script, "on": true}) },
+		func() error { return dev.PostEvent(ctx, "leak", map[string]any{"where": script}) },
+		func() error { return dev.Shadow().Update(ctx, device.Properties{"firmware": "1.2.3", "note": script}) },
+	} {
+		for once() != nil && ctx.Err() == nil { // it was lost with a connection, or its answer came too late
+			_ = dev.WaitConnected(ctx)
+		}
+	}
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {

@@ -13,7 +13,7 @@ import (
 
 // patience is how long an answer may take. It is only for a hub that does not
 // answer at all; nothing waits for it to pass.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // MQTT 3.1.1 control packets, section 2.2.1: type and flags as the first byte has them.
 const (

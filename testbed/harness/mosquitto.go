@@ -74,6 +74,9 @@ func StartMosquitto(e Env, opt MosquittoOptions) *Mosquitto {
 		_ = m.cmd.Wait()
 	})
 	Eventually(e, time.Minute, "mosquitto listens on "+m.Addr, func() bool { return listens(m.Addr) })
+	if m.TLSAddr != "" {
+		Eventually(e, time.Minute, "mosquitto listens on "+m.TLSAddr, func() bool { return listens(m.TLSAddr) })
+	}
 	if url, ok := strings.CutPrefix(m.WebSocket, "ws://"); ok {
 		Eventually(e, time.Minute, "mosquitto listens on "+m.WebSocket, func() bool { return listens(url) })
 	}

@@ -70,7 +70,7 @@ func PostgresTLS(e Env, pki *PKI) []string {
 func (p *PostgresServer) client(sql, database string) *exec.Cmd {
 	host, port, _ := net.SplitHostPort(p.Addr)
 	cmd := exec.Command(filepath.Join(p.bin, "psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", port, "-U", "root", "-d", database, "-c", sql)
-	cmd.Env = append(os.Environ(), "PGPASSWORD=root", "PGCONNECT_TIMEOUT=5", "PGCLIENTENCODING=UTF8")
+	cmd.Env = append(os.Environ(), "PGPASSWORD=root", "PGCONNECT_TIMEOUT=60", "PGCLIENTENCODING=UTF8")
 	return cmd
 }
 

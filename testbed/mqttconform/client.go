@@ -9,7 +9,7 @@ import (
 )
 
 // limit is how long a connection may take.
-const limit = 20 * time.Second
+const limit = time.Minute
 
 // client is a connection of a check. Its methods end the check when the server does not do what they wait for.
 type client struct {

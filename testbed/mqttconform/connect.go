@@ -208,7 +208,7 @@ func keepAlive(r *run) {
 	w.granted(r.topic("will"), 0)
 	start := time.Now()
 	c := r.join(con{id: r.id("a"), clean: true, keepAlive: 1, will: &will{topic: r.topic("will")}})
-	c.closedWithin(3 * limit) // some servers look at their clients every few seconds only
+	c.closedWithin(2 * limit) // some servers look at their clients every few seconds only
 	if took := time.Since(start); took < 1490*time.Millisecond {
 		r.failf("closed after %v, keep-alive is 1 s", took)
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hawser-iot/hawser/testbed/agents"
 	"github.com/hawser-iot/hawser/testbed/harness"
@@ -211,7 +212,7 @@ func testBundle(t *testing.T, s *site) {
 
 func (s *site) online(sn string) {
 	s.t.Helper()
-	harness.Eventually(s.t, 30e9, sn+" is online", func() bool {
+	harness.Eventually(s.t, time.Minute, sn+" is online", func() bool {
 		var d struct{ State string }
 		return s.hub.Call("GET", "/v1/products/"+s.product+"/devices/"+sn, nil, &d) == nil && d.State == "online"
 	})

@@ -230,7 +230,7 @@ func (u *Updater) armBack(ctx context.Context) error {
 		return err
 	}
 	if err := u.cfg.Installer.Arm(ctx, d.release()); err != nil {
-		return flashError(err)
+		return u.notArmed(ctx, err)
 	}
 	return nil
 }

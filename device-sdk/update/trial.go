@@ -88,7 +88,7 @@ func (u *Updater) arm(ctx context.Context) error {
 			return u.move(staging)
 		}
 		if err := u.cfg.Installer.Arm(ctx, u.what()); err != nil {
-			return flashError(err)
+			return u.notArmed(ctx, err)
 		}
 	}
 	if err := u.move(restarting); err != nil {
@@ -98,6 +98,14 @@ func (u *Updater) arm(ctx context.Context) error {
 		return err
 	}
 	return u.tell(stateRestarting, 1000, "")
+}
+
+// notArmed ends an update whose slot could not be armed. What a boot loader has made of it nobody knows, so it is told once more that there is none.
+func (u *Updater) notArmed(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		err = errors.Join(err, u.cfg.Installer.Clear(ctx))
+	}
+	return flashError(err)
 }
 
 // restart starts the device into the new slot, or finds that it was and what came of it.

@@ -36,9 +36,13 @@ type installer struct {
 	mu    sync.Mutex
 	begun string // the slot that ran when the program began, for Boot.Used
 	good  bool   // the slot that runs was marked good since the program began
+	left  bool   // it was on trial, and is being left
 }
 
 var _ update.Installer = (*installer)(nil)
+
+// errLeft: the owner or the engine goes back.
+var errLeft = errors.New("ota: the slot that runs is being left")
 
 // open finds which slot runs.
 func (i *installer) open(ctx context.Context) error {
@@ -198,6 +202,9 @@ func (i *installer) Confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if i.left {
+		return errLeft
+	}
 	if err := i.boot.Control.Confirm(ctx, s.Booted); err != nil {
 		return err
 	}
@@ -224,6 +231,7 @@ func (i *installer) Revert(ctx context.Context) error {
 			return err
 		}
 	}
+	i.left = true // whoever finds it well from here on comes too late
 	if !s.Bootable(s.Booted) {
 		return nil // it was given up before
 	}

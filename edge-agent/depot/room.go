@@ -16,7 +16,8 @@ import (
 )
 
 // room is the disk that images of all sub-devices share: DIR/CLIENTID/SLOT/MODULE. Images of sub-devices that are not being updated stay, as bases of
-// deltas and for others of their kind, until somebody needs their room; the one that was used longest ago goes first.
+// deltas and for others of their kind, until somebody needs their room; the one that was used longest ago goes first. So it is with those of sub-devices that are
+// no longer known.
 type room struct {
 	dir    string
 	budget int64
@@ -164,10 +165,13 @@ func (r *room) makeRoomLocked(more int64) error {
 		if used+more <= r.budget {
 			return nil
 		}
-		oldest := ""
-		for id, l := range r.lodgers {
-			if !l.busy && r.bytesLocked(id) > 0 && (oldest == "" || l.used.Before(r.lodgers[oldest].used)) {
-				oldest = id
+		oldest, since := "", time.Time{}
+		for _, id := range r.idsLocked() {
+			if l := r.lodgers[id]; l != nil && l.busy || r.bytesLocked(id) == 0 {
+				continue
+			}
+			if at := r.lastUseLocked(id); oldest == "" || at.Before(since) {
+				oldest, since = id, at
 			}
 		}
 		if oldest == "" {
@@ -180,11 +184,36 @@ func (r *room) makeRoomLocked(more int64) error {
 	return nil
 }
 
+// idsLocked are the sub-devices that have images, known or not.
+func (r *room) idsLocked() (ids []string) {
+	dirs, _ := os.ReadDir(r.dir) // none when it can't be read
+	for _, d := range dirs {
+		ids = append(ids, d.Name())
+	}
+	return ids
+}
+
 func (r *room) usedLocked() (n int64) {
-	for id := range r.lodgers {
+	for _, id := range r.idsLocked() {
 		n += r.bytesLocked(id)
 	}
 	return n
+}
+
+// lastUseLocked is when a sub-device began to run what it runs; when its newest image was written, where that was before the agent started.
+func (r *room) lastUseLocked(id string) (at time.Time) {
+	if l := r.lodgers[id]; l != nil && !l.used.IsZero() {
+		return l.used
+	}
+	for _, slot := range []string{"A", "B"} {
+		files, _ := os.ReadDir(filepath.Join(r.dir, id, slot)) // none when it can't be read
+		for _, f := range files {
+			if info, err := f.Info(); err == nil && info.ModTime().After(at) {
+				at = info.ModTime()
+			}
+		}
+	}
+	return at
 }
 
 func (r *room) bytesLocked(id string) (n int64) {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,38 @@ func TestRoom(t *testing.T) {
 	spaceError(t, write(t, r, "d", "B", image), "downloaded first")
 	r.pass("c")
 	spaceError(t, write(t, r, "d", "B", image), "budget")
+}
+
+// TestRoomAfterARestart: what was there before counts, of sub-devices that are gone too, and what was written longest ago goes first.
+func TestRoomAfterARestart(t *testing.T) {
+	dir, image := t.TempDir(), bytes.Repeat([]byte("x"), 100)
+	r := newRoom(dir, 1000, 4, slog.New(slog.DiscardHandler))
+	for i, id := range []string{"young", "gone", "old"} {
+		r.enrol(id, "A", false)
+		must(t, write(t, r, id, "A", image))
+		at := time.Now().Add(-time.Duration(i+1) * time.Hour)
+		must(t, os.Chtimes(r.path(id, "A", "default"), at, at))
+	}
+	r = newRoom(dir, 300, 4, slog.New(slog.DiscardHandler))
+	for _, id := range []string{"young", "old", "new"} {
+		r.enrol(id, "A", false)
+	}
+	left := func() (ids []string) {
+		for _, id := range []string{"young", "gone", "old", "new"} {
+			if sizeOf(r.path(id, "A", "default")) > 0 {
+				ids = append(ids, id)
+			}
+		}
+		return ids
+	}
+	must(t, write(t, r, "new", "A", image))
+	if got := left(); !slices.Equal(got, []string{"young", "gone", "new"}) {
+		t.Errorf("%q are left", got)
+	}
+	must(t, write(t, r, "new", "B", image))
+	if got := left(); !slices.Equal(got, []string{"young", "new"}) || r.usedLocked() != 300 {
+		t.Errorf("%q are left, %d bytes are used", got, r.usedLocked())
+	}
 }
 
 // TestTwin: what one sub-device runs, the next one finds in its place.

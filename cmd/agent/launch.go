@@ -25,5 +25,5 @@ func launch(ctx context.Context, args []string, errOut io.Writer) error {
 	if *dir == "" || fs.NArg() == 0 {
 		return wrongUse("want --dir DIR -- and what the agent is to be started with, such as run --config FILE")
 	}
-	return agent.Launch(ctx, *dir, strings.Split(*slots, ","), fs.Args())
+	return agent.Launch(ctx, *dir, strings.Split(*slots, ","), fs.Args(), errOut)
 }

@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("AGENT_TEST_CONFIG"); path != "" {
 		os.Exit(child(path))
 	}
+	if dir := os.Getenv("AGENT_TEST_LAUNCH"); dir != "" {
+		fmt.Fprintln(os.Stderr, agent.Launch(context.Background(), dir, []string{"A", "B"}, nil, os.Stderr))
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,24 +32,37 @@ func launchedSlot() (string, error) {
 }
 
 // Launch replaces this program by that of the slot that is to be started in dir, with args. It is what a boot loader is to a device: it counts a start
-// that is on trial before it makes it. It returns only when there is nothing to start; started again, it has counted.
-func Launch(ctx context.Context, dir string, slots []string, args []string) error {
+// that is on trial before it makes it. Where that can't be counted, or there is no program that starts, the slot before is started, and what was wrong is told on errOut. It
+// returns only when there is nothing to start; started again, it has counted.
+func Launch(ctx context.Context, dir string, slots []string, args []string, errOut io.Writer) error {
 	l, err := slot.NewLinks(slot.LinksConfig{Dir: dir, Slots: slots})
 	if err != nil {
 		return err
 	}
 	name, err := l.Start(ctx)
-	if err != nil {
-		return err
+	var failed error
+	for _, name := range []string{name, l.Fallback()} {
+		if err != nil {
+			fmt.Fprintln(errOut, "hawser-agent: launch:", err)
+			failed, err = errors.Join(failed, err), nil
+		}
+		if name != "" {
+			err = start(dir, name, args)
+		}
 	}
+	return errors.Join(failed, err)
+}
+
+// start replaces this program by that of a slot. It returns when it can't.
+func start(dir, slot string, args []string) (err error) {
 	self := os.Getenv(envLauncher)
 	if self == "" {
 		if self, err = os.Executable(); err != nil {
 			return err
 		}
 	}
-	program := filepath.Join(dir, name, ProgramName)
-	env := append(without(os.Environ(), envSlot, envLauncher), envSlot+"="+name, envLauncher+"="+self)
+	program := filepath.Join(dir, slot, ProgramName)
+	env := append(without(os.Environ(), envSlot, envLauncher), envSlot+"="+slot, envLauncher+"="+self)
 	if err := syscall.Exec(program, append([]string{program}, args...), env); err != nil {
 		return fmt.Errorf("start %s: %w", program, err)
 	}

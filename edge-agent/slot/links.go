@@ -214,8 +214,9 @@ func (l *Links) Revert(ctx context.Context, slot string) error {
 	return l.files.remove(l.path(fileTries))
 }
 
-// Start is what starts a slot asks: it returns the slot that is to be started now and counts the start, or goes back to the one before when none is left.
-func (l *Links) Start(ctx context.Context) (string, error) {
+// Start is what starts a slot asks: it returns the slot that is to be started now and counts the start, or goes back to the one before when none is left. When it can't
+// write what it has to note, it returns the one before together with the error: a start that is not counted could be made for ever.
+func (l *Links) Start(context.Context) (string, error) {
 	current, err := l.target(linkCurrent)
 	if err != nil {
 		return "", err
@@ -232,17 +233,33 @@ func (l *Links) Start(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch {
-	case !counted || fallback == "" || fallback == current:
+	if !counted || fallback == "" || fallback == current {
 		return current, nil
-	case left > 0:
-		return current, l.setTries(current, left-1)
 	}
-	if err := l.files.link(fallback, l.path(linkCurrent)); err != nil {
-		return "", err
+	if left == 0 {
+		return fallback, l.fallBack(fallback)
+	}
+	if err := l.setTries(current, left-1); err != nil {
+		return fallback, err
+	}
+	return current, nil
+}
+
+func (l *Links) fallBack(to string) error {
+	if err := l.files.link(to, l.path(linkCurrent)); err != nil {
+		return err
 	}
 	if err := l.files.remove(l.path(linkFallback)); err != nil {
-		return "", err
+		return err
 	}
-	return fallback, l.files.remove(l.path(fileTries))
+	return l.files.remove(l.path(fileTries))
+}
+
+// Fallback is the slot that ran before the current one and is whole, "" if there is none.
+func (l *Links) Fallback() string {
+	name, err := l.target(linkFallback)
+	if err != nil {
+		return ""
+	}
+	return name
 }

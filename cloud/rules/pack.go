@@ -144,8 +144,9 @@ func sendSafely(ctx context.Context, s Sink, records []Record) (err error) {
 
 const maxError = 1000
 
+// shorten is an error as it is stored: what a target says may have a NUL in it, which PostgreSQL has in no text.
 func shorten(err error) string {
-	text := err.Error()
+	text := strings.ReplaceAll(err.Error(), "\x00", "\uFFFD")
 	return strings.ToValidUTF8(text[:min(len(text), maxError)], "")
 }
 

@@ -681,6 +681,21 @@ func TestDeadLetters(t *testing.T) {
 	})
 }
 
+// TestErrorWithNUL: a target that says a NUL, which some databases have in no text, does not keep a record from being given up.
+func TestErrorWithNUL(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := newRig(t, db)
+		rule := r.create("r", `SELECT i FROM /+/+/upload`, "a")
+		r.targets["a"].failing(func([]Record) error { return fmt.Errorf("%w: no room for \"a\x00b\"", ErrPermanent) })
+		r.run()
+		r.number(0, 1)
+		r.eventually("it is a dead letter", func() bool {
+			letters, err := r.rules.DeadLetters(t.Context(), DeadFilter{Rule: rule.ID}, 0, 10)
+			return err == nil && len(letters) == 1 && strings.Contains(letters[0].Failures[0].Error, "no room for \"a\uFFFDb\"")
+		})
+	})
+}
+
 func TestDeleteWhileDead(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))
 	r.targets["a"].failing(func([]Record) error { return ErrUnavailable })

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -126,6 +127,11 @@ func (r *Row) value(f *field) (any, error) {
 		return n, nil
 	case codec.Float:
 		x, _ := v.Float()
+		if x >= 1<<63 { // a whole number of 64 bits has more digits than a float64
+			if n, err := strconv.ParseUint(string(v.AppendJSON(nil)), 10, 64); err == nil {
+				return n, nil
+			}
+		}
 		return x, nil
 	case codec.String:
 		s, _ := v.Str()

@@ -131,8 +131,8 @@ func (t *Template) Text(row *Row) (string, error) {
 	return string(append(b, t.text[len(t.fields)]...)), nil
 }
 
-// Value is the value of the one ${field} that the template is: nil, bool, int64, float64, string, or json.RawMessage for an object
-// or array. Any other template gives its Text. What is returned stays valid after the row's release.
+// Value is the value of the one ${field} that the template is: nil, bool, int64, uint64 (what is beyond int64), float64, string, or
+// json.RawMessage for an object or array. Any other template gives its Text. What is returned stays valid after the row's release.
 func (t *Template) Value(row *Row) (any, error) {
 	if !t.Single() {
 		return t.Text(row)

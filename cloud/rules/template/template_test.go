@@ -27,7 +27,7 @@ func open(t testing.TB, result string) *Row {
 }
 
 func TestValue(t *testing.T) {
-	const result = `{"s":"x","i":7,"f":1.5,"b":true,"n":null,"o":{"a":{"b":"deep"}},"l":[1,{"x":2}],"o.a":"whole name","deviceSN()":"other","":1,"big":18446744073709551615,"0":"zero"}`
+	const result = `{"s":"x","i":7,"f":1.5,"b":true,"n":null,"o":{"a":{"b":"deep"}},"l":[1,{"x":2}],"o.a":"whole name","deviceSN()":"other","":1,"big":18446744073709551615,"bigger":18446744073709551616,"half":9223372036854775808,"far":-18446744073709551615,"0":"zero"}`
 	for text, want := range map[string]any{
 		"${s}": "x", "${i}": int64(7), "${f}": 1.5, "${b}": true, "${n}": nil, "${o.a.b}": "deep", "${o.a}": "whole name",
 		"${o}": json.RawMessage(`{"a":{"b":"deep"}}`), "${l}": json.RawMessage(`[1,{"x":2}]`), "${l.1.x}": int64(2), "${l.0}": int64(1), "${0}": "zero",
@@ -35,7 +35,7 @@ func TestValue(t *testing.T) {
 		"${topic}": "/0123456789abcdef/dev1/up", "${messageID}": "101", "${timestamp}": int64(1764000000123), "${recordKey}": "101:5",
 		"fixed": "fixed", "": "", "a${i}b${s}": "a7bx", " ${i}": " 7", "${n}!": "null!", "${o}${b}": `{"a":{"b":"deep"}}true`,
 		"at ${timestamp}": "at 1764000000123", "${topic}/x": "/0123456789abcdef/dev1/up/x", "$x $${s} }{": "$x $x }{",
-		"n=${big}": "n=18446744073709551615",
+		"n=${big}": "n=18446744073709551615", "${big}": uint64(18446744073709551615), "${bigger}": 18446744073709551616.0, "${half}": uint64(1 << 63), "${far}": -18446744073709551615.0,
 	} {
 		tmpl, err := Parse(text)
 		if err != nil {

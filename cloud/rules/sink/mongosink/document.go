@@ -1,6 +1,7 @@
 package mongosink
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -176,6 +177,9 @@ func date(v codec.Value) (int64, error) {
 func rawOf(v any) (bson.RawValue, error) {
 	if v == nil {
 		return bson.RawValue{Type: bson.TypeNull}, nil
+	}
+	if n, ok := v.(uint64); ok { // as in a document
+		v = json.RawMessage(strconv.FormatUint(n, 10))
 	}
 	if raw, ok := v.(interface{ MarshalJSON() ([]byte, error) }); ok {
 		text, err := raw.MarshalJSON()

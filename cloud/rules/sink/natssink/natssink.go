@@ -229,6 +229,8 @@ func word(field string, v any) (string, error) {
 		}
 	case int64:
 		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
 	case bool:
 		return strconv.FormatBool(v), nil
 	}

@@ -80,6 +80,8 @@ func (k class) appendText(b []byte, v any) ([]byte, error) {
 		return strconv.AppendBool(b, v), nil
 	case int64:
 		return strconv.AppendInt(b, v, 10), nil
+	case uint64:
+		return strconv.AppendUint(b, v, 10), nil
 	case float64:
 		return strconv.AppendFloat(b, v, 'g', -1, 64), nil
 	}
@@ -143,6 +145,8 @@ func float(v any) (float64, error) {
 	case float64:
 		return v, nil
 	case int64:
+		return float64(v), nil
+	case uint64:
 		return float64(v), nil
 	case string:
 		if f, err := strconv.ParseFloat(v, 64); err == nil {

@@ -149,6 +149,8 @@ func level(field string, v any) (string, error) {
 		}
 	case int64:
 		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
 	}
 	return "", &template.FieldError{Field: field, Err: fmt.Errorf("%v cannot be part of a topic", v)}
 }

@@ -187,8 +187,11 @@ var conversions = map[string]conversion{"": auto, "auto": auto, "float": toFloat
 
 // auto takes every number for a float. The first point fixes the type of a field, and a device that sends 20 today sends 20.5 tomorrow.
 func auto(v any) (any, error) {
-	if n, ok := v.(int64); ok {
-		return float64(n), nil
+	switch v := v.(type) {
+	case int64:
+		return float64(v), nil
+	case uint64:
+		return float64(v), nil
 	}
 	return v, nil
 }
@@ -198,6 +201,8 @@ func toFloat(v any) (any, error) {
 	case float64:
 		return v, nil
 	case int64:
+		return float64(v), nil
+	case uint64:
 		return float64(v), nil
 	case string:
 		if f, err := strconv.ParseFloat(v, 64); err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
@@ -237,6 +242,8 @@ func toString(v any) (any, error) {
 	switch v := v.(type) {
 	case int64:
 		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	case bool:

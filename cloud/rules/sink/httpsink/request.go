@@ -274,6 +274,8 @@ func plainText(field string, v any) (string, error) {
 		return v, nil
 	case int64:
 		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	case bool:
@@ -332,7 +334,7 @@ func messageIDs(records []rules.Record) string {
 func (r *request) url(base *url.URL) *url.URL {
 	u := *base
 	if r.path != "" {
-		raw := strings.TrimSuffix(base.EscapedPath(), "/") + r.path
+		raw := strings.TrimSuffix(base.EscapedPath(), "/") + escapeRest(r.path)
 		if path, err := url.PathUnescape(raw); err == nil { // always: each part is escaped
 			u.Path, u.RawPath = path, raw
 		}
@@ -345,6 +347,26 @@ func (r *request) url(base *url.URL) *url.URL {
 	}
 	return &u
 }
+
+// escapeRest escapes what has no place in a path and stands there in the action's own text. With one such character in it net/url takes the
+// escapes for lost and makes them anew, of a path in which a field's %2F has become a level.
+func escapeRest(path string) string {
+	if !strings.ContainsAny(path, rest) {
+		return path
+	}
+	b := make([]byte, 0, len(path)+8)
+	for i := range len(path) {
+		if c := path[i]; strings.IndexByte(rest, c) >= 0 {
+			b = fmt.Appendf(b, "%%%02X", c)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// rest are the printable characters that RFC 3986 has in no path, but for % and what ends one.
+const rest = "\"<>\\^`{|}"
 
 // hidden stands for what may be a credential.
 const hidden = "***"

@@ -27,6 +27,8 @@ func TestTemplates(t *testing.T) {
 		{"no templates", `"url":"http://x/a?b=c"`, `{"a":1}`, "POST http://x/a?b=***", `{"a":1}`},
 		{"put", `"url":"http://x/","method":"PUT","path":"/v1/${deviceSN}"`, `{"a":1}`, "PUT http://x/v1/dev1", `{"a":1}`},
 		{"base with a path", `"url":"http://x/api/","path":"/v1/${a}?b=${b}&c=d"`, `{"a":"x/y z","b":"1&2=3"}`, "POST http://x/api/v1/x%2Fy%20z?b=1%262%3D3&c=d", `{"a":"x/y z","b":"1&2=3"}`},
+		{"no character of a path", `"url":"http://x/api","path":"/{a|b}/${a}/c"`, `{"a":"x/../../admin%2F"}`, "POST http://x/api/%7Ba%7Cb%7D/x%2F..%2F..%2Fadmin%252F/c", `{"a":"x/../../admin%2F"}`},
+		{"64 bits", `"url":"http://x","path":"/${a}","body":"[${a}]"`, `{"a":18446744073709551615}`, "POST http://x/18446744073709551615", `[18446744073709551615]`},
 		{"two queries", `"url":"http://x/?t=hush","path":"/?b=${b}"`, `{"b":1.5}`, "POST http://x/?t=***&b=1.5", `{"b":1.5}`},
 		{"a question mark in a name", "\"url\":\"http://x\",\"path\":\"/${a?b}\"", `{"a?b":true}`, "POST http://x/true", `{"a?b":true}`},
 		{"up", `"url":"http://x/api","path":"/${a}/b"`, `{"a":".."}`, "", ""},

@@ -33,10 +33,12 @@ var away = map[uint16]bool{
 	1053:        true, // shutdown
 	1114:        true, // table is full
 	1142:        true, // command denied
+	1143:        true, // the same for a column
 	1146:        true, // no such table
 	1227:        true, // privilege needed
 	1290:        true, // read only
 	1317:        true, // interrupted
+	1370:        true, // function or procedure denied
 	1836:        true, // read-only mode
 	1927:        true, // connection killed
 	1969:        true, // statement took too long

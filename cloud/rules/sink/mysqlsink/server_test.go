@@ -72,6 +72,7 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("types", func(t *testing.T) { testTypes(t, m, c) })
+	t.Run("64 bits", func(t *testing.T) { test64Bits(t, m, c) })
 	t.Run("hostile", func(t *testing.T) { testHostile(t, m, c) })
 	t.Run("key", func(t *testing.T) { testKey(t, m, c) })
 	t.Run("update", func(t *testing.T) { testUpdate(t, m, c) })
@@ -79,6 +80,7 @@ func TestServer(t *testing.T) {
 	t.Run("sizes", func(t *testing.T) { testSizes(t, m, c) })
 	t.Run("refused", func(t *testing.T) { testRefused(t, m, c) })
 	t.Run("away", func(t *testing.T) { testAway(t, m, c) })
+	t.Run("rights", func(t *testing.T) { testRights(t, m) })
 	t.Run("altered", func(t *testing.T) { testAltered(t, m, c) })
 	t.Run("deadlock", func(t *testing.T) { testDeadlock(t, m, c) })
 	t.Run("full", func(t *testing.T) { testFull(t, m, c) })
@@ -103,6 +105,20 @@ func testTypes(t *testing.T, m *harness.MariaDB, c *Conn) {
 		"101\tNULL\tNULL\tNULL\t0\ttrue\tNULL\tNULL\t2025-11-24 16:00:00.123\t2025-11-24 16:00:00.000\t2025-11-24\t1\t7"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A number that only an unsigned integer has room for arrives with all of its digits.
+func test64Bits(t *testing.T, m *harness.MariaDB, c *Conn) {
+	m.Query(`CREATE TABLE bits (u BIGINT UNSIGNED, d DECIMAL(20), s VARCHAR(30), j JSON, f DOUBLE, i BIGINT)`)
+	s := sinkOn(t, c, `{"connector":"7","table":"bits","columns":{"u":"${n}","d":"${n}","s":"${n}","j":"${n}","f":"${n}"}}`)
+	send(t, s, `{"n":18446744073709551615}`)
+	if got := m.Query(`SELECT u, d, s, j, f FROM bits`); got != strings.Repeat("18446744073709551615\t", 4)+"1.8446744073709552e19" {
+		t.Errorf("got %s", got)
+	}
+	small := sinkOn(t, c, `{"connector":"7","table":"bits","columns":{"i":"${n}"}}`)
+	if err := small.Send(t.Context(), records(`{"n":18446744073709551615}`)); !errors.Is(err, rules.ErrPermanent) {
+		t.Errorf("where it has no room: %v", err)
 	}
 }
 
@@ -209,6 +225,7 @@ func testRefused(t *testing.T, m *harness.MariaDB, c *Conn) {
 		"null": `{"id":2}`, "out of range": `{"id":2,"i":1000}`, "not a number": `{"id":2,"i":"x"}`, "too long": `{"id":2,"i":1,"s":"long"}`, "no date": `{"id":2,"i":1,"d":"yesterday"}`,
 		"foreign key": `{"id":2,"i":1,"p":7}`, "enum": `{"id":2,"i":1,"e":"c"}`, "check": `{"id":2,"i":1,"c":-1}`, "json": `{"id":2,"i":1,"j":"{"}`, "duplicate": `{"id":1,"i":1}`,
 		"another index": `{"id":2,"i":1,"u":7}`, "trigger": `{"id":2,"i":99}`, "an object for a number": `{"id":2,"i":{"a":1}}`, "a huge number": `{"id":2,"i":1e300}`,
+		"a year of five digits": `{"id":2,"i":1,"d":900000000000000}`, "a year before all": `{"id":2,"i":1,"d":-900000000000000}`, "a fraction of it": `{"id":2,"i":1,"d":900000000000000.5}`,
 	} {
 		if err := s.Send(t.Context(), records(result)); !errors.Is(err, rules.ErrPermanent) {
 			t.Errorf("%s: %v", name, err)
@@ -274,6 +291,30 @@ func testAway(t *testing.T, m *harness.MariaDB, c *Conn) {
 				m.Exec(q)
 			}
 			send(t, s, `{"n":1}`, `{"n":2}`)
+		})
+	}
+}
+
+// A statement of one's own may need rights that are given by column or function: those too are an operator's to give.
+func testRights(t *testing.T, m *harness.MariaDB) {
+	m.Query(`CREATE TABLE rights (id BIGINT, n INT)`)
+	m.Exec(`CREATE FUNCTION plant.twice (n INT) RETURNS INT DETERMINISTIC RETURN 2 * n`)
+	const take, all = `REVOKE ALL ON plant.* FROM 'hawser'@'%'`, `GRANT ALL ON plant.* TO 'hawser'@'%'`
+	for name, given := range map[string]string{"column": `GRANT INSERT (id) ON plant.rights TO 'hawser'@'%'`, "function": `GRANT INSERT ON plant.rights TO 'hawser'@'%'`} {
+		t.Run(name, func(t *testing.T) {
+			const config = `{"connector":"7","statement":"INSERT INTO rights (id, n) VALUES (${messageID}, twice(${n}))"}`
+			if name == "column" {
+				m.Exec(`GRANT EXECUTE ON FUNCTION plant.twice TO 'hawser'@'%'`)
+			} else {
+				m.Exec(`REVOKE EXECUTE ON FUNCTION plant.twice FROM 'hawser'@'%'`)
+			}
+			m.Exec(take)
+			m.Exec(given)
+			if err := sinkOn(t, connect(t, m.Config()), config).Send(t.Context(), records(`{"n":1}`)); !errors.Is(err, rules.ErrUnavailable) || errors.Is(err, rules.ErrPermanent) {
+				t.Errorf("without the right: %v", err)
+			}
+			m.Exec(all)
+			send(t, sinkOn(t, connect(t, m.Config()), config), `{"n":1}`)
 		})
 	}
 }

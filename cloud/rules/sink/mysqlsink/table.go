@@ -138,25 +138,31 @@ func (k class) fit(v any) any {
 // maxMillis is beyond the last moment that a column can hold.
 const maxMillis = 1e15
 
-// moment reads a time: a number is Unix milliseconds, a text RFC 3339 or what the server makes of it.
+// moment reads a time: a number is Unix milliseconds, a text RFC 3339 or what the server makes of it. A time of a year that the driver cannot
+// write stays what it was: the server refuses it, while the driver's own error would say nothing of the record.
 func moment(v any) any {
+	var t time.Time
+	var err error
 	switch v := v.(type) {
 	case int64:
 		if v > -maxMillis && v < maxMillis {
-			return time.UnixMilli(v).UTC()
+			t = time.UnixMilli(v)
 		}
 	case float64:
 		if math.Abs(v) < maxMillis {
-			return time.UnixMicro(int64(math.Round(v * 1000))).UTC()
+			t = time.UnixMicro(int64(math.Round(v * 1000)))
 		}
 	case string:
-		if t, err := time.Parse(time.RFC3339, v); err == nil {
-			return t.UTC()
+		if t, err = time.Parse(time.RFC3339, v); err != nil {
+			return v
 		}
 	case json.RawMessage:
 		return string(v)
 	}
-	return v
+	if t = t.UTC(); t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
+		return v
+	}
+	return t
 }
 
 // asJSON is a value as a document.

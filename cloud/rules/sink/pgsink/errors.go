@@ -32,6 +32,9 @@ func classify(err error) error {
 	if !ok {
 		return fmt.Errorf("%w: %s", rules.ErrUnavailable, err) //nolint:errorlint // a refused address would make dead letters of records that are not to blame
 	}
+	if e.Routine == "ExecWithCheckOptions" { // a policy is a CHECK, though the code is that of a right that lacks
+		return fmt.Errorf("%w: %w", rules.ErrPermanent, err)
+	}
 	if away[e.Code] {
 		return fmt.Errorf("%w: %w", rules.ErrUnavailable, err)
 	}
@@ -42,6 +45,12 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", rules.ErrPermanent, err)
 	}
 	return err
+}
+
+// takesNoCopy tells whether the server has refused a COPY as such.
+func takesNoCopy(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "0A000" || e.Code == "42809") // feature not supported, wrong object type
 }
 
 // again tells whether a transaction has only met another and may be run again at once.

@@ -1,7 +1,7 @@
 // Package pgsink writes rule outputs into tables of PostgreSQL.
 //
-// An action names a table and what goes into which column, or has a statement of its own. Without a key a batch goes by COPY; with one
-// as an INSERT that takes an array for each column and leaves out, or updates, what is there. Both are one statement for any number of
+// An action names a table and what goes into which column, or has a statement of its own. Without a key a batch goes by COPY; with one,
+// or where there is no COPY (a view, a table with policies for its rows), as an INSERT that takes an array for each column and leaves out, or updates, what is there. Both are one statement for any number of
 // rows, both were measured against INSERTs of many rows and were the cheapest. No value ever is part of a statement's
 // text. A number becomes a time where the column is one, an object or list JSON; a fraction is not rounded to fit an integer.
 //
@@ -125,8 +125,12 @@ func (s *Sink) run(ctx context.Context, c *Conn, n int, values []any) error {
 	if err != nil {
 		return err
 	}
-	if len(s.plan.Key) == 0 {
-		return s.copyRows(ctx, c, t, values)
+	if len(s.plan.Key) == 0 && !t.noCopy.Load() {
+		err := s.copyRows(ctx, c, t, values)
+		if !takesNoCopy(err) {
+			return err
+		}
+		t.noCopy.Store(true)
 	}
 	return s.insert(ctx, c, t, n, values)
 }
@@ -235,15 +239,17 @@ func (s *Sink) insert(ctx context.Context, c *Conn, t *table, n int, values []an
 	return err
 }
 
-// outdated are the rows of which a later one has the same key: a statement updates a row only once.
+// outdated are the rows of which a later one has the same key: a statement updates a row only once. NULL is the same as nothing, not even as NULL.
 func outdated(key []int, n, width int, values []any) map[int]bool {
 	skip, seen := make(map[int]bool), make(map[string]bool, n)
 	for row := n - 1; row >= 0; row-- {
-		name := ""
+		name, null := "", false
 		for _, k := range key {
-			name += fmt.Sprintf("%T\x00%v\x00", values[row*width+k], values[row*width+k])
+			v := values[row*width+k]
+			name += fmt.Sprintf("%T\x00%v\x00", v, v)
+			null = null || v == nil
 		}
-		skip[row] = seen[name]
+		skip[row] = seen[name] && !null
 		seen[name] = true
 	}
 	return skip

@@ -73,11 +73,13 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("types", func(t *testing.T) { testTypes(t, m, c) })
+	t.Run("64 bits", func(t *testing.T) { test64Bits(t, m, c) })
 	t.Run("hostile", func(t *testing.T) { testHostile(t, m, c) })
 	t.Run("key", func(t *testing.T) { testKey(t, m, c) })
 	t.Run("update", func(t *testing.T) { testUpdate(t, m, c) })
 	t.Run("statement", func(t *testing.T) { testStatement(t, m, c) })
 	t.Run("refused", func(t *testing.T) { testRefused(t, m, c) })
+	t.Run("policies", func(t *testing.T) { testPolicies(t, m, c) })
 	t.Run("away", func(t *testing.T) { testAway(t, m, c) })
 	t.Run("altered", func(t *testing.T) { testAltered(t, m, c) })
 	t.Run("deadlock", func(t *testing.T) { testDeadlock(t, m, c) })
@@ -110,6 +112,23 @@ func testTypes(t *testing.T, m *harness.PostgresServer, c *Conn) {
 		if got != want {
 			t.Errorf("%s: got\n%s\nwant\n%s", table, got, want)
 		}
+	}
+}
+
+// A number that only a NUMERIC has room for arrives with all of its digits.
+func test64Bits(t *testing.T, m *harness.PostgresServer, c *Conn) {
+	m.Query(`CREATE TABLE bits (k BIGINT UNIQUE, d NUMERIC, s TEXT, j JSONB, f FLOAT8, i BIGINT)`)
+	for _, key := range []string{"", `"key":"k",`} {
+		s := sinkOn(t, c, `{"connector":"7","table":"bits",`+key+`"columns":{"k":"${k}","d":"${n}","s":"${n}","j":"${n}","f":"${n}"}}`)
+		send(t, s, `{"n":18446744073709551615}`)
+		small := sinkOn(t, c, `{"connector":"7","table":"bits",`+key+`"columns":{"k":"${k}","i":"${n}"}}`)
+		if err := small.Send(t.Context(), records(`{"n":18446744073709551615}`)); !errors.Is(err, rules.ErrPermanent) {
+			t.Errorf("where it has no room: %v", err)
+		}
+	}
+	const row = "18446744073709551615\t18446744073709551615\t18446744073709551615\t1.8446744073709552e+19"
+	if got := m.Query(`SELECT d, s, j, f FROM bits`); got != row+"\n"+row {
+		t.Errorf("got %s", got)
 	}
 }
 
@@ -179,6 +198,31 @@ func testUpdate(t *testing.T, m *harness.PostgresServer, c *Conn) {
 	send(t, s, `{"n":4}`)
 	if got := m.Query(`SELECT device, n FROM latest`); got != "dev1\t4" {
 		t.Errorf("got %s", got)
+	}
+	// Rows without the key update nothing, each other neither.
+	m.Query(`CREATE TABLE keyless (device TEXT UNIQUE, n INT)`)
+	u := sinkOn(t, c, `{"connector":"7","table":"keyless","key":"device","onConflict":"update","columns":{"device":"${d}","n":"${n}"}}`)
+	send(t, u, `{"n":1}`, `{"n":2,"d":"x"}`, `{"n":3}`, `{"n":4,"d":"x"}`)
+	if got := m.Query(`SELECT n FROM keyless ORDER BY n`); got != "1\n3\n4" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A table whose rows are guarded by policies, and a view, take no COPY, but INSERTs. What a policy refuses is the record's fault.
+func testPolicies(t *testing.T, m *harness.PostgresServer, c *Conn) {
+	m.Query(`CREATE TABLE guarded (id BIGINT, n INT); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY small ON guarded USING (true) WITH CHECK (n < 100);
+		CREATE TABLE base (id BIGINT, n INT); CREATE VIEW seen AS SELECT * FROM base`)
+	for table, from := range map[string]string{"guarded": "guarded", "seen": "base"} {
+		s := sinkOn(t, c, `{"connector":"7","table":"`+table+`","columns":{"id":"${messageID}","n":"${n}"}}`)
+		for range 2 {
+			send(t, s, `{"n":1}`, `{"n":2}`)
+		}
+		if got := m.Query(`SELECT n FROM ` + from + ` ORDER BY n`); got != "1\n1\n2\n2" {
+			t.Errorf("%s: got %q", table, got)
+		}
+		if err := s.Send(t.Context(), records(`{"n":3}`, `{"n":1000}`)); table == "guarded" && (!errors.Is(err, rules.ErrPermanent) || errors.Is(err, rules.ErrUnavailable)) {
+			t.Errorf("%s, against the policy: %v", table, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hawser-iot/hawser/cloud/rules/sqlrow"
@@ -13,10 +14,11 @@ import (
 
 // table is what the server says of an action's table, and the statements that follow from it.
 type table struct {
-	classes []class // of the plan's columns
-	insert  string  // for a key: one statement for any number of rows
-	copy    string  // without
-	key     []int   // where the key's columns are
+	classes []class     // of the plan's columns
+	insert  string      // one statement for any number of rows
+	copy    string      // the same without a key
+	key     []int       // where the key's columns are
+	noCopy  atomic.Bool // it takes INSERTs only
 	askedAt time.Time
 }
 

@@ -166,6 +166,14 @@ func rowIndex(base, row int) int {
 	return base | row<<33 // a republished message's base has 33 bits
 }
 
+// SplitIndex is the inverse of what made a Record's Index: what the message is among those that come of one, 0 for itself, and the row among its results.
+func SplitIndex(index int) (base, row int) {
+	if index < 1<<32 {
+		return index & (1<<8 - 1), index >> 8
+	}
+	return index & (1<<33 - 1), index >> 33
+}
+
 // derivedFrom says for the journal that a rule did not match the message itself but what the hub made of it.
 func derivedFrom(m *uplink.Message, topicName string) string {
 	if topicName == m.Name {

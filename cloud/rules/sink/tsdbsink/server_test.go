@@ -63,6 +63,23 @@ func TestInfluxDB(t *testing.T) {
 	}
 }
 
+// What FOREACH makes of one message are as many points.
+func TestRowsOfOneMessage(t *testing.T) {
+	srv, conn := influx(t)
+	records := make([]rules.Record, 0, 600)
+	for row := range cap(records) {
+		r := record(1, fmt.Sprintf(`{"t":%d}`, row))
+		r.Index = row << 8 // as rules number the rows of one message
+		records = append(records, r)
+	}
+	if err := sink(t, conn, plain).Send(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if got := srv.Influx(`SELECT COUNT(t), SUM(t) FROM weather`); len(got) != 1 || fmt.Sprint(got[0].Values[0][1:]) != "[600 179700]" {
+		t.Errorf("got %v, want 600 points", got)
+	}
+}
+
 // What InfluxDB refuses, and how: the classes come from its own answers.
 func TestInfluxDBRefuses(t *testing.T) {
 	srv, conn := influx(t)

@@ -27,10 +27,17 @@ func (s *shape) nanos(row *template.Row) (int64, error) {
 
 // ownNanos is when the message came, with a part below the millisecond that tells apart what came in the same one. It is the same for
 // each delivery of the output. A node numbers up to 4,096 messages in a millisecond, which leaves 244 places for the
-// outputs of one.
+// outputs of one. Where FOREACH makes more of a message they take those of the messages behind it, which are other devices' as a rule.
 func ownNanos(r *rules.Record) int64 {
 	const counters, places = 1 << 12, 1_000_000 >> 12
-	return r.Time.UnixMilli()*1_000_000 + int64(r.MessageID)%counters*places + int64(r.Index%places)
+	base, row := rules.SplitIndex(r.Index)
+	switch {
+	case base >= 1<<8: // it was republished
+		base %= places
+	case base > 0: // the hub has derived it of the message, whose own rows come first
+		base = places/2 + base%(places/2)
+	}
+	return r.Time.UnixMilli()*1_000_000 + int64(r.MessageID)%counters*places + int64(base+row)
 }
 
 // InfluxDB's first and last nanosecond.

@@ -122,7 +122,7 @@ func TestPreview(t *testing.T) {
 func TestOwnTime(t *testing.T) {
 	seen := map[int64]string{}
 	for n := range 4096 {
-		for _, index := range []int{0, 1, 243} {
+		for _, index := range []int{0, 1, 243, 100 << 8, 2<<8 | 1} {
 			r := record(n, "")
 			r.Index = index
 			at := ownNanos(&r)

@@ -50,6 +50,7 @@ var away = map[uint16]bool{
 	1792:        true, // read-only transaction
 	4151:        true, // account locked on MariaDB
 	12043:       true, // encryption is not ready
+	1461:        true, // too many prepared statements
 	errDeadlock: true, errLockTimeout: true,
 }
 

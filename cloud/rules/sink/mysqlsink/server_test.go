@@ -264,14 +264,15 @@ func testAway(t *testing.T, m *harness.MariaDB, c *Conn) {
 	s := sinkOn(t, c, `{"connector":"7","table":"away","key":"id","columns":{"id":"${messageID}","n":"${n}"},"timeoutSeconds":2}`)
 	send(t, s, `{"n":0}`)
 	for name, tt := range map[string]struct{ broken, mend []string }{
-		"no table":         {[]string{"DROP TABLE plant.away"}, []string{"CREATE TABLE plant.away (id BIGINT PRIMARY KEY, n INT)"}},
-		"read only":        {[]string{"SET GLOBAL read_only = 1"}, []string{"SET GLOBAL read_only = 0"}},
-		"no right":         {[]string{"REVOKE ALL ON plant.* FROM 'hawser'@'%'"}, []string{"GRANT ALL ON plant.* TO 'hawser'@'%'"}},
-		"wrong password":   {[]string{"ALTER USER 'hawser'@'%' IDENTIFIED BY 'other'"}, []string{"ALTER USER 'hawser'@'%' IDENTIFIED BY 's3cret, not ''shown'''"}},
-		"locked":           {[]string{"ALTER USER 'hawser'@'%' ACCOUNT LOCK"}, []string{"ALTER USER 'hawser'@'%' ACCOUNT UNLOCK"}},
-		"too many":         {[]string{"ALTER USER 'hawser'@'%' WITH MAX_USER_CONNECTIONS -1"}, []string{"ALTER USER 'hawser'@'%' WITH MAX_USER_CONNECTIONS 0"}},
-		"statement killed": {[]string{"SET GLOBAL max_statement_time = 0.000001"}, []string{"SET GLOBAL max_statement_time = 0"}},
-		"no database":      {[]string{"DROP DATABASE plant"}, []string{"CREATE DATABASE plant CHARACTER SET utf8mb4", "CREATE TABLE plant.away (id BIGINT PRIMARY KEY, n INT)"}},
+		"no table":           {[]string{"DROP TABLE plant.away"}, []string{"CREATE TABLE plant.away (id BIGINT PRIMARY KEY, n INT)"}},
+		"read only":          {[]string{"SET GLOBAL read_only = 1"}, []string{"SET GLOBAL read_only = 0"}},
+		"no right":           {[]string{"REVOKE ALL ON plant.* FROM 'hawser'@'%'"}, []string{"GRANT ALL ON plant.* TO 'hawser'@'%'"}},
+		"wrong password":     {[]string{"ALTER USER 'hawser'@'%' IDENTIFIED BY 'other'"}, []string{"ALTER USER 'hawser'@'%' IDENTIFIED BY 's3cret, not ''shown'''"}},
+		"locked":             {[]string{"ALTER USER 'hawser'@'%' ACCOUNT LOCK"}, []string{"ALTER USER 'hawser'@'%' ACCOUNT UNLOCK"}},
+		"too many":           {[]string{"ALTER USER 'hawser'@'%' WITH MAX_USER_CONNECTIONS -1"}, []string{"ALTER USER 'hawser'@'%' WITH MAX_USER_CONNECTIONS 0"}},
+		"statement killed":   {[]string{"SET GLOBAL max_statement_time = 0.000001"}, []string{"SET GLOBAL max_statement_time = 0"}},
+		"no more statements": {[]string{"SET GLOBAL max_prepared_stmt_count = 0"}, []string{"SET GLOBAL max_prepared_stmt_count = 16382"}},
+		"no database":        {[]string{"DROP DATABASE plant"}, []string{"CREATE DATABASE plant CHARACTER SET utf8mb4", "CREATE TABLE plant.away (id BIGINT PRIMARY KEY, n INT)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, q := range tt.broken {

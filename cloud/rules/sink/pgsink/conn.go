@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hawser-iot/hawser/cloud/rules"
@@ -58,6 +59,19 @@ func poolConfig(c *sqlrow.Server, out rules.Outbound) (*pgxpool.Config, error) {
 	p.MaxConns, p.MinConns = int32(c.MaxConnections), 0
 	p.MaxConnIdleTime, p.MaxConnLifetime = sqlrow.IdleTime, sqlrow.LifeTime
 	return p, nil
+}
+
+// on calls f with a connection of the pool, which goes when its prepared statements are not what the client takes them for.
+func (c *Conn) on(ctx context.Context, f func(conn *pgx.Conn) error) error {
+	conn, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err = f(conn.Conn()); stale(err) {
+		_ = conn.Conn().Close(ctx) // the pool makes another
+	}
+	return err
 }
 
 // Ping implements rules.Connection.

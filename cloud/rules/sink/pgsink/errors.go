@@ -18,6 +18,8 @@ var away = map[string]bool{
 	"42501": true, // insufficient privilege
 	"42P01": true, // no such table
 	"42P10": true, // no unique index that fits the key
+	"26000": true, // no such prepared statement: see stale
+	"42P05": true, // a prepared statement of that name
 	"55P03": true, // lock not available
 	"55006": true, // object in use
 	"55000": true, // not in the state that is needed
@@ -53,8 +55,15 @@ func takesNoCopy(err error) bool {
 	return ok && (e.Code == "0A000" || e.Code == "42809") // feature not supported, wrong object type
 }
 
-// again tells whether a transaction has only met another and may be run again at once.
+// stale tells whether the server's prepared statements are not those that the client knows: poolers that give a client now this connection
+// to the server and now that one make it so.
+func stale(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "26000" || e.Code == "42P05")
+}
+
+// again tells whether a transaction has only met another and may be run again at once, or has to be on another connection.
 func again(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "40001" || e.Code == "40P01")
+	return ok && (e.Code == "40001" || e.Code == "40P01") || stale(err)
 }

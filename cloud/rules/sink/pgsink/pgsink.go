@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/hawser-iot/hawser/cloud/rules"
@@ -174,13 +175,10 @@ func (s *Sink) copyRows(ctx context.Context, c *Conn, t *table, values []any) er
 			b = append(b, '\t')
 		}
 	}
-	conn, err := c.pool.Acquire(ctx)
-	if err != nil {
+	return c.on(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(b), t.copy)
 		return err
-	}
-	defer conn.Release()
-	_, err = conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(b), t.copy)
-	return err
+	})
 }
 
 // appendCopy appends one value, escaped as COPY wants it.
@@ -235,8 +233,10 @@ func (s *Sink) insert(ctx context.Context, c *Conn, t *table, n int, values []an
 	for i := range carriers {
 		args[i] = carriers[i].array()
 	}
-	_, err := c.pool.Exec(ctx, t.insert, args...)
-	return err
+	return c.on(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, t.insert, args...)
+		return err
+	})
 }
 
 // outdated are the rows of which a later one has the same key: a statement updates a row only once. NULL is the same as nothing, not even as NULL.
@@ -257,13 +257,12 @@ func outdated(key []int, n, width int, values []any) map[int]bool {
 
 // runStatement sends a statement of the operator's own, once for each row, in one transaction and without waiting in between.
 func (s *Sink) runStatement(ctx context.Context, c *Conn, n int, values []any) error {
-	conn, err := c.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
+	return c.on(ctx, func(conn *pgx.Conn) error { return s.executeAll(ctx, conn, n, values) })
+}
+
+func (s *Sink) executeAll(ctx context.Context, conn *pgx.Conn, n int, values []any) error {
 	sql := s.plan.Statement.SQL
-	described, err := conn.Conn().Prepare(ctx, sql, sql)
+	described, err := conn.Prepare(ctx, sql, sql)
 	if err != nil {
 		return err
 	}
@@ -281,7 +280,7 @@ func (s *Sink) runStatement(ctx context.Context, c *Conn, n int, values []any) e
 		}
 		batch.ExecPrepared(described.Name, params, nil, nil)
 	}
-	return conn.Conn().PgConn().ExecBatch(ctx, batch).Close()
+	return conn.PgConn().ExecBatch(ctx, batch).Close()
 }
 
 // Preview implements rules.Previewer. It asks nobody, so that values are as the rule has them, and the statement is the plainest that

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/cloud/rules/outbound"
 	"github.com/hawser-iot/hawser/protocol/ident"
@@ -80,6 +82,7 @@ func TestServer(t *testing.T) {
 	t.Run("statement", func(t *testing.T) { testStatement(t, m, c) })
 	t.Run("refused", func(t *testing.T) { testRefused(t, m, c) })
 	t.Run("policies", func(t *testing.T) { testPolicies(t, m, c) })
+	t.Run("stale", func(t *testing.T) { testStale(t, m) })
 	t.Run("away", func(t *testing.T) { testAway(t, m, c) })
 	t.Run("altered", func(t *testing.T) { testAltered(t, m, c) })
 	t.Run("deadlock", func(t *testing.T) { testDeadlock(t, m, c) })
@@ -321,6 +324,44 @@ func testAway(t *testing.T, m *harness.PostgresServer, c *Conn) {
 			}
 			tt.end()
 			send(t, s, `{"n":1}`, `{"n":2}`)
+		})
+	}
+}
+
+// Behind a pooler the server's prepared statements are not those that the client has made.
+func testStale(t *testing.T, m *harness.PostgresServer) {
+	m.Query(`CREATE TABLE stale (id BIGINT UNIQUE, n INT)`)
+	config := m.Config()
+	config["maxConnections"] = 1
+	c := connect(t, config)
+	for name, shape := range map[string]string{"statement": `"statement":"INSERT INTO stale (id, n) VALUES (${id}, ${n})"`,
+		"key": `"table":"stale","key":"id","columns":{"id":"${id}","n":"${n}"}`} {
+		t.Run(name, func(t *testing.T) {
+			m.Query(`TRUNCATE stale`)
+			s := sinkOn(t, c, `{"connector":"7",`+shape+`}`)
+			send(t, s, `{"id":1}`)
+			if _, err := c.pool.Exec(t.Context(), `DEALLOCATE ALL`); err != nil {
+				t.Fatal(err)
+			}
+			send(t, s, `{"id":2}`)
+			rows, err := c.pool.Query(t.Context(), `SELECT name FROM pg_prepared_statements`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil || len(names) == 0 {
+				t.Fatalf("prepared statements %v, %v", names, err)
+			}
+			c.pool.Reset() // the next one has them of somebody else
+			for _, name := range names {
+				if _, err := c.pool.Exec(t.Context(), `PREPARE "`+name+`" AS SELECT 1`, pgx.QueryExecModeSimpleProtocol); err != nil {
+					t.Fatal(err)
+				}
+			}
+			send(t, s, `{"id":3}`)
+			if got := m.Query(`SELECT id FROM stale ORDER BY id`); got != "1\n2\n3" {
+				t.Errorf("got %q", got)
+			}
 		})
 	}
 }

@@ -111,7 +111,9 @@ func (s *server) ReplayDeadLetter(ctx context.Context, r apitype.ReplayDeadLette
 	}
 	ids, _, err := s.Rules.Replay(ctx, rules.DeadFilter{Project: project, IDs: []int64{id}}, 0, 1)
 	if err == nil && len(ids) == 0 {
-		err = rules.ErrNoDeadLetter
+		if _, err = s.Rules.DeadLetter(ctx, project, id); err == nil {
+			err = invalid("letterID", "letterID: it is older than expiresSeconds of its action, which would drop it")
+		}
 	}
 	if err != nil {
 		return nil, err

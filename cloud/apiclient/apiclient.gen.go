@@ -435,7 +435,8 @@ type ClientInterface interface {
 	// ReplayDeadLettersWithBody Have dead letters delivered again, as a job
 	//
 	// They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-	// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+	// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+	// their action, which would drop them, stay.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -445,7 +446,8 @@ type ClientInterface interface {
 	// ReplayDeadLetters Have dead letters delivered again, as a job
 	//
 	// They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-	// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+	// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+	// their action, which would drop them, stay.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3200,7 +3202,8 @@ func (c *Client) ReplayDeadLetter(ctx context.Context, letterID LetterID, params
 // ReplayDeadLettersWithBody Have dead letters delivered again, as a job
 //
 // They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+// their action, which would drop them, stay.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3220,7 +3223,8 @@ func (c *Client) ReplayDeadLettersWithBody(ctx context.Context, contentType stri
 // ReplayDeadLetters Have dead letters delivered again, as a job
 //
 // They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+// their action, which would drop them, stay.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -21200,7 +21204,8 @@ type ClientWithResponsesInterface interface {
 	// ReplayDeadLettersWithBodyWithResponse Have dead letters delivered again, as a job
 	//
 	// They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-	// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+	// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+	// their action, which would drop them, stay.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -21210,7 +21215,8 @@ type ClientWithResponsesInterface interface {
 	// ReplayDeadLettersWithResponse Have dead letters delivered again, as a job
 	//
 	// They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-	// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+	// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+	// their action, which would drop them, stay.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -35462,7 +35468,8 @@ func (c *ClientWithResponses) ReplayDeadLetterWithResponse(ctx context.Context, 
 // ReplayDeadLettersWithBodyWithResponse Have dead letters delivered again, as a job
 //
 // They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+// their action, which would drop them, stay.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -35478,7 +35485,8 @@ func (c *ClientWithResponses) ReplayDeadLettersWithBodyWithResponse(ctx context.
 // ReplayDeadLettersWithResponse Have dead letters delivered again, as a job
 //
 // They go back into their action's queue, oldest first, behind what waits there already, each with the key that it had: a target
-// that uses keys does not take twice what it has. One that fails again is a dead letter again.
+// that uses keys does not take twice what it has. One that fails again is a dead letter again. Those that are older than `expiresSeconds` of
+// their action, which would drop them, stay.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

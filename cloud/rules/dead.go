@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -185,21 +186,31 @@ func (r *Rules) CountDead(ctx context.Context, f DeadFilter) (n int64, err error
 }
 
 // Replay puts up to limit of the dead letters that f chooses and that are younger than the one after back into the outbox, oldest first,
-// each with its key; they are delivered behind what waits there already, and are no dead letters any longer. It returns those that it put
-// back, and the last one that it has looked at, 0 when there are no more.
+// each with its key; they are delivered behind what waits there already, and are no dead letters any longer. Those that have become too old for
+// their action stay: it would drop them. It returns those that it put back, and the last one that it has looked at, 0 when there are no more.
 func (r *Rules) Replay(ctx context.Context, f DeadFilter, after int64, limit int) (ids []int64, last int64, err error) {
 	letters, err := r.DeadLetters(ctx, f, after, limit)
 	if err != nil {
 		return nil, 0, err
 	}
-	if ids, err = r.putBack(ctx, letters); err != nil {
-		return ids, 0, err
-	}
 	if len(letters) == min(max(limit, 1), 1000) {
 		last = letters[len(letters)-1].ID
 	}
+	if ids, err = r.putBack(ctx, slices.DeleteFunc(letters, r.tooOld)); err != nil {
+		return ids, 0, err
+	}
 	r.lettersChanged()
 	return ids, last, nil
+}
+
+// tooOld tells whether the action of a letter would drop it.
+func (r *Rules) tooOld(d DeadLetter) bool {
+	a := r.set.Load().action(d.record.Action)
+	if a == nil {
+		return false
+	}
+	limit := a.service().options.expires()
+	return limit > 0 && d.record.Time.Before(r.now().Add(-limit))
 }
 
 // putBack puts letters back; their order stays. The first goes alone, because what goes along with ctx goes with it.

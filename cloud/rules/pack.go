@@ -156,9 +156,11 @@ func (cfg *Config) pause(n int, err error) time.Duration {
 	if shift := n - 1; shift < 30 {
 		d = min(cfg.RetryMin<<shift, cfg.RetryMax)
 	}
+	d = d/2 + rand.N(d/2+1)
 	var after RetryAfter
-	if errors.As(err, &after) {
-		d = min(max(d, after.RetryAfter()), max(cfg.RetryMax, time.Minute))
+	if errors.As(err, &after) && after.RetryAfter() > 0 {
+		asked := min(after.RetryAfter(), max(cfg.RetryMax, time.Minute))
+		d = max(d, asked+rand.N(asked/10+1)) // not before it, and not all at once
 	}
-	return d/2 + rand.N(d/2+1)
+	return d
 }

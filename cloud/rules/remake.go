@@ -26,6 +26,9 @@ func (r *Rules) Remake(ctx context.Context, project string, id int64, payload []
 	case a == nil || a.role == RoleError:
 		return fmt.Errorf("%w: it is not what the rule makes of a message", ErrNotRemade)
 	}
+	if r.tooOld(d) {
+		return fmt.Errorf("%w: it is older than expiresSeconds of its action, which would drop it", ErrNotRemade)
+	}
 	if _, ok := filterOf(c.filters, d.record.Topic); !ok {
 		return fmt.Errorf("%w: its rule, as it is now, does not take messages of its topic", ErrNotRemade)
 	}

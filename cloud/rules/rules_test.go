@@ -696,6 +696,69 @@ func TestErrorWithNUL(t *testing.T) {
 	})
 }
 
+// TestReplayOfWhatIsTooOld: a letter that its action would drop for its age stays, until the action takes it.
+func TestReplayOfWhatIsTooOld(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t))
+	rule := r.create("r", `SELECT i FROM /+/+/upload`, "a")
+	r.targets["a"].failing(func([]Record) error { return ErrPermanent })
+	r.run()
+	r.number(0, 2)
+	r.stats(rule, 2)
+	r.targets["a"].failing(nil)
+	replayed := func(expires float64) int {
+		t.Helper()
+		actions := slices.Clone(rule.Actions)
+		actions[0].Options.ExpiresSeconds = expires
+		if _, err := r.rules.Update(t.Context(), rule.ID, Change{Actions: &actions}); err != nil {
+			t.Fatal(err)
+		}
+		ids, last, err := r.rules.Replay(t.Context(), DeadFilter{Rule: rule.ID}, 0, 10)
+		if err != nil || last != 0 {
+			t.Fatalf("Replay: last %d, %v", last, err)
+		}
+		return len(ids)
+	}
+	letters, err := r.rules.DeadLetters(t.Context(), DeadFilter{Rule: rule.ID}, 0, 10)
+	if err != nil || len(letters) != 2 {
+		t.Fatalf("%d letters, %v", len(letters), err)
+	}
+	if n := replayed(1e-6); n != 0 {
+		t.Errorf("%d were put back, for the action to drop them", n)
+	}
+	if err := r.rules.Remake(t.Context(), "", letters[0].ID, []byte(`{"i":7}`), 1); !errors.Is(err, ErrNotRemade) {
+		t.Errorf("Remake: %v", err)
+	}
+	if n := replayed(3600); n != 2 {
+		t.Errorf("%d were put back, want 2", n)
+	}
+	r.eventually("both are delivered", func() bool { return len(r.targets["a"].records()) == 2 })
+}
+
+// TestPause: Retry-After is not come before, and is bounded.
+func TestPause(t *testing.T) {
+	cfg := Config{RetryMin: time.Second, RetryMax: 30 * time.Second}
+	for _, tt := range []struct {
+		n           int
+		after       time.Duration
+		least, most time.Duration
+	}{
+		{1, 0, time.Second / 2, time.Second}, {3, 0, 2 * time.Second, 4 * time.Second}, {100, 0, 15 * time.Second, 30 * time.Second},
+		{1, 7 * time.Second, 7 * time.Second, 7700 * time.Millisecond}, {4, 7 * time.Second, 7 * time.Second, 8 * time.Second}, {1, time.Hour, time.Minute, 66 * time.Second},
+	} {
+		for range 100 {
+			if got := cfg.pause(tt.n, later(tt.after)); got < tt.least || got > tt.most {
+				t.Fatalf("failure %d, Retry-After %v: got %v, want %v to %v", tt.n, tt.after, got, tt.least, tt.most)
+			}
+		}
+	}
+}
+
+// later is an error with a Retry-After.
+type later time.Duration
+
+func (later) Error() string               { return "later" }
+func (l later) RetryAfter() time.Duration { return time.Duration(l) }
+
 func TestDeleteWhileDead(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))
 	r.targets["a"].failing(func([]Record) error { return ErrUnavailable })

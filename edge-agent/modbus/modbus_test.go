@@ -277,8 +277,10 @@ func TestUnansweredWriteIsMadeAgain(t *testing.T) {
 	d.tell(t, topic.ShadowDownstream, `{"Method":"control","Payload":{"State":`+shadow+`}}`)
 	failed(2)
 	stick(false)
-	d.until(t, "asked again", func() bool { return strings.Count(strings.Join(d.sent, "\n"), "desired/get ") == 2 })
-	d.hears(t, "shadow/get {}")
+	d.until(t, "asked again", func() bool {
+		sent := strings.Join(d.sent, "\n")
+		return strings.Count(sent, "desired/get ") == 2 && strings.Count(sent, "shadow/get {}") == 2
+	})
 	d.tell(t, topic.DesiredGetReply, property)
 	d.hears(t, `"Delete":{"a":{"Version":3}}`)
 	d.tell(t, topic.ShadowGetReply, `{"State":`+shadow+`,"Version":1}`)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -132,6 +133,9 @@ func (u *unit) answered() {
 	u.here = true
 	u.bus.log.Info("device answers", "product", u.id.Product, "device", u.id.SN, "unit", u.cfg.Unit)
 	u.askDesired()
+	if slices.ContainsFunc(u.cfg.Points, func(p Point) bool { return p.Write }) {
+		u.askShadow() // what was told and not written when the agent ended is told again
+	}
 }
 
 // gone takes the sub-device out.
@@ -163,10 +167,12 @@ func (u *unit) askAgain() {
 		u.askDesired()
 	}
 	if u.owes[topic.ShadowGet] {
-		u.send(topic.System(u.id, topic.ShadowGet), struct{}{})
+		u.askShadow()
 	}
 	clear(u.owes)
 }
+
+func (u *unit) askShadow() { u.send(topic.System(u.id, topic.ShadowGet), struct{}{}) }
 
 func (u *unit) newRequest() message.RequestID {
 	u.request++

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,6 +124,7 @@ func (h *Hub) follow(cmd *exec.Cmd, out io.Reader, ready chan<- map[string]strin
 		}
 	}
 	err := cmd.Wait()
+	http.DefaultClient.CloseIdleConnections() // so that nobody's next request goes to a hub that has ended
 	h.mu.Lock()
 	h.err = err
 	h.mu.Unlock()

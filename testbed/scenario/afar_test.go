@@ -79,6 +79,7 @@ func (a *afar) becomes(offered, state, running string) (s configState) {
 // TestAgentFromAfar: an agent takes what the hub signs, over a kill in the middle; goes back from what it cannot work with, and what cuts it off; and
 // sends a bundle without secrets when it is asked.
 func TestAgentFromAfar(t *testing.T) {
+	beside(t)
 	a := newAfar(t)
 	a.set("log: {level: debug}")
 	a.becomes("device/1", "trial", "device/1")

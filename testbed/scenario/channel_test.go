@@ -110,6 +110,13 @@ func (r *channelRig) publish(done <-chan struct{}, limit int) {
 	}
 }
 
+// count is how many messages the agent has taken.
+func (r *channelRig) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.acked)
+}
+
 // taken are the messages that the hub has made of each number since the sink had so many bodies.
 func (r *channelRig) taken(since int) map[string]map[string]bool {
 	all := map[string]map[string]bool{}
@@ -166,6 +173,8 @@ func TestAgentChannel(t *testing.T) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(ended); r.publish(done, 1<<40) }()
 	for i := range kills {
+		had := r.count()
+		harness.Eventually(t, time.Minute, "the agent takes messages", func() bool { return r.count() > had })
 		<-time.After(each + rand.N(each)) // the kill must fall anywhere in the traffic
 		if i%2 == 0 {
 			r.hub.Kill()

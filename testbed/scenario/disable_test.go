@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -77,11 +78,12 @@ func disableOne(t *testing.T, by *harness.Hub, g *guest, status chan string) {
 	if err := by.Call("POST", device+"/disable", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	late := time.After(time.Until(began.Add(offWithin)))
+	late, cancel := context.WithDeadline(t.Context(), began.Add(offWithin))
+	defer cancel()
 	select {
 	case <-g.lost:
 		t.Logf("off after %s", time.Since(began).Round(time.Millisecond))
-	case <-late:
+	case <-late.Done():
 		t.Errorf("it is still on after %s", offWithin)
 	}
 	for want := fmt.Sprintf(`"DeviceSN":%q,"Status":"Offline"`, g.d.DeviceSN); ; {
@@ -90,7 +92,7 @@ func disableOne(t *testing.T, by *harness.Hub, g *guest, status chan string) {
 			if !strings.Contains(got, want) {
 				continue
 			}
-		case <-late:
+		case <-late.Done():
 			t.Errorf("an application has not heard of it after %s", offWithin)
 		}
 		break

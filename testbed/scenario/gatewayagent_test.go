@@ -260,6 +260,7 @@ func TestGatewayTopology(t *testing.T) {
 
 // TestGatewayConfig: another configuration is applied when the agent works with it, and taken back when it does not reach the hub or does not start.
 func TestGatewayConfig(t *testing.T) {
+	beside(t)
 	p := newPlant(t)
 	online(t, p.hub, p.plc)
 	old, err := os.ReadFile(p.file)

@@ -1,7 +1,7 @@
 package scenario
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -93,10 +93,18 @@ func runReceiver(addr, path string) error {
 	if err != nil {
 		return err
 	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	b = b[:bytes.LastIndexByte(b, '\n')+1] // what a kill has torn was not answered
+	if err := f.Truncate(int64(len(b))); err != nil {
+		return err
+	}
 	r := &receiver{seen: map[string]bool{}, file: f}
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		id, _, _ := strings.Cut(sc.Text(), " ")
-		r.seen[id] = true
+	for line := range bytes.Lines(b) {
+		id, _, _ := bytes.Cut(line, []byte(" "))
+		r.seen[string(id)] = true
 	}
 	http.HandleFunc("/fail", func(_ http.ResponseWriter, req *http.Request) { r.failing.Store(req.FormValue("on") == "true") })
 	http.HandleFunc("/", r.take)

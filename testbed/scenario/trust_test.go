@@ -137,6 +137,7 @@ func nonceOf(t *testing.T, h *harness.Hub, d harness.Credentials) string {
 
 // TestRotateWhileRunning changes the key of a hub that runs, takes the old key away, and kills it: all secrets are still there.
 func TestRotateWhileRunning(t *testing.T) {
+	beside(t)
 	hub := harness.StartHub(t, harness.HubOptions{})
 	devices := hub.Devices(hub.Product(map[string]any{"name": "rotate", "kind": "device"}), 500)
 	keyring := func(args ...string) (string, error) {

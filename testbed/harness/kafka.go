@@ -20,7 +20,7 @@ func Kcat(e Env, args ...string) string {
 func KcatWrite(e Env, input string, args ...string) string {
 	e.Helper()
 	needKcat(e)
-	cmd := exec.Command("kcat", args...)
+	cmd := exec.Command("kcat", append([]string{"-m", "60"}, args...)...) // a cluster that has just come back says within that where its topics are
 	cmd.Stdin = strings.NewReader(input)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

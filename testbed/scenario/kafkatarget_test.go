@@ -52,7 +52,7 @@ func (k *kafkaTarget) Rows(t *testing.T) map[string][]int {
 		where = k.wire
 	}
 	rows := map[string][]int{}
-	out := harness.Kcat(t, "-b", where, "-C", "-t", "readings", "-o", "beginning", "-e", "-q", "-X", "socket.timeout.ms=20000")
+	out := harness.Kcat(t, "-b", where, "-C", "-t", "readings", "-o", "beginning", "-e", "-q", "-X", "socket.timeout.ms=60000")
 	for line := range strings.Lines(out) {
 		var r row
 		if err := json.Unmarshal([]byte(line), &r); err != nil {

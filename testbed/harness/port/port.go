@@ -3,10 +3,12 @@
 package port
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
+	"time"
 )
 
 // The range is below that from which the kernel serves outgoing connections, so that none of them takes a port before its server does.
@@ -21,7 +23,8 @@ var held struct {
 	list []net.PacketConn
 }
 
-// Free returns an address on 127.0.0.1 to which no TCP server is bound. Whoever stops a server may start it there again.
+// Free returns an address on 127.0.0.1 at which no TCP server answers. Whoever stops a server may start it there again. It opens no listener to find
+// out: a program that is being started at that moment would keep it, and the port, until it runs.
 func Free() (string, error) {
 	var err error
 	for range 1000 {
@@ -30,12 +33,10 @@ func Free() (string, error) {
 		if reservation, err = net.ListenPacket("udp", addr); err != nil {
 			continue
 		}
-		var probe net.Listener
-		if probe, err = net.Listen("tcp", addr); err != nil {
-			_ = reservation.Close()
+		if c, dialErr := net.DialTimeout("tcp", addr, time.Second); dialErr == nil {
+			err = errors.Join(fmt.Errorf("%s is a server's", addr), c.Close(), reservation.Close())
 			continue
 		}
-		_ = probe.Close()
 		held.mu.Lock()
 		held.list = append(held.list, reservation)
 		held.mu.Unlock()

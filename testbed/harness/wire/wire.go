@@ -6,7 +6,10 @@ package wire
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
+	"syscall"
+	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -29,10 +32,8 @@ func To(e harness.Env, upstream string) *Wire {
 	srv := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	// Not a port of the kernel's choice: while the wire is cut a client that dials might get it for its own end.
 	w := &Wire{env: e, upstream: upstream, proxy: toxiproxy.NewProxy(srv, "wire", harness.FreeAddr(e), upstream)}
-	if err := w.proxy.Start(); err != nil {
-		e.Fatalf("wire to %s: %v", upstream, err)
-	}
 	w.Addr = w.proxy.Listen
+	w.open(w.proxy.Start)
 	e.Cleanup(w.proxy.Stop)
 	return w
 }
@@ -65,7 +66,20 @@ func (w *Wire) Mend() {
 
 func (w *Wire) enable(on bool) {
 	w.env.Helper()
-	if err := w.proxy.Update(&toxiproxy.Proxy{Listen: w.Addr, Upstream: w.upstream, Enabled: on}); err != nil {
+	w.open(func() error {
+		return w.proxy.Update(&toxiproxy.Proxy{Listen: w.Addr, Upstream: w.upstream, Enabled: on})
+	})
+}
+
+// open does what opens the address, also when that is taken for a moment: a program that is just being started has all sockets of this process
+// between its fork and its exec, those that were closed meanwhile, too.
+func (w *Wire) open(do func() error) {
+	w.env.Helper()
+	err := do()
+	for deadline := time.Now().Add(time.Minute); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); err = do() {
+		<-time.After(10 * time.Millisecond)
+	}
+	if err != nil {
 		w.env.Fatalf("wire to %s: %v", w.upstream, err)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/hawser-iot/hawser/device-sdk/update"
@@ -99,6 +101,54 @@ func TestSeveralImages(t *testing.T) {
 	m.arm("4.0", "default", "radio")
 	m.bad["radio 4.0"], m.bad["default 2.0"] = true, true
 	m.runs(false, "default 4.0", "radio 4.0", "default 2.0") // it can't be helped
+}
+
+// killed is a Store whose user is killed when it writes what the shelf has, before that or behind it.
+type killed struct {
+	update.Store
+	before bool
+}
+
+func (k killed) Save(name string, record []byte) error {
+	if name == shelfRecord && k.before {
+		runtime.Goexit()
+	}
+	err := k.Store.Save(name, record)
+	if name == shelfRecord {
+		runtime.Goexit()
+	}
+	return err
+}
+
+// TestKilledWhileItConfirms: the image of a module that a release leaves as it is can be handed over again, wherever the agent was killed when the
+// sub-device had taken the release.
+func TestKilledWhileItConfirms(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		m := newMeter(t)
+		m.arm("2.0", "default", "radio")
+		m.runs(true, "default 2.0", "radio 2.0")
+		m.arm("2.1", "radio")
+		m.w.attach(true)
+		took, err := m.w.hand(t.Context())
+		if err != nil || !took {
+			t.Fatalf("took %v, %v", took, err)
+		}
+		must(t, m.w.shelf.judge(took))
+		records := m.w.shelf.Store
+		m.w.shelf.Store = killed{records, before}
+		var dead sync.WaitGroup
+		dead.Go(func() { _ = m.w.shelf.Confirm(t.Context()) })
+		dead.Wait()
+		m.w.shelf, err = openShelf(m.w.depot.room, m.w.shelf.id, records)
+		must(t, err)
+		must(t, m.w.shelf.Confirm(t.Context()))
+		if _, err := m.w.shelf.Base("default"); err != nil {
+			t.Errorf("killed before %v: the image that was left as it is: %v", before, err)
+		}
+		m.bad["radio 3.0"] = true
+		m.arm("3.0", "default", "radio")
+		m.runs(false, "default 3.0", "radio 3.0", "default 2.0")
+	}
 }
 
 // TestHandoverIsInterrupted: the end of the agent is no word of the sub-device's. What it has taken is not handed over again.

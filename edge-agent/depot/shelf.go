@@ -208,26 +208,25 @@ func (s *shelf) Restart(context.Context) error {
 	return nil
 }
 
-// Confirm implements update.Installer. The images before go, but for those of modules that the release does not have.
+// Confirm implements update.Installer. The images before go, but for those of modules that the release does not have. They are moved before that is
+// written: an agent that is killed in between does it again.
 func (s *shelf) Confirm(context.Context) error {
-	old := ""
-	err := s.change(func(st *shelfState) {
-		if st.Took {
-			old = st.Slot
-			has := slices.Clone(st.Lots)
-			for _, l := range st.Has {
-				if !slices.ContainsFunc(has, func(o lot) bool { return o.Module == l.Module }) {
-					has = append(has, l)
-				}
-			}
-			st.disarm()
-			st.Slot, st.Has = other(st.Slot), has
-		}
-	})
-	if err == nil && old != "" {
-		s.room.settle(s.id, other(old))
+	if st := s.now(); st.Took {
+		s.room.settle(s.id, other(st.Slot))
 	}
-	return err
+	return s.change(func(st *shelfState) {
+		if !st.Took {
+			return
+		}
+		has := slices.Clone(st.Lots)
+		for _, l := range st.Has {
+			if !slices.ContainsFunc(has, func(o lot) bool { return o.Module == l.Module }) {
+				has = append(has, l)
+			}
+		}
+		st.disarm()
+		st.Slot, st.Has = other(st.Slot), has
+	})
 }
 
 // Revert implements update.Installer. It is not called: what a sub-device has said that it runs is confirmed.

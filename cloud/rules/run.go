@@ -13,7 +13,7 @@ import (
 )
 
 // closeTimeout bounds the writes after the end of Run's context.
-const closeTimeout = 5 * time.Second
+const closeTimeout = 10 * time.Second
 
 const (
 	trimEvery    = 5 * time.Second        // how often the outbox is relieved of what all have got

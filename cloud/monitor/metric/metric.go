@@ -102,7 +102,7 @@ func New(cfg Config, d Deps) *History {
 }
 
 // lastTimeout bounds writing what was counted when the hub stops.
-const lastTimeout = 5 * time.Second
+const lastTimeout = 10 * time.Second
 
 // Run writes a point each minute, and what is left when ctx ends.
 func (h *History) Run(ctx context.Context) error {

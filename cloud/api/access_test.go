@@ -168,6 +168,8 @@ type place struct {
 	stranger  string // the owner's key of another project
 	// bodies are for operations that an example of the document is not enough for.
 	bodies map[string]string
+	// present gives the code of the second factor anew, which is good for less than a minute.
+	present func()
 }
 
 func newPlace(t *testing.T) *place {

@@ -233,6 +233,9 @@ func (b *Bus) Stats() Stats {
 	return Stats{Dropped: b.dropped.Load(), Reconnects: b.conn.Stats().Reconnects}
 }
 
+// Subscriptions is how many there are of this node's.
+func (b *Bus) Subscriptions() int { return b.conn.NumSubscriptions() }
+
 // Close lets handlers finish what has arrived, for 2 s at most, then ends the connection and the embedded server.
 func (b *Bus) Close() error {
 	var err error

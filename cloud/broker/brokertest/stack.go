@@ -78,10 +78,15 @@ type Stack struct {
 	once sync.Once
 }
 
-// New starts a node; it ends with the test, or by Stop.
+// hears is how many subjects a node subscribes to: 34 are downlink's, two the applications', and one each presence's, the broker's and that of
+// what is retained.
+const hears = 39
+
+// New starts a node, which hears the others when New returns; it ends with the test, or by Stop.
 func New(t testing.TB, c Config) *Stack {
 	t.Helper()
 	s := build(t, &c)
+	before := s.Bus.Subscriptions()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	run := func(f func(context.Context) error) {
@@ -114,6 +119,7 @@ func New(t testing.TB, c Config) *Stack {
 		}
 	}
 	t.Cleanup(s.Stop)
+	Eventually(t, "the node hears the others", func() bool { return s.Bus.Subscriptions() >= before+hears })
 	return s
 }
 

@@ -12,7 +12,7 @@ import (
 // maxAsks is how often new sources are asked for because the old ones have ended; a URL lives for a day.
 const maxAsks = 5
 
-// maxTrials is how often a release on trial may be started before it is given up.
+// maxTrials is how often a release on trial may be started before it is given up, if Config does not say, and how often the boot loader is told the same.
 const maxTrials = 5
 
 // farewell is how long the last word before a restart may take.
@@ -175,7 +175,7 @@ func (u *Updater) try(ctx context.Context) error {
 		}
 	}
 	if !boot.Confirmed {
-		if u.plan.Trials++; u.plan.Trials > maxTrials {
+		if u.plan.Trials++; u.plan.Trials > u.cfg.Trials {
 			return u.giveUp(errors.New("it was started too often"))
 		}
 		if err := u.save(); err != nil {

@@ -49,6 +49,8 @@ type Config struct {
 	// TrialTimeout is how long a new release has to become healthy and connected; 10 min when zero. The watchdog of the device is for one
 	// that hangs.
 	TrialTimeout time.Duration
+	// Trials is how often a release may be started on trial before it is given up; 5 when zero.
+	Trials int
 	// Poll is how often what is waited for is looked at; 1 min when zero.
 	Poll time.Duration
 	// AnswerTimeout is how long a hub that is connected has for an answer; 1 min when zero.
@@ -154,6 +156,9 @@ func (c *Config) fill() {
 		if *f.v == 0 {
 			*f.v = f.d
 		}
+	}
+	if c.Trials == 0 {
+		c.Trials = maxTrials
 	}
 	if c.Now == nil {
 		c.Now = time.Now

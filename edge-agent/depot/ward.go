@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -57,8 +58,12 @@ func versionRecord(module string) string { return "version-" + module }
 // maxHistory is how many steps of its updates are kept.
 const maxHistory = 16
 
-// forever is the trial of a sub-device: what it has said it runs is not taken back when the hub is away for long.
-const forever = 10 * 365 * 24 * time.Hour
+// forever is the trial of a sub-device, and often how often it may begin: what it has said it runs is not taken back when the hub is away for long, however often
+// the gateway starts meanwhile.
+const (
+	forever = 10 * 365 * 24 * time.Hour
+	often   = math.MaxInt32
+)
 
 func newWard(p *Depot, d ident.Device, secret credential.Secret, m *Model) (*ward, error) {
 	files, err := update.OpenFiles(filepath.Join(p.cfg.Dir, "records", d.ClientID()))
@@ -161,7 +166,7 @@ func (w *ward) engine() (*update.Updater, *wire, error) {
 	c := w.depot.cfg
 	up, err := update.New(update.Config{
 		Device: w.device.ClientID(), Secret: w.secret, Modules: modules, Root: c.Root, AllowUnsigned: c.AllowUnsigned,
-		Link: l, Store: w.shelf, Storage: w.shelf, Installer: w.shelf, Download: c.Download, Poll: c.Poll, TrialTimeout: forever, Consent: w.consent,
+		Link: l, Store: w.shelf, Storage: w.shelf, Installer: w.shelf, Download: c.Download, Poll: c.Poll, TrialTimeout: forever, Trials: often, Consent: w.consent,
 	}, w.log)
 	return up, l, err
 }

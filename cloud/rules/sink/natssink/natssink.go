@@ -37,6 +37,8 @@ const (
 	maxBatch      = 1000
 	defaultLinger = 5 * time.Millisecond
 	maxHeaders    = 32
+	// maxSubject is what fits, with all that stands beside it, into a line of the protocol, 4 KiB: a server hangs up on longer ones.
+	maxSubject = 4000
 )
 
 // messageIDHeader is the MessageID; the record's key is in nats.MsgIdHdr.
@@ -142,7 +144,7 @@ func (s *Sink) parse(member, text string) (*template.Template, error) {
 
 // validSubject tells whether one may publish to s. What begins with $ is the servers' own.
 func validSubject(s string) bool {
-	if strings.HasPrefix(s, "$") || strings.ContainsAny(s, " \t\r\n*>\x00") {
+	if len(s) > maxSubject || strings.HasPrefix(s, "$") || strings.ContainsAny(s, " \t\r\n*>\x00") {
 		return false
 	}
 	return !slices.Contains(strings.Split(s, "."), "")
@@ -214,6 +216,9 @@ func (s *Sink) fillSubject(row *template.Row) (string, error) {
 		return s.subject.Text(row)
 	}
 	subject, err := s.subject.Expand(row, word)
+	if err == nil && len(subject) > maxSubject {
+		return "", fmt.Errorf("%w: subject: has %d bytes, at most %d", rules.ErrPermanent, len(subject), maxSubject)
+	}
 	if err == nil && !validSubject(subject) { // $ came by a field
 		err = fmt.Errorf("%w: subject: %q is none to publish to", rules.ErrPermanent, subject)
 	}

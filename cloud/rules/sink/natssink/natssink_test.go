@@ -228,6 +228,20 @@ func TestJetStream(t *testing.T) {
 	}
 }
 
+// A server hangs up on a subject that is too long: it would be tried for ever, and all who share the connection with it.
+func TestLongSubject(t *testing.T) {
+	srv := serve(t, server.Options{})
+	s := open(t, env(t, config(srv)), `{"connector":"c1","subject":"plant.${name}"}`)
+	for n, want := range map[int]string{1: "delivered", 3994: "delivered", 3995: "permanent", 100_000: "permanent"} {
+		if err := s.Send(t.Context(), []rules.Record{record("dev1", 1, `{"name":"`+strings.Repeat("x", n)+`"}`)}); meant(err) != want {
+			t.Errorf("%d bytes: %s, want %s: %.200v", n, meant(err), want, err)
+		}
+	}
+	if m, err := s.message(&rules.Record{Result: []byte(`{"name":18446744073709551615}`)}); err != nil || m.Subject != "plant.18446744073709551615" {
+		t.Errorf("a number: %+v, %v", m, err)
+	}
+}
+
 func TestJetStreamRefuses(t *testing.T) {
 	srv := serve(t, server.Options{MaxPayload: 4096})
 	nc := client(t, srv)

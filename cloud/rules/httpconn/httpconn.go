@@ -143,8 +143,11 @@ type StatusError struct {
 // NewStatusError makes one of an answer; its Class is the caller's to set.
 func NewStatusError(resp *http.Response) *StatusError {
 	e := &StatusError{Status: resp.StatusCode}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		e.After = time.Duration(min(s, 3600)) * time.Second
+	text := resp.Header.Get("Retry-After")
+	if s, err := strconv.Atoi(text); err == nil {
+		e.After = time.Duration(min(max(s, 0), 3600)) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		e.After = min(max(time.Until(at), 0), time.Hour)
 	}
 	return e
 }

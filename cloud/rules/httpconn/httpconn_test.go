@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hawser-iot/hawser/cloud/rules"
 )
@@ -99,6 +100,16 @@ func TestErrorsHaveNoURL(t *testing.T) {
 	}
 	if _, err := NewRequest(t.Context(), "BAD METHOD", &url.URL{Scheme: "http", Host: "hidden"}, nil); !errors.Is(err, rules.ErrPermanent) || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("a request that cannot be made: %v", err)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+	for text, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-7": 0, "99999999": time.Hour, "soon": 0, in(-time.Hour): 0, in(10 * time.Minute): 10 * time.Minute, in(48 * time.Hour): time.Hour} {
+		got := NewStatusError(&http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {text}}}).RetryAfter()
+		if got > want || got < want-time.Minute && want > time.Minute || want <= time.Minute && got != want {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
 	}
 }
 

@@ -232,6 +232,21 @@ func TestOwnID(t *testing.T) {
 	}
 }
 
+// A number that only a decimal has room for is the same in an _id as in the document.
+func Test64Bits(t *testing.T) {
+	w := start(t)
+	s := w.sink(t, `,"collection":"c","id":"${k}"`)
+	for range 2 { // a repeat is one
+		if err := s.Send(t.Context(), []rules.Record{record("dev1", 0, `{"k":18446744073709551615}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const number = `{"$numberDecimal":"18446744073709551615"}`
+	if got := w.read(t, "c"); !reflect.DeepEqual(got, []string{`{"_id":` + number + `,"k":` + number + `}`}) {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestUpsert(t *testing.T) {
 	w := start(t)
 	s := w.sink(t, `,"collection":"latest","upsertBy":["device","in.t"],"dates":["in.t"]`)

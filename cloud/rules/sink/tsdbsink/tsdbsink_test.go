@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,19 @@ func TestOwnTime(t *testing.T) {
 			}
 			seen[at] = r.Key()
 		}
+	}
+}
+
+// A number that only an unsigned integer has room for is a float as good as it can be, a text as it is, and no integer.
+func Test64Bits(t *testing.T) {
+	conn := connect(t, ConnConfig{URL: "http://localhost:8086", Database: "d"})
+	r := record(0, `{"n":18446744073709551615}`)
+	p, err := sink(t, conn, `{"connector":"7","measurement":"m","fields":{"a":{"value":"${n}"},"f":{"value":"${n}","type":"float"},"s":{"value":"${n}","type":"string"}}}`).Preview(&r)
+	if err != nil || !strings.HasPrefix(p.Statement, `m a=1.8446744073709552e+19,f=1.8446744073709552e+19,s="18446744073709551615" `) {
+		t.Errorf("got %s, %v", p.Statement, err)
+	}
+	if _, err := sink(t, conn, `{"connector":"7","measurement":"m","fields":{"i":{"value":"${n}","type":"int"}}}`).Preview(&r); !errors.Is(err, rules.ErrPermanent) {
+		t.Errorf("as an integer: %v", err)
 	}
 }
 

@@ -41,9 +41,20 @@ type action struct {
 
 func (a *action) service() *service { return a.current.Load() }
 
-// use replaces the sink. The one before is not closed while a Send may be under way in it: sinks hold nothing but idle
-// connections by then, which end by themselves.
-func (a *action) use(s *service) { a.current.Store(s) }
+// use replaces the sink and returns the one before, nil for none.
+func (a *action) use(s *service) (before *service) { return a.current.Swap(s) }
+
+// retire closes a sink that is in use no longer, though a Send may still be under way in it, or just about to begin: see Sink.Close.
+func (r *Rules) retire(a *action, s *service) {
+	if s == nil {
+		return
+	}
+	r.closing.Go(func() {
+		if err := s.Close(); err != nil {
+			r.Deps.Log.Warn("sink not closed", "action", a.id, "err", err)
+		}
+	})
+}
 
 func (a *action) arrive(w waiting)              { a.books.arrive(w) }
 func (a *action) forget(shard int)              { a.books.forget(shard) }
@@ -77,6 +88,7 @@ func (r *Rules) endAction(ctx context.Context, a *action) {
 	}
 	r.metrics.orphaned.WithLabelValues(dropStopped).Add(float64(a.books.left()))
 	a.end() // last: a goroutine that this stops must find its lane ended
+	r.retire(a, a.service())
 	r.forgetCursors(context.WithoutCancel(ctx), func(action int64, _ int) bool { return action == a.id })
 }
 

@@ -126,7 +126,7 @@ func (r *Rules) replaceLocked(ctx context.Context, rule Rule, old *compiled, wri
 	}
 	i := 0
 	for a := range c.all() {
-		a.use(services[i])
+		r.retire(a, a.use(services[i]))
 		i++
 	}
 	r.set.Store(r.set.Load().with(rule.ID, c))

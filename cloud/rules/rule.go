@@ -265,7 +265,7 @@ func (r *Rules) compileStored(rule Rule, old *compiled) *compiled {
 			v = r.cfg.serve(broken{err}, p.Options)
 		}
 		act := r.actionFor(&rule, p, old)
-		act.use(v)
+		r.retire(act, act.use(v))
 		c.add(p, act)
 	}
 	return c

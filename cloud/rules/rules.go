@@ -144,6 +144,7 @@ type Rules struct {
 	recount chan struct{}  // has housekeep count dead letters
 	gone    map[int64]bool // actions that are known to be gone; of distribute alone
 	told    map[int64]bool // the actions of this node that the others know to be full; of housekeep alone
+	closing sync.WaitGroup // sinks that are being closed; added to under changing
 }
 
 var _ uplink.Matcher = (*Rules)(nil)

@@ -34,6 +34,7 @@ type target struct {
 	linger time.Duration
 	forget bool // it keeps nothing
 	fail   atomic.Pointer[func([]Record) error]
+	closed atomic.Int32 // how often
 
 	mu  sync.Mutex
 	got []Record
@@ -59,7 +60,10 @@ func (g *target) Send(_ context.Context, records []Record) error {
 
 func (g *target) MaxBatch() int         { return max(g.batch, 1) }
 func (g *target) Linger() time.Duration { return g.linger }
-func (g *target) Close() error          { return nil }
+func (g *target) Close() error {
+	g.closed.Add(1)
+	return nil
+}
 
 func (g *target) failing(f func([]Record) error) {
 	if f == nil {
@@ -758,6 +762,33 @@ type later time.Duration
 
 func (later) Error() string               { return "later" }
 func (l later) RetryAfter() time.Duration { return time.Duration(l) }
+
+// TestSinksAreClosed: a sink is closed when another takes its place, and when its action goes.
+func TestSinksAreClosed(t *testing.T) {
+	r := newRig(t, storetest.SQLite(t))
+	rule := r.create("r", `SELECT i FROM /+/+/upload`, "a", "b")
+	r.run()
+	closed := func(a, b int32) {
+		t.Helper()
+		r.eventually(fmt.Sprintf("a is closed %d times, b %d", a, b), func() bool {
+			return r.targets["a"].closed.Load() == a && r.targets["b"].closed.Load() == b
+		})
+	}
+	name := "other"
+	if _, err := r.rules.Update(t.Context(), rule.ID, Change{Name: &name}); err != nil {
+		t.Fatal(err)
+	}
+	closed(1, 1)
+	less := rule.Actions[:1]
+	if _, err := r.rules.Update(t.Context(), rule.ID, Change{Actions: &less}); err != nil {
+		t.Fatal(err)
+	}
+	closed(2, 2)
+	if err := r.rules.Delete(t.Context(), rule.ID); err != nil {
+		t.Fatal(err)
+	}
+	closed(3, 2)
+}
 
 func TestDeleteWhileDead(t *testing.T) {
 	r := newRig(t, storetest.SQLite(t))

@@ -38,6 +38,9 @@ func (r *Rules) Run(ctx context.Context) error {
 	r.keeper.keep(ctx)
 	wg.Wait()
 	r.saveLastTotals()
+	r.changing.Lock() // nobody adds to them then
+	r.closing.Wait()
+	r.changing.Unlock()
 	for _, a := range r.set.Load().actions.all() {
 		if err := a.service().Close(); err != nil {
 			r.Deps.Log.Warn("sink not closed", "action", a.id, "err", err)

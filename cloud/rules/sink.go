@@ -25,7 +25,8 @@ type Sink interface {
 	// Linger is how long records may wait for others before a Send of fewer than MaxBatch; 0 is not at all. A full batch
 	// never waits. It is asked for each record and must not block.
 	Linger() time.Duration
-	// Close frees what the sink holds, after the last Send.
+	// Close frees what the sink holds. It is called once, when the sink is no longer of use; a Send that is under way, or comes even later, may
+	// fail with ErrUnavailable.
 	Close() error
 }
 

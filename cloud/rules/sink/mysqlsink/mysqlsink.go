@@ -14,6 +14,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
@@ -80,8 +81,17 @@ func (s *Sink) MaxBatch() int { return s.plan.Batch }
 // Linger implements rules.Sink.
 func (s *Sink) Linger() time.Duration { return s.plan.Linger }
 
-// Close implements rules.Sink. The statements end with their connection.
-func (s *Sink) Close() error { return nil }
+// Close implements rules.Sink: the statements would be kept as long as the connector lives, by the driver and by the server.
+func (s *Sink) Close() error {
+	s.mu.Lock()
+	on := s.on
+	s.on = nil
+	s.mu.Unlock()
+	if on == nil {
+		return nil
+	}
+	return on.close()
+}
 
 // Send implements rules.Sink.
 func (s *Sink) Send(ctx context.Context, records []rules.Record) error {
@@ -120,8 +130,21 @@ type prepared struct {
 
 	mu      sync.Mutex // guards the fields below
 	stmts   map[int]*sql.Stmt
+	closed  bool
 	table   *table // nil when it must be asked for
 	askedAt time.Time
+}
+
+// close lets go of the statements; there will be no others.
+func (p *prepared) close() (err error) {
+	p.mu.Lock()
+	stmts := p.stmts
+	p.stmts, p.closed = nil, true
+	p.mu.Unlock()
+	for _, s := range stmts {
+		err = errors.Join(err, s.Close())
+	}
+	return err
 }
 
 func (p *prepared) forgetTable() {
@@ -165,7 +188,12 @@ func (p *prepared) stmt(ctx context.Context, rows int) (*sql.Stmt, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if have := p.stmts[rows]; have != nil {
+	have = p.stmts[rows]
+	switch {
+	case p.closed:
+		_ = made.Close() // what is wrong is known
+		return nil, errors.New("the action has been changed")
+	case have != nil:
 		_ = made.Close() // somebody else was faster
 		return have, nil
 	}

@@ -83,6 +83,7 @@ func TestServer(t *testing.T) {
 	t.Run("rights", func(t *testing.T) { testRights(t, m) })
 	t.Run("altered", func(t *testing.T) { testAltered(t, m, c) })
 	t.Run("deadlock", func(t *testing.T) { testDeadlock(t, m, c) })
+	t.Run("closed", func(t *testing.T) { testClosed(t, m) })
 	t.Run("full", func(t *testing.T) { testFull(t, m, c) })
 	t.Run("gone", func(t *testing.T) { testGone(t, m, c) })
 }
@@ -294,6 +295,29 @@ func testAway(t *testing.T, m *harness.MariaDB, c *Conn) {
 			send(t, s, `{"n":1}`, `{"n":2}`)
 		})
 	}
+}
+
+// A sink whose action was changed leaves no statements behind.
+func testClosed(t *testing.T, m *harness.MariaDB) {
+	m.Query(`CREATE TABLE closed (n INT)`)
+	c := connect(t, m.Config())
+	prepared := func() string {
+		return m.Query(`SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'PREPARED_STMT_COUNT'`)
+	}
+	before := prepared()
+	s := sinkOn(t, c, `{"connector":"7","table":"closed","columns":{"n":"${n}"}}`)
+	send(t, s, `{"n":1}`)
+	send(t, s, `{"n":1}`, `{"n":2}`)
+	if now := prepared(); now == before {
+		t.Fatalf("%s statements are prepared, as before", now)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if now := prepared(); now != before {
+		t.Errorf("%s statements are left, want %s", now, before)
+	}
+	send(t, s, `{"n":1}`) // one that was about to begin
 }
 
 // A statement of one's own may need rights that are given by column or function: those too are an operator's to give.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hawser-iot/hawser/edge-agent/slot"
 )
@@ -103,7 +104,11 @@ func without(env []string, names ...string) (out []string) {
 	return out
 }
 
-// restartBy is how what is in the slots is started anew.
+// restartWithin is how long a command that restarts may take.
+const restartWithin = 5 * time.Minute
+
+// restartBy is how what is in the slots is started anew. What the command prints goes where the agent's own log goes: a service that it leaves behind may have that
+// open for ever, and is neither waited for nor cut off.
 func restartBy(kind string, command []string) func(ctx context.Context) error {
 	if len(command) == 0 && kind != "agent" {
 		command = []string{"reboot"}
@@ -112,10 +117,13 @@ func restartBy(kind string, command []string) func(ctx context.Context) error {
 		if kind == "agent" {
 			return nil // the program ends, and is launched again
 		}
+		within, cancel := context.WithTimeout(ctx, restartWithin)
+		defer cancel()
+		cmd := exec.CommandContext(within, command[0], command[1:]...)
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		// A device that goes down ends the command too: that is no failure.
-		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, out)
+		if err := cmd.Run(); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%s: %w", strings.Join(command, " "), err)
 		}
 		return nil
 	}

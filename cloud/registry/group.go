@@ -70,24 +70,17 @@ func (r *Registry) Group(ctx context.Context, project, name string) (*Group, err
 	return readGroup(ctx, r.db, project, name)
 }
 
-// Groups lists a project's groups by name; next is "" on the last page.
-func (r *Registry) Groups(ctx context.Context, project string, page Page) (list []*Group, next string, err error) {
-	limit, after, err := page.open()
-	if err != nil {
-		return nil, "", err
-	}
-	rows, err := r.db.Query(ctx, `SELECT `+groupColumns+` FROM device_group WHERE project = ? AND name > ? ORDER BY name LIMIT ?`, project, after.text, limit+1)
+// ReadGroups returns the groups with these ids, in no order; what is gone is left out.
+func (r *Registry) ReadGroups(ctx context.Context, ids []int64) (list []*Group, err error) {
+	in, args := inList(ids)
+	rows, err := r.db.Query(ctx, `SELECT `+groupColumns+` FROM device_group WHERE id IN (`+in+`)`, args...)
 	if err == nil {
 		list, err = collect(rows, scanGroup)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("registry: list groups: %w", err)
+		return nil, fmt.Errorf("registry: read groups: %w", err)
 	}
-	if len(list) > limit {
-		list = list[:limit]
-		next = cursor{text: list[limit-1].Name}.String()
-	}
-	return list, next, nil
+	return list, nil
 }
 
 // goodGroup is what a group may be called: what a filter takes without quotes.

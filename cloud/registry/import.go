@@ -42,12 +42,8 @@ func goodSecret(s string) bool {
 
 // Existing tells which of sns the product has, at most a few hundred.
 func (r *Registry) Existing(ctx context.Context, product string, sns []string) (map[string]bool, error) {
-	args := make([]any, 0, 1+len(sns))
-	args = append(args, product)
-	for _, sn := range sns {
-		args = append(args, sn)
-	}
-	rows, err := r.db.Query(ctx, `SELECT sn FROM device WHERE product = ? AND sn IN (`+strings.TrimPrefix(strings.Repeat(", ?", len(sns)), ", ")+`)`, args...)
+	in, args := inList(sns)
+	rows, err := r.db.Query(ctx, `SELECT sn FROM device WHERE product = ? AND sn IN (`+in+`)`, append([]any{product}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("registry: look for devices: %w", err)
 	}

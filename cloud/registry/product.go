@@ -438,16 +438,29 @@ func (r *Registry) Products(ctx context.Context, f Filter, page Page) (list []*P
 	return list, next, r.addTopics(ctx, list)
 }
 
+// ReadProducts returns the products with these SNs, in no order; what is gone is left out.
+func (r *Registry) ReadProducts(ctx context.Context, sns []string) (list []*Product, err error) {
+	in, args := inList(sns)
+	rows, err := r.db.Query(ctx, `SELECT `+productColumns+` FROM product WHERE sn IN (`+in+`)`, args...)
+	if err == nil {
+		list, err = collect(rows, r.scanProduct)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registry: read products: %w", err)
+	}
+	return list, r.addTopics(ctx, list)
+}
+
 func (r *Registry) addTopics(ctx context.Context, list []*Product) error {
 	if len(list) == 0 {
 		return nil
 	}
-	args := make([]any, len(list))
+	sns := make([]string, len(list))
 	for i, p := range list {
-		args[i] = p.SN
+		sns[i] = p.SN
 	}
-	rows, err := r.db.Query(ctx, `SELECT product, path, perm, description FROM product_topic WHERE product IN (?`+
-		strings.Repeat(", ?", len(list)-1)+`) ORDER BY product, path`, args...)
+	in, args := inList(sns)
+	rows, err := r.db.Query(ctx, `SELECT product, path, perm, description FROM product_topic WHERE product IN (`+in+`) ORDER BY product, path`, args...)
 	if err != nil {
 		return fmt.Errorf("registry: list topics: %w", err)
 	}

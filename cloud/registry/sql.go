@@ -105,3 +105,14 @@ func collect[T any](rows *store.Rows, scan func(scanner) (T, error)) ([]T, error
 	}
 	return list, rows.Err()
 }
+
+// inList is what stands between the brackets of an IN for values, with its arguments; for none it takes nothing.
+func inList[T any](values []T) (marks string, args []any) {
+	if len(values) == 0 {
+		return `NULL`, nil
+	}
+	for _, v := range values {
+		args = append(args, v)
+	}
+	return `?` + strings.Repeat(`, ?`, len(values)-1), args
+}

@@ -20,7 +20,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/store"
 )
 
-// Created is the order of ids, which every table has.
+// Created is the order of ids, which every table has whose ids are numbers.
 const Created = "created"
 
 // The kinds of fields, as package filter has them.
@@ -44,7 +44,7 @@ type Field struct {
 	SQL string
 	// Match is a condition with one ?, for the value of a Word or an ID, in the place of SQL.
 	Match string
-	// Is has a condition for each value of a Choice, in the place of SQL.
+	// Is has a condition for each value of a Choice, in the place of SQL. A ? in it is the present time in milliseconds.
 	Is map[string]string
 	// Sort says that rows are sorted by it too.
 	Sort bool
@@ -55,6 +55,11 @@ type Table struct {
 	From string // the table, and what is joined to it
 	ID   string // the column of ids, which rise with time
 	Down bool   // the newest come first when nothing else is asked for
+	// Named says that ids are texts without line feeds, which do not rise with time. Such a table has an Order, and Created only if that
+	// is one of its fields.
+	Named bool
+	// Order is the Query.Sort of who asks for none, in the place of Down.
+	Order string
 	// Words are the names of the fields whose beginning a bare word may be.
 	Words  []string
 	Fields []Field
@@ -73,8 +78,9 @@ type Query struct {
 
 // Page is a part of a list.
 type Page struct {
-	IDs  []int64
-	Next string // "" behind the last page
+	IDs   []int64
+	Names []string // in the place of IDs, of a table that is Named
+	Next  string   // "" behind the last page
 	// Total is how many rows the filter takes, By how many of them have which value of Table.By; when they were asked for.
 	Total int64
 	By    map[string]int64
@@ -137,14 +143,18 @@ func (t *Table) read(ctx context.Context, db *store.DB, w *where, o *order, limi
 	}
 	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
 	for rows.Next() {
-		id, cursor, err := o.scan(rows)
+		id, name, cursor, err := o.scan(rows)
 		if err != nil {
 			return err
 		}
-		if len(page.IDs) == limit {
+		if len(page.IDs)+len(page.Names) == limit {
 			return nil
 		}
-		page.IDs, page.Next = append(page.IDs, id), cursor
+		if page.Next = cursor; t.Named {
+			page.Names = append(page.Names, name)
+		} else {
+			page.IDs = append(page.IDs, id)
+		}
 	}
 	page.Next = ""
 	return nil
@@ -153,11 +163,13 @@ func (t *Table) read(ctx context.Context, db *store.DB, w *where, o *order, limi
 func (t *Table) count(ctx context.Context, db *store.DB, w *where, page *Page) error {
 	columns, to := []string{`COUNT(*)`}, []any{&page.Total}
 	by := t.field(t.By)
+	var args []any
 	n := make([]int64, len(by.Values))
 	for i, v := range by.Values {
 		columns, to = append(columns, `COALESCE(SUM(CASE WHEN `+by.Is[v]+` THEN 1 ELSE 0 END), 0)`), append(to, &n[i])
+		args = append(args, w.times(by.Is[v])...)
 	}
-	if err := db.QueryRow(ctx, `SELECT `+strings.Join(columns, ", ")+` FROM `+t.From+` WHERE `+w.String(), w.args...).Scan(to...); err != nil {
+	if err := db.QueryRow(ctx, `SELECT `+strings.Join(columns, ", ")+` FROM `+t.From+` WHERE `+w.String(), append(args, w.args...)...).Scan(to...); err != nil {
 		return err
 	}
 	page.By = make(map[string]int64, len(n))
@@ -168,8 +180,8 @@ func (t *Table) count(ctx context.Context, db *store.DB, w *where, page *Page) e
 }
 
 // Sort puts what was read by ids into the order of ids; what is gone is left out.
-func Sort[T any](ids []int64, list []T, id func(T) int64) []T {
-	at := make(map[int64]T, len(list))
+func Sort[K comparable, T any](ids []K, list []T, id func(T) K) []T {
+	at := make(map[K]T, len(list))
 	for _, v := range list {
 		at[id(v)] = v
 	}
@@ -183,7 +195,7 @@ func Sort[T any](ids []int64, list []T, id func(T) int64) []T {
 }
 
 // In is the condition that column is one of ids, with its arguments.
-func In(column string, ids []int64) (string, []any) {
+func In[K any](column string, ids []K) (string, []any) {
 	if len(ids) == 0 {
 		return `1 = 0`, nil
 	}

@@ -1,11 +1,13 @@
 package listing
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/registry/filter"
@@ -105,6 +107,70 @@ func TestPage(t *testing.T) {
 	})
 }
 
+// named is a list whose ids are texts, and whose states depend on the time.
+var named = Table{From: `api_key`, ID: `id`, Named: true, Order: "-created", Words: []string{"name"}, By: "state", Fields: []Field{
+	{Name: "name", Kind: Filled, SQL: `name`, Sort: true},
+	{Name: "state", Kind: Choice, Values: []string{"valid", "expired"},
+		Is: map[string]string{"valid": `(expires_at = 0 OR expires_at > ?)`, "expired": `expires_at <> 0 AND expires_at <= ?`}},
+	{Name: "created", Kind: Moment, SQL: `created_at`, Sort: true},
+}}
+
+// Ids that are texts are walked as numbers are: by the table's own order, and in another, with rows that are equal in it.
+func TestNamed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		soon := time.Now().Add(time.Hour).UnixMilli()
+		err := db.Update(t.Context(), func(tx *store.Tx) error {
+			for i, k := range []struct {
+				id, name string
+				expires  int64
+			}{{"zz", "one", 0}, {"aa", "Two", 1}, {"mm", "two", soon}, {"bb", "one", 2}} {
+				if _, err := tx.Exec(t.Context(), `INSERT INTO api_key (id, name, hash, role, created_at, expires_at) VALUES (?, ?, ?, '', ?, ?)`,
+					k.id, k.name, []byte{1}, int64(i/2+1)*day, k.expires); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			filter, sort string
+			want         []string
+		}{
+			{"", "", []string{"mm", "bb", "zz", "aa"}},
+			{"", "created", []string{"aa", "zz", "bb", "mm"}},
+			{"", "name", []string{"bb", "zz", "aa", "mm"}},
+			{"state:valid", "-name", []string{"mm", "zz"}},
+			{"-state:valid one", "", []string{"bb"}},
+		} {
+			for _, limit := range []int{1, 3} {
+				var got []string
+				for q := (Query{Filter: tt.filter, Sort: tt.sort, Limit: limit, Count: true}); ; {
+					page, err := named.Page(t.Context(), db, q, `1 = 1`)
+					if err != nil {
+						t.Fatalf("%q by %q: %v", tt.filter, tt.sort, err)
+					}
+					if got = append(got, page.Names...); page.Total != int64(len(tt.want)) || page.By["valid"]+page.By["expired"] != page.Total || len(got) > 4 {
+						t.Fatalf("%q by %q: %+v, want %d rows", tt.filter, tt.sort, page, len(tt.want))
+					}
+					if q.Cursor = page.Next; page.Next == "" {
+						break
+					}
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("%q by %q, %d a page: got %v, want %v", tt.filter, tt.sort, limit, got, tt.want)
+				}
+			}
+		}
+		for _, q := range []Query{{Sort: "state"}, {Cursor: "1"}, {Sort: "name", Cursor: base64.RawURLEncoding.EncodeToString([]byte("name\na\n"))}} {
+			if _, err := named.Page(t.Context(), db, q, `1 = 1`); err == nil {
+				t.Errorf("%+v was taken", q)
+			}
+		}
+	})
+}
+
 // walk reads all pages.
 func walk(t *testing.T, db *store.DB, q Query) (all []int64) {
 	t.Helper()
@@ -189,6 +255,7 @@ func TestRefused(t *testing.T) {
 		{Query{Cursor: first.Next}, "was not made by this list"},
 		{Query{Sort: "-name", Cursor: first.Next}, "was not made by this list"},
 		{Query{Sort: "name", Cursor: "zz"}, "was not made by this list"},
+		{Query{Sort: "name", Cursor: base64.RawURLEncoding.EncodeToString([]byte("name\na\x00\n1"))}, "was not made by this list"},
 		{Query{Sort: "name", Cursor: "!"}, "was not made by this list"},
 		{Query{Cursor: "-1"}, "was not made by this list"},
 	} {
@@ -206,7 +273,7 @@ func TestSort(t *testing.T) {
 	if !slices.Equal(got, []string{"b3", "a1"}) {
 		t.Errorf("got %v", got)
 	}
-	if q, args := In("id", nil); q != `1 = 0` || len(args) != 0 {
+	if q, args := In[int64]("id", nil); q != `1 = 0` || len(args) != 0 {
 		t.Errorf("none: %s, %v", q, args)
 	}
 }

@@ -1,10 +1,12 @@
 package listing
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hawser-iot/hawser/cloud/registry"
 	"github.com/hawser-iot/hawser/cloud/registry/filter"
@@ -19,28 +21,39 @@ type order struct {
 }
 
 func (t *Table) order(sort string) (*order, error) {
+	if sort == "" {
+		sort = t.Order
+	}
 	name, down := strings.CutPrefix(sort, "-")
 	o := &order{table: t, down: down, text: sort}
 	switch {
 	case sort == "":
 		o.down = t.Down
 		return o, nil
-	case name == Created:
-		if down == t.Down {
+	case name == Created && !t.Named:
+		if t.Order == "" && down == t.Down {
 			o.text = ""
 		}
 		return o, nil
 	}
 	if o.field = t.field(name); o.field == nil || !o.field.Sort {
-		known := Created
-		for i := range t.Fields {
-			if t.Fields[i].Sort {
-				known += ", " + t.Fields[i].Name
-			}
-		}
-		return nil, &registry.ErrInvalid{Field: "sort", Reason: fmt.Sprintf("%q is no order of this list: they are %s, and each with a - before it", sort, known)}
+		return nil, &registry.ErrInvalid{Field: "sort",
+			Reason: fmt.Sprintf("%q is no order of this list: they are %s, and each with a - before it", sort, strings.Join(t.orders(), ", "))}
 	}
 	return o, nil
+}
+
+// orders are the names of what rows can be sorted by.
+func (t *Table) orders() (names []string) {
+	if !t.Named {
+		names = append(names, Created)
+	}
+	for i := range t.Fields {
+		if t.Fields[i].Sort {
+			names = append(names, t.Fields[i].Name)
+		}
+	}
+	return names
 }
 
 // isText tells whether the field is a text; else it is a number.
@@ -71,8 +84,8 @@ func (o *order) by(w *where) string {
 	return ` ORDER BY ` + o.key(w) + down + `, ` + o.table.ID + down
 }
 
-// A cursor is the id of the last row of a page in base 36, and in another order than the table's own, in base64, that order, the key
-// and the id, with a line feed between them.
+// A cursor is the id of the last row of a page in base 36, and in another order than that of ids, in base64, that order, the key and the
+// id, with a line feed between them. An id that is a text is in it as it is.
 
 var errCursor = &registry.ErrInvalid{Field: "cursor", Reason: "was not made by this list in this order: leave it out to start again"}
 
@@ -85,10 +98,10 @@ func (o *order) behind(w *where, cursor string) error {
 	if o.down {
 		compare = ` < `
 	}
-	key, number := "", cursor
+	key, last := "", cursor
 	if o.text != "" {
 		b, err := base64.RawURLEncoding.DecodeString(cursor)
-		if err != nil {
+		if err != nil || !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 { // what no text of the store is
 			return errCursor
 		}
 		rest, ok := strings.CutPrefix(string(b), o.text+"\n")
@@ -96,11 +109,11 @@ func (o *order) behind(w *where, cursor string) error {
 		if !ok || i < 0 {
 			return errCursor
 		}
-		key, number = rest[:i], rest[i+1:]
+		key, last = rest[:i], rest[i+1:]
 	}
-	id, err := strconv.ParseInt(number, 36, 64)
-	if err != nil || id <= 0 {
-		return errCursor
+	id, err := o.id(last)
+	if err != nil {
+		return err
 	}
 	if o.field == nil {
 		w.add(` AND `+o.table.ID+compare+`?`, id)
@@ -116,23 +129,43 @@ func (o *order) behind(w *where, cursor string) error {
 	return nil
 }
 
-// scan reads a row's id, and the cursor behind it.
-func (o *order) scan(row interface{ Scan(...any) error }) (id int64, cursor string, err error) {
+// id reads the id out of a cursor.
+func (o *order) id(text string) (any, error) {
+	if o.table.Named {
+		if text == "" {
+			return nil, errCursor
+		}
+		return text, nil
+	}
+	id, err := strconv.ParseInt(text, 36, 64)
+	if err != nil || id <= 0 {
+		return nil, errCursor
+	}
+	return id, nil
+}
+
+// scan reads a row's id, which is a name when the table is Named, and the cursor behind it.
+func (o *order) scan(row interface{ Scan(...any) error }) (id int64, name, cursor string, err error) {
 	var number int64
 	var key string
-	var to any = &number
+	var to, of any = &number, &id
 	if o.field != nil && o.isText() {
 		to = &key
 	}
-	if err := row.Scan(to, &id); err != nil {
-		return 0, "", err
+	if o.table.Named {
+		of = &name
 	}
-	cursor = strconv.FormatInt(id, 36)
+	if err := row.Scan(to, of); err != nil {
+		return 0, "", "", err
+	}
+	if cursor = name; !o.table.Named {
+		cursor = strconv.FormatInt(id, 36)
+	}
 	if o.text == "" {
-		return id, cursor, nil
+		return id, name, cursor, nil
 	}
 	if o.field != nil && !o.isText() {
 		key = strconv.FormatInt(number, 10)
 	}
-	return id, base64.RawURLEncoding.EncodeToString([]byte(o.text + "\n" + key + "\n" + cursor)), nil
+	return id, name, base64.RawURLEncoding.EncodeToString([]byte(o.text + "\n" + key + "\n" + cursor)), nil
 }

@@ -1,6 +1,7 @@
 package listing
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (w *where) term(t *filter.Term) {
 	}
 	switch f.Kind {
 	case filter.Choice:
-		w.add(f.Is[t.Value])
+		w.add(f.Is[t.Value], w.times(f.Is[t.Value])...)
 	case filter.ID:
 		w.add(f.match(), t.Number)
 	case filter.Number:
@@ -74,6 +75,11 @@ func (w *where) term(t *filter.Term) {
 	default:
 		w.text(f, t.Value, t.Prefix)
 	}
+}
+
+// times are the arguments of a condition of Field.Is.
+func (w *where) times(condition string) []any {
+	return slices.Repeat([]any{w.now.UnixMilli()}, strings.Count(condition, "?"))
 }
 
 func (f *Field) match() string {

@@ -56,7 +56,7 @@ func walk(t *testing.T, db *store.DB, table *listing.Table, sort, cond string, a
 		if err != nil {
 			t.Fatalf("%s: by %q: %v", table.From, sort, err)
 		}
-		if n += int64(len(page.IDs)); page.Next == "" || n > 1000 {
+		if n += int64(len(page.IDs) + len(page.Names)); page.Next == "" || n > 1000 {
 			return n
 		}
 		q.Cursor = page.Next

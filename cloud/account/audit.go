@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hawser-iot/hawser/cloud/store"
 )
@@ -119,23 +121,33 @@ func (g *auditIDs) next(at time.Time) int64 {
 
 // AuditFilter chooses entries; what is zero chooses all.
 type AuditFilter struct {
-	Project, Actor, Operation string
-	Object                    string // what begins with it
-	Failed                    *bool  // only those with a status from 400 on, or only the others
-	Since, Until              time.Time
-	Before, After             int64 // ids, for pages
-	Oldest                    bool  // oldest first, to follow the log
-	Limit                     int
+	Project       string
+	Actor         string // id of the user or key, or the name by which nobody has such an id
+	Operation     string // with * behind it, what begins so
+	Object        string // what begins with it
+	Failed        *bool  // only those with a status from 400 on, or only the others
+	Since, Until  time.Time
+	Before, After int64 // ids, for pages
+	Oldest        bool  // oldest first
+	// Answered has changes wait until they have been answered, or no longer will be: for who follows the log, and would not come back to them.
+	Answered bool
+	Limit    int
 }
 
 const auditColumns = `id, at, project, actor_kind, actor, actor_name, operation, object, result, code, address, request, diff`
 
-// Audit lists entries, newest first.
+// Audit lists entries, newest first unless the filter says otherwise.
 func (a *Accounts) Audit(ctx context.Context, f AuditFilter) ([]*Entry, error) {
 	q := &where{}
 	q.text("project = ?", f.Project)
-	q.text("actor = ?", f.Actor)
-	q.text("operation = ?", f.Operation)
+	if err := a.auditActor(ctx, q, f.Actor); err != nil {
+		return nil, fmt.Errorf("account: read the audit log: %w", err)
+	}
+	if begin, ok := strings.CutSuffix(f.Operation, "*"); ok {
+		q.add("substr(operation, 1, "+strconv.Itoa(utf8.RuneCountInString(begin))+") = ?", begin)
+	} else {
+		q.text("operation = ?", f.Operation)
+	}
 	if f.Object != "" { // a range, which the index has, and no pattern to escape
 		q.add("object >= ?", f.Object)
 		q.add("object < ?", f.Object+"\U0010ffff")
@@ -157,9 +169,11 @@ func (a *Accounts) Audit(ctx context.Context, f AuditFilter) ([]*Entry, error) {
 	if f.After != 0 {
 		q.add("id > ?", f.After)
 	}
-	order := " ORDER BY id DESC LIMIT ?"
-	if f.Oldest { // who follows gets a change when it has been answered, or when it no longer will be
+	if f.Answered {
 		q.add("(result <> 0 OR id < ?)", a.now().Add(-answerTime).UnixMilli()<<20)
+	}
+	order := " ORDER BY id DESC LIMIT ?"
+	if f.Oldest {
 		order = " ORDER BY id LIMIT ?"
 	}
 	list, err := collect(ctx, a.db, scanEntry, `SELECT `+auditColumns+` FROM audit`+q.String()+order, append(q.args, f.Limit)...)
@@ -167,6 +181,23 @@ func (a *Accounts) Audit(ctx context.Context, f AuditFilter) ([]*Entry, error) {
 		return nil, fmt.Errorf("account: read the audit log: %w", err)
 	}
 	return list, nil
+}
+
+// auditActor adds the condition that entries are somebody's. Ids have an index; names, which may be those of several, have none.
+func (a *Accounts) auditActor(ctx context.Context, q *where, who string) error {
+	if who == "" {
+		return nil
+	}
+	var known int64
+	if err := a.db.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM audit WHERE actor = ? LIMIT 1) AS one`, who).Scan(&known); err != nil {
+		return err
+	}
+	if known > 0 {
+		q.add("actor = ?", who)
+	} else {
+		q.add("actor_name = ?", who)
+	}
+	return nil
 }
 
 func scanEntry(row scanner) (*Entry, error) {

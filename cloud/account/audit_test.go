@@ -41,7 +41,7 @@ func TestAudit(t *testing.T) {
 		for i := range 6 {
 			e := Entry{Project: "farm", Kind: KindUser, Actor: "u_1", ActorName: "ann", Operation: "updateRule", Object: fmt.Sprintf("/v1/rules/%d", i), Result: 200, Diff: `[]`}
 			if i%2 == 1 {
-				e.Project, e.Actor, e.Result, e.Code = DefaultProject, "u_2", 403, "forbidden"
+				e.Project, e.Actor, e.ActorName, e.Result, e.Code = DefaultProject, "u_2", "bob", 403, "forbidden"
 			}
 			b.must(b.Record(ctx, e))
 			b.clock = b.clock.Add(time.Hour)
@@ -61,7 +61,12 @@ func TestAudit(t *testing.T) {
 			"failed":   {AuditFilter{Failed: &yes}, "531"},
 			"done":     {AuditFilter{Failed: &no}, "420"},
 			"times":    {AuditFilter{Since: start.Add(time.Hour), Until: start.Add(3 * time.Hour)}, "21"},
-			"followed": {AuditFilter{Oldest: true, After: start.Add(2*time.Hour).UnixMilli()<<20 | 0xfffff}, "345"},
+			"name":     {AuditFilter{Actor: "ann"}, "420"},
+			"nobody":   {AuditFilter{Actor: "u_"}, ""},
+			"begins":   {AuditFilter{Operation: "update*"}, "543210"},
+			"ends":     {AuditFilter{Operation: "*Rule"}, ""},
+			"oldest":   {AuditFilter{Oldest: true, Project: DefaultProject}, "135"},
+			"followed": {AuditFilter{Oldest: true, Answered: true, After: start.Add(2*time.Hour).UnixMilli()<<20 | 0xfffff}, "345"},
 		} {
 			tt.f.Limit = 10
 			list, err := b.Audit(ctx, tt.f)
@@ -131,13 +136,13 @@ func TestAccompany(t *testing.T) {
 				_, err := tx.Exec(ctx, `UPDATE project SET name = 'other' WHERE id = ?`, id)
 				return err
 			}))
-			if n := len(list(AuditFilter{Oldest: true})); n != 0 {
+			if n := len(list(AuditFilter{Oldest: true, Answered: true})); n != 0 {
 				t.Errorf("%s: who follows the log gets %d entries of what has not been answered", way, n)
 			}
 			done := entry
 			done.Result, done.Object, done.Diff, done.Pending = 201, "/v1/things/7", "", pending
 			b.must(b.Record(t.Context(), done))
-			if got := list(AuditFilter{}); len(got) != 1 || got[0].Result != 201 || got[0].Object != "/v1/things/7" || len(list(AuditFilter{Oldest: true})) != 1 {
+			if got := list(AuditFilter{}); len(got) != 1 || got[0].Result != 201 || got[0].Object != "/v1/things/7" || len(list(AuditFilter{Oldest: true, Answered: true})) != 1 {
 				t.Errorf("%s: afterwards there is %+v", way, got)
 			}
 			b.must(b.db.Update(t.Context(), func(tx *store.Tx) error {
@@ -150,7 +155,7 @@ func TestAccompany(t *testing.T) {
 		ctx, _ := b.Accompany(t.Context(), func() *Entry { return &entry })
 		b.must(ways["Update"](ctx, "last", nil))
 		b.clock = b.clock.Add(answerTime + time.Second)
-		if got := list(AuditFilter{Oldest: true}); len(got) != 1 || got[0].Result != 0 {
+		if got := list(AuditFilter{Oldest: true, Answered: true}); len(got) != 1 || got[0].Result != 0 {
 			t.Errorf("what was never answered: %+v", got)
 		}
 

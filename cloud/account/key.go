@@ -388,21 +388,6 @@ func (a *Accounts) keyUsed(ctx context.Context, rec *keyRecord, now time.Time) {
 // visibleKey tells whether p may know of a key: one of the request's project, or with a right on the hub any.
 func visibleKey(p *Principal, k *Key) bool { return k.Project == p.Project || p.Everywhere }
 
-// ListKeys returns the keys of p's project, or those of all projects and the hub when p has the right to; oldest first.
-func (a *Accounts) ListKeys(ctx context.Context, p *Principal) ([]*Key, error) {
-	list, err := collect(ctx, a.db, scanKey, `SELECT `+keyColumns+` FROM api_key ORDER BY created_at, id`)
-	if err != nil {
-		return nil, fmt.Errorf("account: list keys: %w", err)
-	}
-	var keys []*Key
-	for _, rec := range list {
-		if visibleKey(p, &rec.key) {
-			keys = append(keys, &rec.key)
-		}
-	}
-	return keys, nil
-}
-
 // Key returns a key that p may know of.
 func (a *Accounts) Key(ctx context.Context, p *Principal, id string) (*Key, error) {
 	rec, err := a.readKey(ctx, a.db, id)

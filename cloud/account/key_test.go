@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 )
 
@@ -27,9 +28,9 @@ func TestKeys(t *testing.T) {
 		if err != nil || got.ID != key.ID || got.In("default").May(DeviceWrite) || !got.In("default").May(DeviceRead) {
 			t.Errorf("on another node: %+v, %v", got, err)
 		}
-		list, err := b.ListKeys(ctx, b.owner.Home())
+		list, _, err := b.SearchKeys(ctx, b.owner.Home(), listing.Query{})
 		if err != nil || len(list) != 2 || list[0].LastUsed.IsZero() || list[1].LastUsed.IsZero() || key.CreatedBy != b.owner.ID {
-			t.Errorf("ListKeys = %+v, %v", list, err)
+			t.Errorf("SearchKeys = %+v, %v", list, err)
 		}
 		if n := b.count(`SELECT COUNT(*) FROM api_key WHERE name LIKE ?`, "%"+text+"%"); n != 0 {
 			t.Error("the text is stored")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/cloud/throttle"
 )
@@ -33,9 +34,9 @@ func TestLogin(t *testing.T) {
 		if _, err := b.other().Authenticate(ctx, token); err != nil {
 			t.Errorf("on another node: %v", err)
 		}
-		list, err := b.Sessions(ctx, u.ID)
+		list, _, err := b.SearchSessions(ctx, u.ID, listing.Query{})
 		if err != nil || len(list) != 1 || list[0].Address != home.Address || list[0].Agent != "test" || list[0].Method != MethodPassword {
-			t.Errorf("Sessions = %+v, %v", list, err)
+			t.Errorf("SearchSessions = %+v, %v", list, err)
 		}
 		b.must(b.EndSession(ctx, u.ID, c.Session))
 		_, err = b.Authenticate(ctx, token)
@@ -65,7 +66,7 @@ func TestLoginWhilePasswordChanges(t *testing.T) {
 		b.must(b.ChangePassword(ctx, c, with, "another one entirely", home))
 		_, _, err := b.enter(ctx, u, with, home)
 		b.want("a password of before", err, ErrWrongLogin)
-		if list, err := b.Sessions(ctx, ann.ID); err != nil || len(list) != 1 || list[0].ID != c.Session {
+		if list, _, err := b.SearchSessions(ctx, ann.ID, listing.Query{}); err != nil || len(list) != 1 || list[0].ID != c.Session {
 			t.Errorf("sessions after the change: %+v, %v", list, err)
 		}
 		b.must(b.ChangePassword(ctx, c, Credentials{Password: "another one entirely"}, password, home))

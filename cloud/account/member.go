@@ -68,18 +68,6 @@ func readProductRoles(ctx context.Context, on querier, members []*Member, where 
 	return nil
 }
 
-// Members lists the members of a project by login; HubProject has those of the hub as a whole.
-func (a *Accounts) Members(ctx context.Context, project string) ([]*Member, error) {
-	list, err := collect(ctx, a.db, scanMember, memberQuery+`WHERE m.project = ? ORDER BY a.login`, project)
-	if err == nil {
-		err = readProductRoles(ctx, a.db, list, `project = ?`, project)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("account: list members of %s: %w", project, err)
-	}
-	return list, nil
-}
-
 // Memberships lists what a user is a member of.
 func (a *Accounts) Memberships(ctx context.Context, user string) ([]*Member, error) {
 	list, err := collect(ctx, a.db, scanMember, memberQuery+`WHERE m.account = ? ORDER BY m.project`, user)

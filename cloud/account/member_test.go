@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 	"github.com/hawser-iot/hawser/cloud/store"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 )
@@ -152,7 +153,7 @@ func TestKeysOfKeys(t *testing.T) {
 	c = b.caller(admin)
 	b.want("an owner's key", b.DeleteKey(ctx, c.In("farm"), big.ID), ErrExceeds)
 	b.want("the hub's key", b.DeleteKey(ctx, c.In("farm"), b.owner.ID), ErrNotFound)
-	if list, err := b.ListKeys(ctx, c.In("farm")); err != nil || len(list) != 5 {
+	if list, _, err := b.SearchKeys(ctx, c.In("farm"), listing.Query{}); err != nil || len(list) != 5 {
 		t.Errorf("a project's admin sees %d keys, %v", len(list), err)
 	}
 	b.must(b.DeleteKey(ctx, c.In("farm"), key.ID)) // itself

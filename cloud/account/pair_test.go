@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 	"github.com/hawser-iot/hawser/cloud/store/storetest"
 	"github.com/hawser-iot/hawser/protocol/credential"
 )
@@ -40,9 +41,9 @@ func TestPairs(t *testing.T) {
 		if bytes.Contains(sealed, []byte(private)) {
 			t.Error("the private key is stored in clear")
 		}
-		list, err := b.ListKeys(ctx, b.owner.In("farm"))
+		list, _, err := b.SearchKeys(ctx, b.owner.In("farm"), listing.Query{})
 		if err != nil || len(list) != 1 || !list[0].Pair || list[0].LastUsed.IsZero() {
-			t.Errorf("ListKeys = %+v, %v", list, err)
+			t.Errorf("SearchKeys = %+v, %v", list, err)
 		}
 		b.must(b.DeleteKey(ctx, b.owner.In("farm"), key.ID))
 		_, err = b.AuthenticatePair(ctx, key.PublicKey(), home, signedBy(private))

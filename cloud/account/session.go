@@ -146,21 +146,6 @@ func (a *Accounts) sessionUsed(ctx context.Context, id string, now time.Time) {
 	})
 }
 
-// Sessions lists the sessions of a user that have not ended, oldest first.
-func (a *Accounts) Sessions(ctx context.Context, user string) ([]*Session, error) {
-	now := a.now()
-	list, err := collect(ctx, a.db, scanSession, `SELECT `+sessionColumns+` FROM account_session WHERE account = ? AND expires_at > ? AND seen_at > ? ORDER BY created_at, id`,
-		user, now.UnixMilli(), now.Add(-a.cfg.SessionIdle).UnixMilli())
-	if err != nil {
-		return nil, fmt.Errorf("account: list sessions: %w", err)
-	}
-	sessions := make([]*Session, len(list))
-	for i, rec := range list {
-		sessions[i] = &rec.session
-	}
-	return sessions, nil
-}
-
 // EndSession ends a session of a user at once, everywhere.
 func (a *Accounts) EndSession(ctx context.Context, user, id string) error {
 	err := a.update(ctx, "end session", func(tx *store.Tx) error {

@@ -40,8 +40,11 @@ func (a *Authorities) Owned(ctx context.Context) ([]Authority, error) {
 	if _, err := a.Own(ctx); err != nil { // there is one from now on
 		return nil, err
 	}
-	return a.readOwn(ctx, `, (SELECT COUNT(*) FROM certificate c WHERE c.authority = a.id AND c.revoked_at = 0 AND c.expires_at > ?)`, ``, a.now().UnixMilli())
+	return a.readOwn(ctx, holdingColumn, ``, a.now().UnixMilli())
 }
+
+// holdingColumn counts the certificates of an authority that hold at the time that is its argument.
+const holdingColumn = `, (SELECT COUNT(*) FROM certificate c WHERE c.authority = a.id AND c.revoked_at = 0 AND c.expires_at > ?)`
 
 // trusted are those of them that vouch for what they have issued.
 func (a *Authorities) trusted(ctx context.Context) ([]Authority, error) {
@@ -50,7 +53,7 @@ func (a *Authorities) trusted(ctx context.Context) ([]Authority, error) {
 
 func (a *Authorities) readOwn(ctx context.Context, column, condition string, args ...any) (list []Authority, err error) {
 	rows, err := a.db.Query(ctx, `SELECT a.id, a.cert, a.created_at, a.retired_at, a.issues`+column+`
-		FROM authority a WHERE length(a.key) > 0`+condition+` ORDER BY a.issues DESC, a.created_at DESC, a.id`, args...)
+		FROM authority a WHERE `+ownCond+condition+` ORDER BY a.issues DESC, a.created_at DESC, a.id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list the hub's authorities: %w", err)
 	}

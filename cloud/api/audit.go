@@ -202,7 +202,7 @@ func (s *server) ListAudit(ctx context.Context, r apitype.ListAuditRequestObject
 			return nil, err
 		}
 	}
-	if len(list) == f.Limit && !f.Oldest {
+	if len(list) == f.Limit && !f.Answered {
 		out.NextCursor = numberCursorOf(list[len(list)-1].ID)
 	}
 	return out, nil
@@ -218,13 +218,22 @@ func auditFilter(p apitype.ListAuditParams) (f account.AuditFilter, err error) {
 	if f.Limit == 0 {
 		f.Limit = registry.DefaultLimit
 	}
-	if f.Before, err = numberCursor(p.Cursor); err != nil {
+	at, err := numberCursor(p.Cursor)
+	if err != nil {
 		return f, err
+	}
+	switch sort := valueOf(p.Sort); {
+	case sort == apitype.AuditOldestFirst:
+		f.Oldest, f.After = true, at
+	case sort != "" && sort != apitype.AuditNewestFirst:
+		return f, invalid("sort", "sort: must be created or -created")
+	default:
+		f.Before = at
 	}
 	if p.After == nil {
 		return f, nil
 	}
-	f.Oldest = true
+	f.Oldest, f.Answered = true, true
 	if f.After, err = strconv.ParseInt(*p.After, 10, 64); err != nil || f.After < 0 {
 		return f, invalid("after", "after: is no id of an entry")
 	}

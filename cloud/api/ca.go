@@ -6,13 +6,14 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/auth/authority"
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 	"github.com/hawser-iot/hawser/protocol/ident"
 )
 
 // CAs is what the API needs of the authorities that sign certificates of devices.
 type CAs interface {
 	Own(ctx context.Context) (*authority.Authority, error)
-	Owned(ctx context.Context) ([]authority.Authority, error)
+	Search(ctx context.Context, q listing.Query) ([]authority.Authority, listing.Page, error)
 	Find(ctx context.Context, id string) (*authority.Authority, error)
 	Rotate(ctx context.Context) (*authority.Authority, error)
 	Retire(ctx context.Context, id string, force bool) (*authority.Authority, error)
@@ -38,8 +39,13 @@ func (s *server) GetCA(ctx context.Context, _ apitype.GetCARequestObject) (apity
 	return apitype.GetCA200JSONResponse(ownOf(own)), nil
 }
 
-func (s *server) ListCAs(ctx context.Context, _ apitype.ListCAsRequestObject) (apitype.ListCAsResponseObject, error) {
-	list, err := s.CAs.Owned(ctx)
+func (s *server) ListCAs(ctx context.Context, r apitype.ListCAsRequestObject) (apitype.ListCAsResponseObject, error) {
+	p := r.Params
+	q, err := wholeQuery(p.Filter, p.Sort, p.Count, p.Limit, p.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, page, err := s.CAs.Search(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +53,7 @@ func (s *server) ListCAs(ctx context.Context, _ apitype.ListCAsRequestObject) (a
 	for i := range list {
 		items[i] = ownOf(&list[i])
 	}
-	return apitype.ListCAs200JSONResponse{Items: items}, nil
+	return apitype.ListCAs200JSONResponse{Items: items, NextCursor: page.Next, Total: totalIn(q, page), Counts: page.By}, nil
 }
 
 func (s *server) GetOwnCA(ctx context.Context, r apitype.GetOwnCARequestObject) (apitype.GetOwnCAResponseObject, error) {

@@ -12,18 +12,22 @@ import (
 
 // fleetFilter is what a caller may search: the request's project, and in it the products whose devices they may read.
 func fleetFilter(ctx context.Context, text *string) registry.Filter {
+	return registry.Filter{Project: account.From(ctx).Project, Query: valueOf(text), Among: among(ctx, account.DeviceRead)}
+}
+
+// among are the products that a caller has need on, when they are limited to some; nil is any.
+func among(ctx context.Context, need account.Permission) []string {
 	p := account.From(ctx)
-	f := registry.Filter{Project: p.Project, Query: valueOf(text)}
 	if p.Products == nil {
-		return f
+		return nil
 	}
-	f.Among = []string{} // not nil, which is any
+	list := []string{} // not nil
 	for _, sn := range slices.Sorted(maps.Keys(p.Products)) {
-		if p.On(sn).Has(account.DeviceRead) {
-			f.Among = append(f.Among, sn)
+		if p.On(sn).Has(need) {
+			list = append(list, sn)
 		}
 	}
-	return f
+	return list
 }
 
 // valueOf is a parameter, or its zero value when it is absent.

@@ -12,7 +12,6 @@ import (
 // Groups is what the API needs of the registry for groups of devices.
 type Groups interface {
 	Group(ctx context.Context, project, name string) (*registry.Group, error)
-	Groups(ctx context.Context, project string, page registry.Page) ([]*registry.Group, string, error)
 	CreateGroup(ctx context.Context, n registry.NewGroup) (*registry.Group, error)
 	UpdateGroup(ctx context.Context, project, name string, u registry.GroupUpdate) (*registry.Group, error)
 	DeleteGroup(ctx context.Context, project, name string) error
@@ -25,19 +24,16 @@ func groupOf(g *registry.Group) apitype.Group {
 }
 
 func (s *server) ListGroups(ctx context.Context, r apitype.ListGroupsRequestObject) (apitype.ListGroupsResponseObject, error) {
-	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
+	p := r.Params
+	q, err := listQuery(p.Filter, p.Sort, p.Count, p.Limit, p.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := s.Groups.Groups(ctx, account.From(ctx).Project, page)
+	list, page, err := s.Catalog.Groups(ctx, account.From(ctx).Project, q)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]apitype.Group, len(list))
-	for i, g := range list {
-		items[i] = groupOf(g)
-	}
-	return apitype.ListGroups200JSONResponse{Items: items, NextCursor: next}, nil
+	return apitype.ListGroups200JSONResponse{Items: each(list, groupOf), NextCursor: page.Next, Total: totalIn(q, page), Counts: page.By}, nil
 }
 
 func (s *server) CreateGroup(ctx context.Context, r apitype.CreateGroupRequestObject) (apitype.CreateGroupResponseObject, error) {

@@ -6,22 +6,28 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 )
 
 // Keys is what the API needs of the API keys.
 type Keys interface {
 	CreateKey(ctx context.Context, by *account.Caller, p *account.Principal, n account.NewKey) (text string, key *account.Key, err error)
-	ListKeys(ctx context.Context, p *account.Principal) ([]*account.Key, error)
+	SearchKeys(ctx context.Context, p *account.Principal, q listing.Query) ([]*account.Key, listing.Page, error)
 	Key(ctx context.Context, p *account.Principal, id string) (*account.Key, error)
 	DeleteKey(ctx context.Context, p *account.Principal, id string) error
 }
 
-func (s *server) ListAPIKeys(ctx context.Context, _ apitype.ListAPIKeysRequestObject) (apitype.ListAPIKeysResponseObject, error) {
-	list, err := s.Accounts.ListKeys(ctx, account.From(ctx))
+func (s *server) ListAPIKeys(ctx context.Context, r apitype.ListAPIKeysRequestObject) (apitype.ListAPIKeysResponseObject, error) {
+	p := r.Params
+	q, err := wholeQuery(p.Filter, p.Sort, p.Count, p.Limit, p.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	return apitype.ListAPIKeys200JSONResponse{Items: each(list, keyOf)}, nil
+	list, page, err := s.Accounts.SearchKeys(ctx, account.From(ctx), q)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.ListAPIKeys200JSONResponse{Items: each(list, keyOf), NextCursor: page.Next, Total: totalIn(q, page), Counts: page.By}, nil
 }
 
 func (s *server) CreateAPIKey(ctx context.Context, r apitype.CreateAPIKeyRequestObject) (apitype.CreateAPIKeyResponseObject, error) {

@@ -1,9 +1,20 @@
 package api
 
 import (
+	"context"
+
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/registry/catalog"
 	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 )
+
+// Catalog is what the API needs of the lists of products and groups.
+type Catalog interface {
+	Products(ctx context.Context, project string, among []string, q listing.Query) ([]*registry.Product, listing.Page, error)
+	Groups(ctx context.Context, project string, q listing.Query) ([]*registry.Group, listing.Page, error)
+}
+
+var _ Catalog = (*catalog.Catalog)(nil)
 
 // listQuery is what a request asks of a list that can be filtered and sorted.
 func listQuery(filter, sort *string, count bool, limit *int, cursor *string) (listing.Query, error) {

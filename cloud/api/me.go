@@ -119,12 +119,17 @@ func (s *server) DisableTOTP(ctx context.Context, r apitype.DisableTOTPRequestOb
 	return apitype.DisableTOTP204Response{}, nil
 }
 
-func (s *server) ListMySessions(ctx context.Context, _ apitype.ListMySessionsRequestObject) (apitype.ListMySessionsResponseObject, error) {
+func (s *server) ListMySessions(ctx context.Context, r apitype.ListMySessionsRequestObject) (apitype.ListMySessionsResponseObject, error) {
 	c, err := user(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.sessions(ctx, c.ID)
+	p := r.Params
+	q, err := wholeQuery(p.Filter, p.Sort, p.Count, p.Limit, p.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.sessions(ctx, c.ID, q)
 	return apitype.ListMySessions200JSONResponse(list), err
 }
 

@@ -13,7 +13,6 @@ import (
 // Products is what the API needs of the registry for products.
 type Products interface {
 	Product(ctx context.Context, sn string) (*registry.Product, error)
-	Products(ctx context.Context, f registry.Filter, page registry.Page) ([]*registry.Product, string, error)
 	CreateProduct(ctx context.Context, n registry.NewProduct) (*registry.Product, error)
 	UpdateProduct(ctx context.Context, sn string, u registry.ProductUpdate) (*registry.Product, error)
 	DeleteProduct(ctx context.Context, sn string, only ...registry.IfRevision) error
@@ -27,21 +26,17 @@ type Products interface {
 }
 
 func (s *server) ListProducts(ctx context.Context, r apitype.ListProductsRequestObject) (apitype.ListProductsResponseObject, error) {
-	page, err := pageOf(r.Params.Limit, r.Params.Cursor)
+	p := r.Params
+	q, err := listQuery(p.Filter, p.Sort, p.Count, p.Limit, p.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := s.Products.Products(ctx, registry.Filter{Project: account.From(ctx).Within()}, page)
+	list, page, err := s.Catalog.Products(ctx, account.From(ctx).Within(), among(ctx, account.ProductRead), q)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]apitype.Product, 0, len(list))
-	for _, p := range list {
-		if account.From(ctx).On(p.SN).Has(account.ProductRead) { // a page of who is limited to some may be short
-			items = append(items, productOf(ctx, p))
-		}
-	}
-	return apitype.ListProducts200JSONResponse{Items: items, NextCursor: next}, nil
+	items := each(list, func(p *registry.Product) apitype.Product { return productOf(ctx, p) })
+	return apitype.ListProducts200JSONResponse{Items: items, NextCursor: page.Next, Total: totalIn(q, page), Counts: page.By}, nil
 }
 
 // pageOf reads the parameters that every list has.

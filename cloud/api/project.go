@@ -5,6 +5,7 @@ import (
 
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 )
 
 // Projects is what the API needs of the projects and their members.
@@ -15,7 +16,7 @@ type Projects interface {
 	UpdateProject(ctx context.Context, by *account.Principal, id string, u account.ProjectUpdate) (*account.Project, error)
 	DeleteProject(ctx context.Context, id string) error
 
-	Members(ctx context.Context, project string) ([]*account.Member, error)
+	SearchMembers(ctx context.Context, project string, q listing.Query) ([]*account.Member, listing.Page, error)
 	Member(ctx context.Context, project, who string) (*account.Member, error)
 	AddMember(ctx context.Context, p *account.Principal, who string, role account.Role, products map[string]account.Role) (*account.Member, error)
 	SetMember(ctx context.Context, p *account.Principal, who string, role account.Role, products map[string]account.Role) (*account.Member, error)
@@ -68,11 +69,16 @@ func (s *server) DeleteProject(ctx context.Context, r apitype.DeleteProjectReque
 }
 
 func (s *server) ListMembers(ctx context.Context, r apitype.ListMembersRequestObject) (apitype.ListMembersResponseObject, error) {
-	list, err := s.Accounts.Members(ctx, r.ProjectID)
+	p := r.Params
+	q, err := wholeQuery(p.Filter, p.Sort, p.Count, p.Limit, p.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	return apitype.ListMembers200JSONResponse{Items: each(list, memberOf)}, nil
+	list, page, err := s.Accounts.SearchMembers(ctx, r.ProjectID, q)
+	if err != nil {
+		return nil, err
+	}
+	return apitype.ListMembers200JSONResponse{Items: each(list, memberOf), NextCursor: page.Next, Total: totalIn(q, page), Counts: page.By}, nil
 }
 
 func (s *server) AddMember(ctx context.Context, r apitype.AddMemberRequestObject) (apitype.AddMemberResponseObject, error) {

@@ -26,6 +26,7 @@ type Services struct {
 	Products Products
 	Devices  Devices
 	Groups   Groups
+	Catalog  Catalog
 	Accounts Accounts
 	Shadows  Shadows
 	Things   Things

@@ -6,6 +6,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/account"
 	"github.com/hawser-iot/hawser/cloud/apitype"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/registry/filter/listing"
 )
 
 // Users is what the API needs of the users and their sessions.
@@ -17,7 +18,7 @@ type Users interface {
 	DeleteUser(ctx context.Context, by *account.Principal, id string) error
 	ResetTOTP(ctx context.Context, by *account.Principal, user string) error
 	Memberships(ctx context.Context, user string) ([]*account.Member, error)
-	Sessions(ctx context.Context, user string) ([]*account.Session, error)
+	SearchSessions(ctx context.Context, user string, q listing.Query) ([]*account.Session, listing.Page, error)
 	EndSession(ctx context.Context, user, id string) error
 	EndSessions(ctx context.Context, user, but string) error
 	EndSessionsOf(ctx context.Context, by *account.Principal, user, id string) error
@@ -94,7 +95,12 @@ func (s *server) ListSessions(ctx context.Context, r apitype.ListSessionsRequest
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.sessions(ctx, u.ID)
+	p := r.Params
+	q, err := wholeQuery(p.Filter, p.Sort, p.Count, p.Limit, p.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.sessions(ctx, u.ID, q)
 	return apitype.ListSessions200JSONResponse(list), err
 }
 
@@ -112,8 +118,8 @@ func (s *server) EndSession(ctx context.Context, r apitype.EndSessionRequestObje
 	return apitype.EndSession204Response{}, nil
 }
 
-func (s *server) sessions(ctx context.Context, user string) (apitype.SessionList, error) {
-	list, err := s.Accounts.Sessions(ctx, user)
+func (s *server) sessions(ctx context.Context, user string, q listing.Query) (apitype.SessionList, error) {
+	list, page, err := s.Accounts.SearchSessions(ctx, user, q)
 	if err != nil {
 		return apitype.SessionList{}, err
 	}
@@ -121,7 +127,7 @@ func (s *server) sessions(ctx context.Context, user string) (apitype.SessionList
 	return apitype.SessionList{Items: each(list, func(e *account.Session) apitype.Session {
 		return apitype.Session{ID: e.ID, Method: apitype.SessionMethod(e.Method), Address: e.Address, Agent: e.Agent,
 			CreatedAt: e.Created, SeenAt: e.Seen, ExpiresAt: e.Expires, Current: e.ID == current}
-	})}, nil
+	}), NextCursor: page.Next, Total: totalIn(q, page), Counts: page.By}, nil
 }
 
 func userOf(u *account.User) apitype.User {

@@ -1110,6 +1110,24 @@ func (e TopicPermission) Valid() bool {
 	}
 }
 
+// Defines values for ListAuditParamsSort.
+const (
+	AuditNewestFirst ListAuditParamsSort = "-created"
+	AuditOldestFirst ListAuditParamsSort = "created"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditParamsSort enum.
+func (e ListAuditParamsSort) Valid() bool {
+	switch e {
+	case AuditNewestFirst:
+		return true
+	case AuditOldestFirst:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetPropertyHistoryParamsOrder.
 const (
 	Asc  GetPropertyHistoryParamsOrder = "asc"
@@ -1197,7 +1215,13 @@ type APIKey struct {
 
 // APIKeyList defines model for APIKeyList.
 type APIKeyList struct {
-	Items []APIKey `json:"items"`
+	// Counts How many of them are of which state, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []APIKey         `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
 }
 
 // ActionStats defines model for ActionStats.
@@ -1721,7 +1745,13 @@ type CA struct {
 
 // CAList defines model for CAList.
 type CAList struct {
-	Items []CA `json:"items"`
+	// Counts How many of them are of which status, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []CA             `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
 }
 
 // CARetirement defines model for CARetirement.
@@ -2709,8 +2739,13 @@ type GroupDevices struct {
 
 // GroupList defines model for GroupList.
 type GroupList struct {
-	Items      []Group `json:"items"`
-	NextCursor string  `json:"nextCursor,omitempty,omitzero"`
+	// Counts How many of them are of which kind, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Group          `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
 }
 
 // GroupPatch defines model for GroupPatch.
@@ -2886,7 +2921,13 @@ type Member struct {
 
 // MemberList defines model for MemberList.
 type MemberList struct {
-	Items []Member `json:"items"`
+	// Counts How many of them are of which role, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Member         `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
 }
 
 // MemberRoles Either `role` or `products`.
@@ -3714,8 +3755,13 @@ type ProductKind string
 
 // ProductList defines model for ProductList.
 type ProductList struct {
-	Items      []Product `json:"items"`
-	NextCursor string    `json:"nextCursor,omitempty,omitzero"`
+	// Counts How many of them are of which kind, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Product        `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
 }
 
 // ProductPatch defines model for ProductPatch.
@@ -4300,7 +4346,13 @@ type SessionMethod string
 
 // SessionList defines model for SessionList.
 type SessionList struct {
-	Items []Session `json:"items"`
+	// Counts How many of them are of which method, with `count`.
+	Counts     map[string]int64 `json:"counts,omitempty,omitzero"`
+	Items      []Session        `json:"items"`
+	NextCursor string           `json:"nextCursor,omitempty,omitzero"`
+
+	// Total How many the filter takes, with `count`.
+	Total *int64 `json:"total,omitempty"`
 }
 
 // Shadow defines model for Shadow.
@@ -4812,12 +4864,30 @@ type StreamAlarmsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListAPIKeysParams defines parameters for ListAPIKeys.
+type ListAPIKeysParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
-	// Actor Only of this user or key (its id).
+	// Actor Only of this user or key: its id, or its login or name.
 	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Operation Only this operationId.
+	// Operation Only this operationId; with * behind it, those that begin so.
 	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
 
 	// Object Only what was done to paths that begin with this.
@@ -4834,6 +4904,30 @@ type ListAuditParams struct {
 
 	// After Only entries after the one with this id
 	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Sort `-created`, the newest first, or `created`, the oldest.
+	Sort *ListAuditParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAuditParamsSort defines parameters for ListAudit.
+type ListAuditParamsSort string
+
+// ListCAsParams defines parameters for ListCAs.
+type ListCAsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
 
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -4975,6 +5069,15 @@ type StreamEventsParams struct {
 
 // ListGroupsParams defines parameters for ListGroups.
 type ListGroupsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -5022,6 +5125,24 @@ type FinishOIDCParams struct {
 	Code    *string `form:"code,omitempty" json:"code,omitempty"`
 	Error   *string `form:"error,omitempty" json:"error,omitempty"`
 	Binding *string `form:"__Host-hawser_oidc,omitempty" json:"__Host-hawser_oidc,omitempty"`
+}
+
+// ListMySessionsParams defines parameters for ListMySessions.
+type ListMySessionsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.
@@ -5125,6 +5246,15 @@ type GetMetricSeriesParams struct {
 
 // ListProductsParams defines parameters for ListProducts.
 type ListProductsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -5575,6 +5705,24 @@ type ListUploadsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListMembersParams defines parameters for ListMembers.
+type ListMembersParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListRulesParams defines parameters for ListRules.
 type ListRulesParams struct {
 	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
@@ -5604,6 +5752,24 @@ type ListTopologyRequestsParams struct {
 
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
+	// Limit At most so many items (1 to 1000).
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// Filter Only those that this takes, in the filter language; docs/filter.md has the keys of each list. None takes all.
+	Filter *ListFilter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Sort `created` or another key by which docs/filter.md says that this list is sorted, turned round by a `-` before it.
+	Sort *ListSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Count all that the filter takes, too.
+	Count ListCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
 	// Limit At most so many items (1 to 1000).
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -5882,7 +6048,7 @@ type ServerInterface interface {
 	ClearAlarm(w http.ResponseWriter, r *http.Request, alarmID AlarmID)
 	// ListAPIKeys List API keys
 	// (GET /v1/api-keys)
-	ListAPIKeys(w http.ResponseWriter, r *http.Request)
+	ListAPIKeys(w http.ResponseWriter, r *http.Request, params ListAPIKeysParams)
 	// CreateAPIKey Create an API key
 	// (POST /v1/api-keys)
 	CreateAPIKey(w http.ResponseWriter, r *http.Request)
@@ -5900,7 +6066,7 @@ type ServerInterface interface {
 	GetCA(w http.ResponseWriter, r *http.Request)
 	// ListCAs List the hub's own CAs for devices
 	// (GET /v1/cas)
-	ListCAs(w http.ResponseWriter, r *http.Request)
+	ListCAs(w http.ResponseWriter, r *http.Request, params ListCAsParams)
 	// RotateCA Make a new CA that issues from now on
 	// (POST /v1/cas)
 	RotateCA(w http.ResponseWriter, r *http.Request)
@@ -6062,7 +6228,7 @@ type ServerInterface interface {
 	EndMySessions(w http.ResponseWriter, r *http.Request)
 	// ListMySessions List the own sessions
 	// (GET /v1/me/sessions)
-	ListMySessions(w http.ResponseWriter, r *http.Request)
+	ListMySessions(w http.ResponseWriter, r *http.Request, params ListMySessionsParams)
 	// EndMySession End one of the own sessions
 	// (DELETE /v1/me/sessions/{sessionID})
 	EndMySession(w http.ResponseWriter, r *http.Request, sessionID SessionID)
@@ -6485,7 +6651,7 @@ type ServerInterface interface {
 	UpdateProject(w http.ResponseWriter, r *http.Request, projectID ProjectID)
 	// ListMembers List members; of the project `hub`, those of the hub as a whole
 	// (GET /v1/projects/{projectID}/members)
-	ListMembers(w http.ResponseWriter, r *http.Request, projectID ProjectID)
+	ListMembers(w http.ResponseWriter, r *http.Request, projectID ProjectID, params ListMembersParams)
 	// AddMember Make a user a member
 	// (POST /v1/projects/{projectID}/members)
 	AddMember(w http.ResponseWriter, r *http.Request, projectID ProjectID)
@@ -6548,7 +6714,7 @@ type ServerInterface interface {
 	EndSessions(w http.ResponseWriter, r *http.Request, userID UserID)
 	// ListSessions List the sessions of a user
 	// (GET /v1/users/{userID}/sessions)
-	ListSessions(w http.ResponseWriter, r *http.Request, userID UserID)
+	ListSessions(w http.ResponseWriter, r *http.Request, userID UserID, params ListSessionsParams)
 	// EndSession End a session of a user
 	// (DELETE /v1/users/{userID}/sessions/{sessionID})
 	EndSession(w http.ResponseWriter, r *http.Request, userID UserID, sessionID SessionID)
@@ -7232,8 +7398,79 @@ func (siw *ServerInterfaceWrapper) ClearAlarm(w http.ResponseWriter, r *http.Req
 // ListAPIKeys operation middleware
 func (siw *ServerInterfaceWrapper) ListAPIKeys(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAPIKeysParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListAPIKeys(w, r)
+		siw.Handler.ListAPIKeys(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7409,6 +7646,19 @@ func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -7463,8 +7713,79 @@ func (siw *ServerInterfaceWrapper) GetCA(w http.ResponseWriter, r *http.Request)
 // ListCAs operation middleware
 func (siw *ServerInterfaceWrapper) ListCAs(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCAsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListCAs(w, r)
+		siw.Handler.ListCAs(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8487,6 +8808,45 @@ func (siw *ServerInterfaceWrapper) ListGroups(w http.ResponseWriter, r *http.Req
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListGroupsParams
 
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -9221,8 +9581,79 @@ func (siw *ServerInterfaceWrapper) EndMySessions(w http.ResponseWriter, r *http.
 // ListMySessions operation middleware
 func (siw *ServerInterfaceWrapper) ListMySessions(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMySessionsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListMySessions(w, r)
+		siw.Handler.ListMySessions(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9849,6 +10280,45 @@ func (siw *ServerInterfaceWrapper) ListProducts(w http.ResponseWriter, r *http.R
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListProductsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
 
 	// ------------- Optional query parameter "limit" -------------
 
@@ -15493,8 +15963,76 @@ func (siw *ServerInterfaceWrapper) ListMembers(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMembersParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListMembers(w, r, projectID)
+		siw.Handler.ListMembers(w, r, projectID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16129,8 +16667,76 @@ func (siw *ServerInterfaceWrapper) ListSessions(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsParams
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListSessions(w, r, userID)
+		siw.Handler.ListSessions(w, r, userID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17257,6 +17863,7 @@ func (response ClearAlarmdefaultApplicationProblemPlusJSONResponse) VisitClearAl
 }
 
 type ListAPIKeysRequestObject struct {
+	Params ListAPIKeysParams
 }
 
 type ListAPIKeysResponseObject interface {
@@ -17483,6 +18090,7 @@ func (response GetCAdefaultApplicationProblemPlusJSONResponse) VisitGetCARespons
 }
 
 type ListCAsRequestObject struct {
+	Params ListCAsParams
 }
 
 type ListCAsResponseObject interface {
@@ -19628,6 +20236,7 @@ func (response EndMySessionsdefaultApplicationProblemPlusJSONResponse) VisitEndM
 }
 
 type ListMySessionsRequestObject struct {
+	Params ListMySessionsParams
 }
 
 type ListMySessionsResponseObject interface {
@@ -25309,6 +25918,7 @@ func (response UpdateProjectdefaultApplicationProblemPlusJSONResponse) VisitUpda
 
 type ListMembersRequestObject struct {
 	ProjectID ProjectID `json:"projectID"`
+	Params    ListMembersParams
 }
 
 type ListMembersResponseObject interface {
@@ -26111,6 +26721,7 @@ func (response EndSessionsdefaultApplicationProblemPlusJSONResponse) VisitEndSes
 
 type ListSessionsRequestObject struct {
 	UserID UserID `json:"userID"`
+	Params ListSessionsParams
 }
 
 type ListSessionsResponseObject interface {
@@ -27449,8 +28060,10 @@ func (sh *strictHandler) ClearAlarm(w http.ResponseWriter, r *http.Request, alar
 }
 
 // ListAPIKeys operation middleware
-func (sh *strictHandler) ListAPIKeys(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListAPIKeys(w http.ResponseWriter, r *http.Request, params ListAPIKeysParams) {
 	var request ListAPIKeysRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListAPIKeys(ctx, request.(ListAPIKeysRequestObject))
@@ -27606,8 +28219,10 @@ func (sh *strictHandler) GetCA(w http.ResponseWriter, r *http.Request) {
 }
 
 // ListCAs operation middleware
-func (sh *strictHandler) ListCAs(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListCAs(w http.ResponseWriter, r *http.Request, params ListCAsParams) {
 	var request ListCAsRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListCAs(ctx, request.(ListCAsRequestObject))
@@ -29121,8 +29736,10 @@ func (sh *strictHandler) EndMySessions(w http.ResponseWriter, r *http.Request) {
 }
 
 // ListMySessions operation middleware
-func (sh *strictHandler) ListMySessions(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListMySessions(w http.ResponseWriter, r *http.Request, params ListMySessionsParams) {
 	var request ListMySessionsRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListMySessions(ctx, request.(ListMySessionsRequestObject))
@@ -33204,10 +33821,11 @@ func (sh *strictHandler) UpdateProject(w http.ResponseWriter, r *http.Request, p
 }
 
 // ListMembers operation middleware
-func (sh *strictHandler) ListMembers(w http.ResponseWriter, r *http.Request, projectID ProjectID) {
+func (sh *strictHandler) ListMembers(w http.ResponseWriter, r *http.Request, projectID ProjectID, params ListMembersParams) {
 	var request ListMembersRequestObject
 
 	request.ProjectID = projectID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListMembers(ctx, request.(ListMembersRequestObject))
@@ -33796,10 +34414,11 @@ func (sh *strictHandler) EndSessions(w http.ResponseWriter, r *http.Request, use
 }
 
 // ListSessions operation middleware
-func (sh *strictHandler) ListSessions(w http.ResponseWriter, r *http.Request, userID UserID) {
+func (sh *strictHandler) ListSessions(w http.ResponseWriter, r *http.Request, userID UserID, params ListSessionsParams) {
 	var request ListSessionsRequestObject
 
 	request.UserID = userID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListSessions(ctx, request.(ListSessionsRequestObject))

@@ -58,6 +58,7 @@ import (
 	"github.com/hawser-iot/hawser/cloud/presence"
 	"github.com/hawser-iot/hawser/cloud/provision"
 	"github.com/hawser-iot/hawser/cloud/registry"
+	"github.com/hawser-iot/hawser/cloud/registry/catalog"
 	"github.com/hawser-iot/hawser/cloud/retained"
 	"github.com/hawser-iot/hawser/cloud/rules"
 	"github.com/hawser-iot/hawser/cloud/rules/connector"
@@ -381,7 +382,7 @@ func (h *Hub) openDoors(context.Context) error {
 	apiConfig.MaxBody, apiConfig.MaxFirmware = int64(h.cfg.MaxBody), int64(h.cfg.Files.FirmwareMaxSize)
 	apiConfig.Rate, apiConfig.Burst = float64(h.cfg.APIRate), h.cfg.APIBurst
 	face, err := api.New(apiConfig, api.Services{Files: h.uploads, OTA: h.ota, Releases: h.ota,
-		Products: h.registry, Devices: h.devices(), Groups: h.registry, Accounts: h.accounts, Shadows: h.shadows,
+		Products: h.registry, Devices: h.devices(), Groups: h.registry, Catalog: catalog.New(h.db, h.registry), Accounts: h.accounts, Shadows: h.shadows,
 		Things: h.things, Topology: h.births, Rules: h.rules, Connectors: h.connectors, CAs: h.authorities, Sender: h.sender, Scripts: h.scripts, Feed: h.feed, Jobs: h.jobs, Messages: h.messages, History: h.history, Alarms: h.alarms, Answers: h.answers, Agents: h.agents, AgentConfigs: h.configs, Metrics: h.metrics, OIDC: h.oidc(), Info: h.info}, h.log.With("part", "api"))
 	if err != nil {
 		return err

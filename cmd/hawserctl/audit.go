@@ -25,27 +25,29 @@ var auditColumns = []string{"at", "actorName", "operation", "object", "result", 
 
 func newAuditList(c *cli) *cobra.Command {
 	var p apitype.ListAuditParams
-	var actor, operation, object string
+	var actor, operation, object, sort string
 	var failed, follow bool
-	var since time.Duration
+	var since, until time.Duration
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Show what was changed, by whom; newest first",
 		Long: `Show what was changed, by whom, and what was refused. --follow shows new entries
 as they come, oldest first, until Ctrl-C.`,
-		Example: `  hawserctl audit list --actor u_k3j2m5qaxw4b --since 24h
+		Example: `  hawserctl audit list --actor ann@example.com --since 24h
+  hawserctl audit list --operation 'delete*' --since 720h --until 24h --sort created
   hawserctl audit list --object /v1/rules --failed
   hawserctl audit list --follow -o json`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p.Actor, p.Operation, p.Object = given(cmd.Flags(), "actor", &actor), given(cmd.Flags(), "operation", &operation), given(cmd.Flags(), "object", &object)
 			p.Failed = given(cmd.Flags(), "failed", &failed)
-			if since > 0 {
-				from := time.Now().Add(-since).UTC()
-				p.Since = &from
-			}
+			p.Since, p.Until = ago(since), ago(until)
+			p.Sort = (*apitype.ListAuditParamsSort)(optional(sort))
 			if follow {
+				if until > 0 || sort != "" {
+					return usageError{errors.New("--follow shows what comes, in its order: leave out --until and --sort")}
+				}
 				return (&tail{cli: c, params: p, most: limit}).run(cmd.Context())
 			}
 			items, err := c.all(cmd.Context(), limit, func(ctx context.Context, client *apiclient.Client, limit *int, cursor *string) (*http.Response, error) {
@@ -59,14 +61,25 @@ as they come, oldest first, until Ctrl-C.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&actor, "actor", "", "only of this user or key (its id)")
-	f.StringVar(&operation, "operation", "", "only this operation of the API, like updateRule")
+	f.StringVar(&actor, "actor", "", "only of this user or key: its id, or its login or name")
+	f.StringVar(&operation, "operation", "", "only this operation of the API, like updateRule, or what begins so, like 'update*'")
 	f.StringVar(&object, "object", "", "only what was done to paths that begin with this")
 	f.BoolVar(&failed, "failed", false, "only what was refused or failed; =false for only what was done")
 	f.DurationVar(&since, "since", 0, "only of the last so long")
+	f.DurationVar(&until, "until", 0, "only of what is older than so long")
+	f.StringVar(&sort, "sort", "", "created for the oldest first; -created is the order without it")
 	f.IntVar(&limit, "limit", 0, "at most so many (default all); with --follow, end after so many")
 	f.BoolVar(&follow, "follow", false, "show new entries as they come")
 	return cmd
+}
+
+// ago is the time so long ago; nil for 0.
+func ago(d time.Duration) *time.Time {
+	if d <= 0 {
+		return nil
+	}
+	t := time.Now().Add(-d).UTC()
+	return &t
 }
 
 const (

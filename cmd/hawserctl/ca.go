@@ -72,7 +72,7 @@ func newCAExport(c *cli) *cobra.Command {
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := c.do(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-				return client.ListCAs(ctx)
+				return client.ListCAs(ctx, &apitype.ListCAsParams{})
 			})
 			if err != nil {
 				return err
@@ -96,7 +96,7 @@ func newCAExport(c *cli) *cobra.Command {
 }
 
 func newCAList(c *cli) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "list [PRODUCT]",
 		Short: "List the hub's own CAs, or those that a product accepts besides, with the code for a proof",
 		Long: `List the hub's own CAs for devices, the one that issues first; or, with a product,
@@ -104,45 +104,46 @@ those that it accepts besides, and the code for a proof.
 
 The code is what the common name of a certificate must be that a CA signs to prove
 that whoever adds it has its key: ca add --proof.`,
-		Example: "  hawserctl ca list\n  hawserctl ca list 70ly1tvowt696r15",
+		Example: "  hawserctl ca list\n  hawserctl ca list --filter -status:retired --sort expires\n  hawserctl ca list 70ly1tvowt696r15",
 		Args:    rangeArgs(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.listOwnCAs(cmd.Context())
-			}
-			b, err := c.do(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-				return client.ListProductCAs(ctx, args[0])
-			})
-			if err != nil {
-				return err
-			}
-			var list struct {
-				Items []json.RawMessage
-				Code  string
-			}
-			if err := json.Unmarshal(b, &list); err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), "code for a proof: %s\n", list.Code); err != nil {
-				return err
-			}
-			return c.printList(list.Items, "id", "subject", "proven", "createdAt", "expiresAt")
-		},
 	}
+	chosen(c, cmd, "id, status (issuing, trusted, expired, retired), expires, retired", "status, expires, retired", []string{"id", "status", "holding", "createdAt", "expiresAt"},
+		func(ctx context.Context, client *apiclient.Client, _ []string, p part) (*http.Response, error) {
+			return client.ListCAs(ctx, &apitype.ListCAsParams{Filter: p.filter, Sort: p.sort, Limit: p.limit, Cursor: p.cursor})
+		})
+	own := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return own(cmd, args)
+		}
+		for _, name := range []string{"filter", "sort", "limit"} {
+			if cmd.Flags().Changed(name) {
+				return usageError{fmt.Errorf("--%s is for the hub's own CAs: leave out the product", name)}
+			}
+		}
+		return c.listProductCAs(cmd.Context(), args[0])
+	}
+	return cmd
 }
 
-func (c *cli) listOwnCAs(ctx context.Context) error {
+func (c *cli) listProductCAs(ctx context.Context, product string) error {
 	b, err := c.do(ctx, func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-		return client.ListCAs(ctx)
+		return client.ListProductCAs(ctx, product)
 	})
 	if err != nil {
 		return err
 	}
-	items, err := itemsOf(b)
-	if err != nil {
+	var list struct {
+		Items []json.RawMessage
+		Code  string
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
 		return err
 	}
-	return c.printList(items, "id", "status", "holding", "createdAt", "expiresAt")
+	if _, err := fmt.Fprintf(c.errOut, "code for a proof: %s\n", list.Code); err != nil {
+		return err
+	}
+	return c.printList(list.Items, "id", "subject", "proven", "createdAt", "expiresAt")
 }
 
 func newCAAdd(c *cli) *cobra.Command {

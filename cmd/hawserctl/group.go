@@ -93,24 +93,16 @@ func newGroupCreate(c *cli) *cobra.Command {
 }
 
 func newGroupList(c *cli) *cobra.Command {
-	var most int
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List groups",
-		Example: "  hawserctl group list",
+		Example: "  hawserctl group list\n  hawserctl group list --filter kind:filter --sort -updated",
 		Args:    exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			items, err := c.all(cmd.Context(), most, func(ctx context.Context, client *apiclient.Client, limit *int, cursor *string) (*http.Response, error) {
-				return client.ListGroups(ctx, &apitype.ListGroupsParams{Limit: limit, Cursor: cursor})
-			})
-			if err != nil {
-				return err
-			}
-			return c.printList(items, "name", "filter", "description")
-		},
 	}
-	limitFlag(cmd, &most)
-	return cmd
+	return chosen(c, cmd, "name, kind (members, filter), description, updated", "name, kind, description, updated", []string{"name", "filter", "description"},
+		func(ctx context.Context, client *apiclient.Client, _ []string, p part) (*http.Response, error) {
+			return client.ListGroups(ctx, &apitype.ListGroupsParams{Filter: p.filter, Sort: p.sort, Limit: p.limit, Cursor: p.cursor})
+		})
 }
 
 func newGroupUpdate(c *cli) *cobra.Command {

@@ -72,25 +72,17 @@ requests to the Action API; nothing else takes them.`,
 }
 
 func newKeyList(c *cli) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List API keys, without their secrets",
-		Example: "  hawserctl key list",
+		Example: "  hawserctl key list\n  hawserctl key list --filter 'state:expired OR used<-90d' --sort used",
 		Args:    exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := c.do(cmd.Context(), func(ctx context.Context, client *apiclient.Client) (*http.Response, error) {
-				return client.ListAPIKeys(ctx)
-			})
-			if err != nil {
-				return err
-			}
-			items, err := itemsOf(b)
-			if err != nil {
-				return err
-			}
-			return c.printList(items, "id", "name", "role", "project", "products", "productRoles", "pair", "lastUsedAt", "expiresAt", "createdAt")
-		},
 	}
+	return chosen(c, cmd, "name, id, role (owner, …, viewer, none), state (valid, expired), pair (yes, no), project,\ncreator, used, expires",
+		"name, role, project, used, expires", []string{"id", "name", "role", "project", "products", "productRoles", "pair", "lastUsedAt", "expiresAt", "createdAt"},
+		func(ctx context.Context, client *apiclient.Client, _ []string, p part) (*http.Response, error) {
+			return client.ListAPIKeys(ctx, &apitype.ListAPIKeysParams{Filter: p.filter, Sort: p.sort, Limit: p.limit, Cursor: p.cursor})
+		})
 }
 
 func newKeyDelete(c *cli) *cobra.Command {

@@ -82,8 +82,13 @@ func (c *cli) confirmed(ctx context.Context, call func(ctx context.Context, clie
 }
 
 func newMeSession(c *cli) *cobra.Command {
-	list := listing(c, "list", "List your sessions", "hawserctl me session list", append([]string{"current"}, sessionColumns...), func(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
-		return client.ListMySessions(ctx)
+	list := chosen(c, &cobra.Command{
+		Use:     "list",
+		Short:   "List your sessions",
+		Example: "  hawserctl me session list\n  hawserctl me session list --sort -seen",
+		Args:    exactArgs(),
+	}, sessionKeys, sessionOrders, append([]string{"current"}, sessionColumns...), func(ctx context.Context, client *apiclient.Client, _ []string, p part) (*http.Response, error) {
+		return client.ListMySessions(ctx, &apitype.ListMySessionsParams{Filter: p.filter, Sort: p.sort, Limit: p.limit, Cursor: p.cursor})
 	})
 	end := &cobra.Command{
 		Use:     "end [SESSION]",

@@ -96,24 +96,17 @@ func (c *cli) createProduct(ctx context.Context, body apitype.NewProduct, modelF
 }
 
 func newProductList(c *cli) *cobra.Command {
-	var most int
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List products",
-		Example: "  hawserctl product list\n  hawserctl product list -o json --limit 10",
+		Example: "  hawserctl product list\n  hawserctl product list -o json --limit 10\n  hawserctl product list --filter 'kind:gateway published:yes' --sort name",
 		Args:    exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			items, err := c.all(cmd.Context(), most, func(ctx context.Context, client *apiclient.Client, limit *int, cursor *string) (*http.Response, error) {
-				return client.ListProducts(ctx, &apitype.ListProductsParams{Limit: limit, Cursor: cursor})
-			})
-			if err != nil {
-				return err
-			}
-			return c.printList(items, "productSN", "name", "kind", "published", "createdAt")
-		},
 	}
-	limitFlag(cmd, &most)
-	return cmd
+	return chosen(c, cmd, "name, sn, kind (device, gateway, subdevice), published (yes, no), project, description, updated",
+		"name, sn, kind, published, project, updated", []string{"productSN", "name", "kind", "published", "createdAt"},
+		func(ctx context.Context, client *apiclient.Client, _ []string, p part) (*http.Response, error) {
+			return client.ListProducts(ctx, &apitype.ListProductsParams{Filter: p.filter, Sort: p.sort, Limit: p.limit, Cursor: p.cursor})
+		})
 }
 
 func limitFlag(cmd *cobra.Command, most *int) {

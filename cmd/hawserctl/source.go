@@ -47,7 +47,7 @@ var (
 		return client.ListConnectors(ctx, &apitype.ListConnectorsParams{Limit: &most})
 	}}
 	keyIDs = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
-		return client.ListAPIKeys(ctx)
+		return client.ListAPIKeys(ctx, &apitype.ListAPIKeysParams{Limit: &most})
 	}}
 	projects = &source{"id", "name", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
 		return client.ListProjects(ctx)
@@ -56,19 +56,19 @@ var (
 		return client.ListUsers(ctx, &apitype.ListUsersParams{Limit: &most})
 	}}
 	members = &source{"login", "role", func(ctx context.Context, c *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
-		return client.ListMembers(ctx, c.memberProject())
+		return client.ListMembers(ctx, c.memberProject(), &apitype.ListMembersParams{Limit: &most})
 	}}
 	sessions = &source{"id", "seenAt", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
-		return client.ListSessions(ctx, args[0])
+		return client.ListSessions(ctx, args[0], &apitype.ListSessionsParams{Limit: &most})
 	}}
 	mySessions = &source{"id", "seenAt", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
-		return client.ListMySessions(ctx)
+		return client.ListMySessions(ctx, &apitype.ListMySessionsParams{Limit: &most})
 	}}
 	caIDs = &source{"id", "subject", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.ListProductCAs(ctx, args[0])
 	}}
 	ownCAs = &source{"id", "status", func(ctx context.Context, _ *cli, client *apiclient.Client, _ []string) (*http.Response, error) {
-		return client.ListCAs(ctx)
+		return client.ListCAs(ctx, &apitype.ListCAsParams{Limit: &most})
 	}}
 	certificates = &source{"serial", "expiresAt", func(ctx context.Context, _ *cli, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.ListDeviceCertificates(ctx, args[0], args[1], &apitype.ListDeviceCertificatesParams{Limit: &most})

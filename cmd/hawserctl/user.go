@@ -27,12 +27,23 @@ func newUser(c *cli) *cobra.Command {
   hawserctl user update ann@example.com --disabled`, newUserList(c), newUserCreate(c), get, newUserUpdate(c), remove, reset, newUserSession(c))
 }
 
+// What lists of sessions are filtered and sorted by.
+const (
+	sessionKeys   = "address, agent, method (password, oidc), seen, expires"
+	sessionOrders = "address, agent, method, seen, expires"
+)
+
 // sessionColumns are what a table says of sessions.
 var sessionColumns = []string{"id", "method", "address", "agent", "seenAt", "createdAt"}
 
 func newUserSession(c *cli) *cobra.Command {
-	list := listing(c, "list USER", "List the sessions of a user", "hawserctl user session list ann", sessionColumns, func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
-		return client.ListSessions(ctx, args[0])
+	list := chosen(c, &cobra.Command{
+		Use:     "list USER",
+		Short:   "List the sessions of a user",
+		Example: "  hawserctl user session list ann\n  hawserctl user session list ann --filter 'seen<-7d'",
+		Args:    exactArgs("USER"),
+	}, sessionKeys, sessionOrders, sessionColumns, func(ctx context.Context, client *apiclient.Client, args []string, p part) (*http.Response, error) {
+		return client.ListSessions(ctx, args[0], &apitype.ListSessionsParams{Filter: p.filter, Sort: p.sort, Limit: p.limit, Cursor: p.cursor})
 	})
 	end := &cobra.Command{
 		Use:     "end USER [SESSION]",
@@ -138,9 +149,14 @@ func newUserUpdate(c *cli) *cobra.Command {
 }
 
 func newMember(c *cli) *cobra.Command {
-	list := listing(c, "list", "List the members of a project", "hawserctl member list --project farm", []string{"user", "login", "name", "role", "products", "addedAt"},
-		func(ctx context.Context, client *apiclient.Client, _ []string) (*http.Response, error) {
-			return client.ListMembers(ctx, c.memberProject())
+	list := chosen(c, &cobra.Command{
+		Use:     "list",
+		Short:   "List the members of a project",
+		Example: "  hawserctl member list --project farm\n  hawserctl member list --project farm --filter 'role:owner OR role:admin' --sort -created",
+		Args:    exactArgs(),
+	}, "login, name, role (owner, …, viewer, none), state (enabled, disabled), product", "login, name, role, state", []string{"user", "login", "name", "role", "products", "addedAt"},
+		func(ctx context.Context, client *apiclient.Client, _ []string, p part) (*http.Response, error) {
+			return client.ListMembers(ctx, c.memberProject(), &apitype.ListMembersParams{Filter: p.filter, Sort: p.sort, Limit: p.limit, Cursor: p.cursor})
 		})
 	get := simple(c, "get USER", "Show a member with role and products, by id or login", "hawserctl member get ann --project farm", func(ctx context.Context, client *apiclient.Client, args []string) (*http.Response, error) {
 		return client.GetMember(ctx, c.memberProject(), args[0])

@@ -1,4 +1,4 @@
-// The lists of rules, connectors, alarms, campaigns and firmware are filtered, sorted and counted by the hub; what is shown is in the address.
+// The lists of products, groups, rules, connectors, alarms, campaigns, firmware and CAs are filtered, sorted and counted by the hub; what is shown is in the address.
 export default async function (t) {
   const { page, world } = t;
   const made = [];
@@ -33,6 +33,9 @@ export default async function (t) {
   t.same((await t.api('GET', '/v1/rules?filter=list&count=true')).counts, { disabled: 3, enabled: 0 }, 'counted by state');
 
   for (const [path, list, filter, sort] of [
+    ['/products', 'products', 'kind:device published:no', 'kind'],
+    ['/groups', 'groups', 'kind:filter', 'description'],
+    ['/system/cas', 'cas', 'status:issuing', 'expires'],
     ['/connectors', 'connectors', 'used:no', 'kind'],
     ['/alarms', 'alarms', '-state:cleared severity:critical', 'severity'],
     ['/alarms/rules', 'alarm-rules', 'state:enabled kind:presence', 'updated'],

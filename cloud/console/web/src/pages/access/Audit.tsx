@@ -4,24 +4,31 @@ import { api, take, type Schemas } from '../../api/client';
 import { Facts } from '../../kit/Facts';
 import { ListPage, type Column } from '../../kit/ListPage';
 import { useParam } from '../../kit/params';
+import { Since } from '../../kit/Since';
 import { words as kitWords } from '../../kit/text';
 import { Time } from '../../kit/Time';
+import { auditQuery } from './auditQuery';
 import { words } from './text';
 
 const objectExample = '/v1/products/';
+const operationExample = 'update*';
+const actorExample = 'ann@example.com';
 
 type Entry = Schemas['AuditEntry'];
 
 /** Audit is what was changed, by whom, and what differs. */
 export function Audit() {
   const t = words.use();
+  const kit = kitWords.use();
+  const [actor] = useParam('actor');
+  const [operation] = useParam('operation');
   const [object] = useParam('object');
   const [result] = useParam('result');
   const [since] = useParam('since');
   const [until] = useParam('until');
   const [opened, setOpened] = useState<Entry>();
   const columns: Column<Entry>[] = [
-    { id: 'when', title: t.when, cell: (e) => <Time at={e.at} exact />, csv: (e) => e.at },
+    { id: 'when', title: t.when, sort: 'created', cell: (e) => <Time at={e.at} exact />, csv: (e) => e.at },
     { id: 'who', title: t.who, cell: (e) => e.actorName || e.actor, csv: (e) => e.actorName || e.actor },
     { id: 'operation', title: t.operation, cell: (e) => e.operation, csv: (e) => e.operation },
     { id: 'object', title: t.object, cell: (e) => <span className="cell">{e.object}</span>, csv: (e) => e.object },
@@ -38,20 +45,17 @@ export function Audit() {
       ),
     },
   ];
-  const time = (s: string) => (Number.isNaN(Date.parse(s)) ? undefined : new Date(s).toISOString());
+  const choice = { actor, operation, object, result, since, until };
   return (
     <>
       <ListPage<Entry>
         name="audit"
-        about={[object, result, since, until]}
+        about={[choice]}
         columns={columns}
         rowKey={(e) => e.id}
-        empty={t.noEntries}
+        empty={Object.values(choice).some(Boolean) ? kit.noMatch : t.noEntries}
         facets={<Facets />}
-        load={({ cursor, limit, signal }) => {
-          const query = { object: object || undefined, failed: result === '' ? undefined : result === 'failed', since: time(since), until: time(until), cursor: cursor || undefined, limit };
-          return take(api.GET('/v1/audit', { params: { query }, signal }));
-        }}
+        load={({ sort, cursor, limit, signal }) => take(api.GET('/v1/audit', { params: { query: { ...auditQuery(choice, sort), cursor: cursor || undefined, limit } }, signal }))}
       />
       {opened && <Change of={opened} onClose={() => setOpened(undefined)} />}
     </>
@@ -60,17 +64,19 @@ export function Audit() {
 
 function Facets() {
   const t = words.use();
+  const [actor, setActor] = useParam('actor');
+  const [operation, setOperation] = useParam('operation');
   const [object, setObject] = useParam('object');
   const [result, setResult] = useParam('result');
-  const [since, setSince] = useParam('since');
-  const [until, setUntil] = useParam('until');
   return (
     <>
-      <TextInput label={t.objectFilter} placeholder={objectExample} value={object} onChange={(e) => setObject(e.currentTarget.value, 'replace')} />
+      <TextInput label={t.who} placeholder={actorExample} w={170} spellCheck={false} value={actor} onChange={(e) => setActor(e.currentTarget.value, 'replace')} />
+      <TextInput label={t.operation} placeholder={operationExample} w={150} spellCheck={false} value={operation} onChange={(e) => setOperation(e.currentTarget.value, 'replace')} />
+      <TextInput label={t.objectFilter} placeholder={objectExample} w={190} spellCheck={false} value={object} onChange={(e) => setObject(e.currentTarget.value, 'replace')} />
       <Select
         label={t.result}
         allowDeselect={false}
-        w={190}
+        w={170}
         value={result}
         onChange={(v) => setResult(v ?? '')}
         data={[
@@ -79,8 +85,7 @@ function Facets() {
           { value: 'failed', label: t.failed },
         ]}
       />
-      <TextInput type="datetime-local" label={t.from} value={since} onChange={(e) => setSince(e.currentTarget.value, 'replace')} />
-      <TextInput type="datetime-local" label={t.until} value={until} onChange={(e) => setUntil(e.currentTarget.value, 'replace')} />
+      <Since w={160} />
     </>
   );
 }

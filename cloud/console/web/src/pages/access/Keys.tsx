@@ -6,7 +6,7 @@ import { ConfirmDialog } from '../../kit/ConfirmDialog';
 import { CopyText } from '../../kit/CopyText';
 import { useAct } from '../../kit/data';
 import { Icon } from '../../kit/icons';
-import { ListPage, type Column } from '../../kit/ListPage';
+import { asked, ListPage, type Column } from '../../kit/ListPage';
 import { productName, useProducts } from '../../kit/products';
 import { words as kitWords } from '../../kit/text';
 import { Time } from '../../kit/Time';
@@ -25,13 +25,13 @@ export function Keys() {
   const write = may('key.write');
   const only = (k: Key) => (k.products ?? Object.keys(k.productRoles ?? {})).map((sn) => productName(products, sn)).join(', ');
   const columns: Column<Key>[] = [
-    { id: 'name', title: t.keyName, cell: (k) => k.name, csv: (k) => k.name },
-    { id: 'role', title: t.role, cell: (k) => (k.role ? roleName(k.role) : t.chosen), csv: (k) => k.role ?? k.permissions.join(' ') },
+    { id: 'name', title: t.keyName, sort: 'name', cell: (k) => k.name, csv: (k) => k.name },
+    { id: 'role', title: t.role, sort: 'role', cell: (k) => (k.role ? roleName(k.role) : t.chosen), csv: (k) => k.role ?? k.permissions.join(' ') },
     { id: 'permissions', title: t.permissions, hidden: true, cell: (k) => k.permissions.join(', '), csv: (k) => k.permissions.join(' ') },
     { id: 'products', title: t.products, cell: (k) => only(k) || t.allProducts, csv: only },
-    { id: 'used', title: t.used, cell: (k) => <Time at={k.lastUsedAt} />, csv: (k) => k.lastUsedAt },
-    { id: 'expires', title: t.expires, cell: (k) => <Time at={k.expiresAt} />, csv: (k) => k.expiresAt },
-    { id: 'created', title: t.created, hidden: true, cell: (k) => <Time at={k.createdAt} />, csv: (k) => k.createdAt },
+    { id: 'used', title: t.used, sort: 'used', cell: (k) => <Time at={k.lastUsedAt} />, csv: (k) => k.lastUsedAt },
+    { id: 'expires', title: t.expires, sort: 'expires', cell: (k) => <Time at={k.expiresAt} />, csv: (k) => k.expiresAt },
+    { id: 'created', title: t.created, sort: 'created', hidden: true, cell: (k) => <Time at={k.createdAt} />, csv: (k) => k.createdAt },
     ...(write ? [{ id: 'revoke', title: t.revoke, cell: (k: Key) => <Revoke of={k} /> }] : []),
   ];
   return (
@@ -43,7 +43,14 @@ export function Keys() {
           </Button>
         </Group>
       )}
-      <ListPage<Key> name="keys" columns={columns} rowKey={(k) => k.id} empty={t.noKeys} load={({ signal }) => take(api.GET('/v1/api-keys', { signal }))} />
+      <ListPage<Key>
+        name="keys"
+        columns={columns}
+        rowKey={(k) => k.id}
+        empty={t.noKeys}
+        filter={{ placeholder: 'role:owner used<-90d' }}
+        load={(q) => take(api.GET('/v1/api-keys', { params: { query: asked(q) }, signal: q.signal }))}
+      />
       {making && <Make onClose={() => setMaking(false)} />}
     </Stack>
   );

@@ -5,7 +5,7 @@ import { useSession } from '../../app/session';
 import { ConfirmDialog } from '../../kit/ConfirmDialog';
 import { useAct } from '../../kit/data';
 import { Icon } from '../../kit/icons';
-import { ListPage, type Column } from '../../kit/ListPage';
+import { asked, ListPage, type Column } from '../../kit/ListPage';
 import { productName, useProducts } from '../../kit/products';
 import { words as kitWords } from '../../kit/text';
 import { Time } from '../../kit/Time';
@@ -24,11 +24,11 @@ export function Members() {
   const write = may('user.write');
   const only = (m: Member) => Object.entries(m.products ?? {}).map(([sn, role]) => `${productName(products, sn)}: ${roleName(role)}`).join(', ');
   const columns: Column<Member>[] = [
-    { id: 'login', title: t.login, cell: (m) => <Login member={m} />, csv: (m) => m.login },
-    { id: 'name', title: t.name, cell: (m) => m.name, csv: (m) => m.name },
-    { id: 'role', title: t.role, cell: (m) => (write && m.role ? <RolePick member={m} /> : m.role && roleName(m.role)), csv: (m) => m.role },
+    { id: 'login', title: t.login, sort: 'login', cell: (m) => <Login member={m} />, csv: (m) => m.login },
+    { id: 'name', title: t.name, sort: 'name', cell: (m) => m.name, csv: (m) => m.name },
+    { id: 'role', title: t.role, sort: 'role', cell: (m) => (write && m.role ? <RolePick member={m} /> : m.role && roleName(m.role)), csv: (m) => m.role },
     { id: 'products', title: t.products, cell: only, csv: only },
-    { id: 'added', title: t.added, cell: (m) => <Time at={m.addedAt} />, csv: (m) => m.addedAt },
+    { id: 'added', title: t.added, sort: 'created', cell: (m) => <Time at={m.addedAt} />, csv: (m) => m.addedAt },
     ...(write ? [{ id: 'end', title: t.remove, cell: (m: Member) => <Remove member={m} /> }] : []),
   ];
   return (
@@ -40,7 +40,14 @@ export function Members() {
           </Button>
         </Group>
       )}
-      <ListPage<Member> name="members" columns={columns} rowKey={(m) => m.user} empty={t.noMembers} load={({ signal }) => take(api.GET('/v1/projects/{projectID}/members', { params: { path: { projectID: project } }, signal }))} />
+      <ListPage<Member>
+        name="members"
+        columns={columns}
+        rowKey={(m) => m.user}
+        empty={t.noMembers}
+        filter={{ placeholder: 'role:admin state:enabled' }}
+        load={(q) => take(api.GET('/v1/projects/{projectID}/members', { params: { path: { projectID: project }, query: asked(q) }, signal: q.signal }))}
+      />
       {adding && <Add onClose={() => setAdding(false)} />}
     </Stack>
   );

@@ -1,7 +1,7 @@
 import { Badge, Button, Group, Stack } from '@mantine/core';
 import { api, take, type Schemas } from '../../api/client';
 import { useAct } from '../../kit/data';
-import { ListPage, type Column } from '../../kit/ListPage';
+import { asked, ListPage, type Column } from '../../kit/ListPage';
 import { Time } from '../../kit/Time';
 import { browserOf } from './browser';
 import { words } from './text';
@@ -13,12 +13,12 @@ export function Sessions() {
   const t = words.use();
   const others = useAct(() => take(api.DELETE('/v1/me/sessions')), { keys: [['sessions']], done: t.ended });
   const columns: Column<Session>[] = [
-    { id: 'address', title: t.device, cell: (s) => s.address, csv: (s) => s.address },
-    { id: 'agent', title: t.agent, cell: (s) => <span title={s.agent}>{browserOf(s.agent ?? '')}</span>, csv: (s) => s.agent },
-    { id: 'method', title: t.method, cell: (s) => t[s.method], csv: (s) => s.method },
-    { id: 'since', title: t.since, cell: (s) => <Time at={s.createdAt} />, csv: (s) => s.createdAt },
-    { id: 'seen', title: t.seen, cell: (s) => <Time at={s.seenAt} />, csv: (s) => s.seenAt },
-    { id: 'expires', title: t.expires, cell: (s) => <Time at={s.expiresAt} />, csv: (s) => s.expiresAt },
+    { id: 'address', title: t.device, sort: 'address', cell: (s) => s.address, csv: (s) => s.address },
+    { id: 'agent', title: t.agent, sort: 'agent', cell: (s) => <span title={s.agent}>{browserOf(s.agent ?? '')}</span>, csv: (s) => s.agent },
+    { id: 'method', title: t.method, sort: 'method', cell: (s) => t[s.method], csv: (s) => s.method },
+    { id: 'since', title: t.since, sort: 'created', cell: (s) => <Time at={s.createdAt} />, csv: (s) => s.createdAt },
+    { id: 'seen', title: t.seen, sort: 'seen', cell: (s) => <Time at={s.seenAt} />, csv: (s) => s.seenAt },
+    { id: 'expires', title: t.expires, sort: 'expires', cell: (s) => <Time at={s.expiresAt} />, csv: (s) => s.expiresAt },
     { id: 'end', title: t.end, cell: (s) => <End of={s} /> },
   ];
   return (
@@ -28,7 +28,13 @@ export function Sessions() {
           {t.endOthers}
         </Button>
       </Group>
-      <ListPage<Session> name="sessions" columns={columns} rowKey={(s) => s.id} load={({ signal }) => take(api.GET('/v1/me/sessions', { signal }))} />
+      <ListPage<Session>
+        name="sessions"
+        columns={columns}
+        rowKey={(s) => s.id}
+        filter={{ placeholder: 'method:password seen<-7d' }}
+        load={(q) => take(api.GET('/v1/me/sessions', { params: { query: asked(q) }, signal: q.signal }))}
+      />
     </Stack>
   );
 }

@@ -4,7 +4,7 @@ import { Route, Switch } from 'wouter';
 import { api, take, type Schemas } from '../../api/client';
 import { useSession } from '../../app/session';
 import { Icon } from '../../kit/icons';
-import { ListPage, type Column } from '../../kit/ListPage';
+import { asked, ListPage, type Column } from '../../kit/ListPage';
 import { Missing, Page } from '../../kit/Page';
 import { Time } from '../../kit/Time';
 import { Group } from './Group';
@@ -28,11 +28,11 @@ function GroupList() {
   const { may } = useSession();
   const [making, setMaking] = useState(false);
   const columns: Column<Item>[] = [
-    { id: 'name', title: t.name, cell: (g) => g.name, csv: (g) => g.name },
-    { id: 'kind', title: t.kind, cell: (g) => <Badge variant="default" className="badge">{g.filter ? t.byFilter : t.byMembers}</Badge>, csv: (g) => (g.filter ? 'filter' : 'members') },
+    { id: 'name', title: t.name, sort: 'name', cell: (g) => g.name, csv: (g) => g.name },
+    { id: 'kind', title: t.kind, sort: 'kind', cell: (g) => <Badge variant="default" className="badge">{g.filter ? t.byFilter : t.byMembers}</Badge>, csv: (g) => (g.filter ? 'filter' : 'members') },
     { id: 'filter', title: t.filter, cell: (g) => g.filter, csv: (g) => g.filter },
-    { id: 'description', title: t.description, cell: (g) => g.description, csv: (g) => g.description },
-    { id: 'updated', title: t.updated, cell: (g) => <Time at={g.updatedAt} />, csv: (g) => g.updatedAt },
+    { id: 'description', title: t.description, sort: 'description', cell: (g) => g.description, csv: (g) => g.description },
+    { id: 'updated', title: t.updated, sort: 'updated', cell: (g) => <Time at={g.updatedAt} />, csv: (g) => g.updatedAt },
   ];
   return (
     <Page
@@ -51,7 +51,8 @@ function GroupList() {
         rowKey={(g) => g.name}
         rowLink={(g) => `/groups/${g.name}`}
         empty={t.none}
-        load={({ cursor, limit, signal }) => take(api.GET('/v1/groups', { params: { query: { cursor: cursor || undefined, limit } }, signal }))}
+        filter={{ placeholder: 'kind:filter updated>-7d' }}
+        load={(q) => take(api.GET('/v1/groups', { params: { query: asked(q) }, signal: q.signal }))}
       />
       {making && <GroupForm onClose={() => setMaking(false)} />}
     </Page>

@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { api, take, type Schemas } from '../../api/client';
 import { useSession } from '../../app/session';
 import { Icon } from '../../kit/icons';
-import { ListPage, type Column } from '../../kit/ListPage';
+import { asked, ListPage, type Column } from '../../kit/ListPage';
 import { Page } from '../../kit/Page';
 import { Time } from '../../kit/Time';
 import { ProductForm } from './ProductForm';
@@ -16,13 +16,13 @@ export function ProductList() {
   const { may } = useSession();
   const [making, setMaking] = useState(false);
   const columns: Column<Product>[] = [
-    { id: 'name', title: t.name, cell: (p) => p.name || p.productSN, csv: (p) => p.name },
-    { id: 'sn', title: t.sn, cell: (p) => p.productSN, csv: (p) => p.productSN },
-    { id: 'kind', title: t.kind, cell: (p) => t[p.kind], csv: (p) => p.kind },
-    { id: 'published', title: t.published, cell: (p) => <Published product={p} />, csv: (p) => p.published },
+    { id: 'name', title: t.name, sort: 'name', cell: (p) => p.name || p.productSN, csv: (p) => p.name },
+    { id: 'sn', title: t.sn, sort: 'sn', cell: (p) => p.productSN, csv: (p) => p.productSN },
+    { id: 'kind', title: t.kind, sort: 'kind', cell: (p) => t[p.kind], csv: (p) => p.kind },
+    { id: 'published', title: t.published, sort: 'published', cell: (p) => <Published product={p} />, csv: (p) => p.published },
     { id: 'description', title: t.description, hidden: true, cell: (p) => p.description, csv: (p) => p.description },
-    { id: 'updated', title: t.updated, cell: (p) => <Time at={p.updatedAt} />, csv: (p) => p.updatedAt },
-    { id: 'created', title: t.created, hidden: true, cell: (p) => <Time at={p.createdAt} />, csv: (p) => p.createdAt },
+    { id: 'updated', title: t.updated, sort: 'updated', cell: (p) => <Time at={p.updatedAt} />, csv: (p) => p.updatedAt },
+    { id: 'created', title: t.created, sort: 'created', hidden: true, cell: (p) => <Time at={p.createdAt} />, csv: (p) => p.createdAt },
   ];
   return (
     <Page
@@ -41,7 +41,8 @@ export function ProductList() {
         rowKey={(p) => p.productSN}
         rowLink={(p) => `/products/${p.productSN}`}
         empty={t.none}
-        load={({ cursor, limit, signal }) => take(api.GET('/v1/products', { params: { query: { cursor: cursor || undefined, limit } }, signal }))}
+        filter={{ placeholder: 'kind:gateway published:no' }}
+        load={(q) => take(api.GET('/v1/products', { params: { query: asked(q) }, signal: q.signal }))}
       />
       {making && <ProductForm onClose={() => setMaking(false)} />}
     </Page>

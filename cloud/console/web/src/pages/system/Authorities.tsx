@@ -6,7 +6,7 @@ import { ConfirmDialog } from '../../kit/ConfirmDialog';
 import { useAct } from '../../kit/data';
 import { numeral } from '../../kit/i18n';
 import { Icon } from '../../kit/icons';
-import { ListPage, type Column } from '../../kit/ListPage';
+import { asked, ListPage, type Column } from '../../kit/ListPage';
 import { Time } from '../../kit/Time';
 import { words } from './text';
 
@@ -18,16 +18,23 @@ export function Authorities() {
   const columns: Column<CA>[] = [
     { id: 'id', title: t.fingerprint, cell: (c) => <span className="json">{c.id.slice(0, 16)}</span>, csv: (c) => c.id },
     { id: 'subject', title: t.subject, cell: (c) => c.subject, csv: (c) => c.subject },
-    { id: 'status', title: t.status, cell: (c) => <Status of={c} />, csv: (c) => c.status },
+    { id: 'status', title: t.status, sort: 'status', cell: (c) => <Status of={c} />, csv: (c) => c.status },
     { id: 'holding', title: t.holding, cell: (c) => numeral(c.holding ?? 0), csv: (c) => c.holding ?? 0 },
-    { id: 'created', title: t.created, cell: (c) => <Time at={c.createdAt} />, csv: (c) => c.createdAt },
-    { id: 'expires', title: t.expires, cell: (c) => <Time at={c.expiresAt} />, csv: (c) => c.expiresAt },
-    { id: 'retired', title: t.retired, hidden: true, cell: (c) => c.retiredAt && <Time at={c.retiredAt} />, csv: (c) => c.retiredAt },
+    { id: 'created', title: t.created, sort: 'created', cell: (c) => <Time at={c.createdAt} />, csv: (c) => c.createdAt },
+    { id: 'expires', title: t.expires, sort: 'expires', cell: (c) => <Time at={c.expiresAt} />, csv: (c) => c.expiresAt },
+    { id: 'retired', title: t.retired, sort: 'retired', hidden: true, cell: (c) => c.retiredAt && <Time at={c.retiredAt} />, csv: (c) => c.retiredAt },
   ];
   return (
     <Stack>
       <Rotate />
-      <ListPage<CA> name="cas" columns={columns} rowKey={(c) => c.id} rowLink={(c) => `/system/cas/${c.id}`} load={({ signal }) => take(api.GET('/v1/cas', { signal }))} />
+      <ListPage<CA>
+        name="cas"
+        columns={columns}
+        rowKey={(c) => c.id}
+        rowLink={(c) => `/system/cas/${c.id}`}
+        filter={{ placeholder: '-status:retired' }}
+        load={(q) => take(api.GET('/v1/cas', { params: { query: asked(q) }, signal: q.signal }))}
+      />
     </Stack>
   );
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -144,7 +146,20 @@ func rinse(_ context.Context, c *device.Command) (any, error) {
 	return map[string]any{"used": in.Seconds / 2}, nil
 }
 
-// control is how the scripts have something done on this side: stop, start, device/NAME/on, device/NAME/off,
+// application sends pump-1 a message as the application "board" with an API key, whose secret is the body.
+func (w *world) application(rw http.ResponseWriter, r *http.Request) {
+	key, err := io.ReadAll(r.Body)
+	host, port, _ := net.SplitHostPort(w.hub.MQTT)
+	if err == nil {
+		err = exec.CommandContext(r.Context(), "mosquitto_pub", "-h", host, "-p", port, "-i", "board", "-u", "app|"+r.PathValue("id"), "-P", string(key),
+			"-q", "1", "-t", w.pumps["pump-1"].Topic("set"), "-m", `{"from":"the board"}`).Run()
+	}
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadGateway)
+	}
+}
+
+// control is how the scripts have something done on this side: stop, start, device/NAME/on, device/NAME/off, application/KEY,
 // oidc/login with the claims of who is logged in at the identity provider, What rules post to hook/STATUS is answered with that status.
 func (w *world) control() *httptest.Server {
 	mux := http.NewServeMux()
@@ -172,6 +187,7 @@ func (w *world) control() *httptest.Server {
 	w.gatewayHandlers(mux)
 	w.releaseHandlers(mux)
 	w.uploadHandlers(mux)
+	mux.HandleFunc("POST /application/{id}", w.application)
 	mux.HandleFunc("POST /start", func(http.ResponseWriter, *http.Request) { w.hub.Start() })
 	mux.HandleFunc("POST /device/{name}/{do}", func(rw http.ResponseWriter, r *http.Request) {
 		p := w.pumps[r.PathValue("name")]

@@ -52,6 +52,24 @@ export default async function (t) {
   await bodies.getByText('Base64', { exact: true }).click();
   await t.sees(bodies.getByText(/^eyJ/));
 
+  // What an application did and sent, by its key.
+  const key = await t.api('POST', '/v1/api-keys', { name: 'board', role: 'operator', project: 'default' });
+  await t.tell(`application/${key.id}`, key.key);
+  await t.until('the application is in the log', async () => {
+    const kinds = (await t.api('GET', `/v1/messages?application=${key.id}`)).items.map((r) => r.action ?? r.kind);
+    return kinds.includes('downlink') && kinds.includes('login');
+  });
+  await t.open('/logs');
+  await page.getByLabel('Application', { exact: true }).fill(`${key.id}:board`);
+  await t.sees(rows.filter({ hasText: 'Downlink' }).getByText('pump-1'), 'what the application sent');
+  await t.sees(rows.filter({ hasText: 'Behaviour · login' }).getByText(`${key.id}:board`), 'its login');
+  t.same(await rows.filter({ hasText: 'Uplink' }).count(), 0, 'what others did');
+  await t.accessible('application');
+  await t.shot('application');
+  await page.getByLabel('Application', { exact: true }).fill('nosuchkey');
+  await t.sees(page.getByText('No records', { exact: true }));
+  await t.api('DELETE', `/v1/api-keys/${key.id}`);
+
   // What a device says that is no text.
   await t.tell('device/pump-3/publish', 'upload\nplain words, and then:\u0000\u0001');
   await t.until('the message is in the log', async () => (await t.api('GET', `/v1/messages?product=${world.product}&device=pump-3&contains=/pump-3/upload`)).items.length > 0);

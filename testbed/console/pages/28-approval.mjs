@@ -4,13 +4,33 @@ export default async function (t) {
   const tag = Date.now().toString(36);
   const project = `dual-${tag}`;
   await t.api('POST', '/v1/projects', { id: project, name: `Dual ${tag}` });
-  await t.api('PATCH', `/v1/projects/${project}`, { campaignApproval: true });
   const send = (path, type, body) => fetch(t.hub + path, { method: 'POST', headers: { Authorization: `Bearer ${t.key}`, 'Content-Type': type, 'X-Hawser-Project': project }, body }).then((answer) => answer.json());
   const { productSN } = await send('/v1/products', 'application/json', JSON.stringify({ name: 'Valve' }));
   await t.api('POST', `/v1/products/${productSN}/devices`, { deviceSN: 'valve-of-two' });
   const { firmwareID } = await send(`/v1/products/${productSN}/firmwares?version=2.0`, 'application/octet-stream', 'firmware of the valve');
   const other = `bob-${tag}`;
   await t.member(other, 'ten or more bytes', 'admin', project);
+
+  // Who may change the project asks for it; others read it.
+  const viewer = `eve-${tag}`;
+  await t.member(viewer, 'ten or more bytes', 'viewer', project);
+  const reader = await t.stranger();
+  await reader.goto(`${t.hub}/console/${project}/access/project`);
+  await t.enter(reader, viewer, 'ten or more bytes');
+  await t.sees(reader.getByText('Owners and admins of the project can change this.'));
+  t.same(await reader.getByRole('button', { name: 'Save' }).count(), 0, 'buttons of a viewer');
+  await t.open('/access/project', project);
+  await t.inBoth(async (l) => {
+    await t.sees(page.getByLabel(l === 'zh' ? '升级活动需要审批' : 'Campaigns want approval'));
+    await t.accessible(`project ${l}`);
+  });
+  await page.getByLabel('Campaigns want approval').check();
+  await page.getByLabel('Description').fill('Two of us look at each campaign.');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await t.sees(page.getByText('The project was changed'));
+  const kept = await t.api('GET', `/v1/projects/${project}`);
+  t.same([kept.campaignApproval, kept.description, kept.name], [true, 'Two of us look at each campaign.', `Dual ${tag}`], 'the project');
+  await t.shot('project');
 
   // The wizard, from a product that is chosen in it.
   await t.open('/ota/new', project);

@@ -6,15 +6,17 @@ import { Page } from '../../kit/Page';
 import { Audit } from './Audit';
 import { Keys } from './Keys';
 import { Members } from './Members';
+import { ProjectSettings } from './Project';
 import { Sessions } from './Sessions';
 import { words } from './text';
 
-type Tab = 'members' | 'keys' | 'audit' | 'sessions';
+type Tab = 'members' | 'keys' | 'project' | 'audit' | 'sessions';
 
 /** The tabs, with what the reader needs to see one. */
 const tabs: { id: Tab; permission?: string; View: ComponentType }[] = [
   { id: 'members', permission: 'user.read', View: Members },
   { id: 'keys', permission: 'key.read', View: Keys },
+  { id: 'project', permission: 'project.read', View: ProjectSettings },
   { id: 'audit', permission: 'audit.read', View: Audit },
   { id: 'sessions', View: Sessions },
 ];

@@ -1,4 +1,4 @@
-import { Alert, Button, Modal, Select, Stack, Tabs } from '@mantine/core';
+import { Alert, Button, Modal, Select, Stack, Tabs, TextInput } from '@mantine/core';
 import { lazy, Suspense, useState } from 'react';
 import { api, take } from '../../api/client';
 import { Icon } from '../../kit/icons';
@@ -27,10 +27,11 @@ function useChoice(of?: One): Choice {
   const [result] = useParam('result');
   const [product] = useParam('product');
   const [device] = useParam('device');
+  const [application] = useParam('application');
   const [contains] = useParam('q');
   const [since] = useParam('since');
   const [until] = useParam('until');
-  return { view: view in views ? (view as View) : 'all', result, contains, since, until, ...(of ?? { product, device }) };
+  return { view: view in views ? (view as View) : 'all', result, contains, since, until, ...(of ? { ...of, application: '' } : { product, device, application }) };
 }
 
 export function LogList() {
@@ -87,11 +88,13 @@ function Facets({ live, fixed }: { live?: boolean; fixed: boolean }) {
   const [result, setResult] = useParam('result');
   const [product, setProduct] = useParam('product');
   const [device, setDevice] = useParam('device');
+  const [application, setApplication] = useParam('application');
   return (
     <>
       <Select label={t.result} placeholder={kit.any} data={results.map((r) => ({ value: r, label: t[r] }))} value={result || null} onChange={(v) => setResult(v ?? '')} clearable w={130} />
       {!fixed && <ProductPick value={product} onChange={setProduct} w={160} />}
       {!fixed && <DevicePick product={product} value={device} onChange={(v) => setDevice(v, 'replace')} w={160} />}
+      {!fixed && <TextInput label={t.application} placeholder={t.applicationHint} value={application} onChange={(e) => setApplication(e.currentTarget.value, 'replace')} spellCheck={false} w={190} />}
       {!live && <Since w={160} />}
     </>
   );

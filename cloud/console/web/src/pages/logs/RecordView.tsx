@@ -52,6 +52,7 @@ export function RecordView({ record: r }: { record: Record }) {
           of={[
             [t.time, momentOf(r.time)],
             [t.device, r.deviceSN && <Link className="row-link" key="d" href={`/devices/${r.productSN}/${encodeURIComponent(r.deviceSN)}`}>{`${r.productSN}/${r.deviceSN}`}</Link>],
+            [t.application, r.application],
             [t.topic, r.topic],
             [t.qos, r.qos !== undefined && r.topic && String(r.qos)],
             [t.size, r.size !== undefined && bytes(r.size)],

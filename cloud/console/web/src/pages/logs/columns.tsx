@@ -15,7 +15,7 @@ export function useColumns(onOpen: (r: Record) => void): Column<Record>[] {
     { id: 'kind', title: t.kind, cell: (r) => <span className="nowrap">{kindName(r)}</span>, csv: (r) => [r.kind, r.action].filter(Boolean).join(' ') },
     { id: 'result', title: t.result, cell: (r) => (r.kind === 'left_out' ? null : <ResultBadge result={r.result} />), csv: (r) => r.result },
     { id: 'product', title: t.product, hidden: true, cell: (r) => r.productSN, csv: (r) => r.productSN },
-    { id: 'device', title: t.device, cell: (r) => <span className="nowrap">{r.deviceSN}</span>, csv: (r) => r.deviceSN },
+    { id: 'device', title: t.who, cell: (r) => <span className="nowrap">{r.deviceSN || r.application}</span>, csv: (r) => r.deviceSN || r.application },
     {
       id: 'what',
       title: t.what,

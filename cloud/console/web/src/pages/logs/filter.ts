@@ -25,6 +25,7 @@ export interface Choice {
   result: string;
   product: string;
   device: string;
+  application: string;
   contains: string;
   since: string;
   until: string;
@@ -36,6 +37,7 @@ export function queryOf(c: Choice) {
   return {
     product: c.product || undefined,
     device: c.product && c.device ? c.device : undefined,
+    application: c.application.trim() || undefined,
     kind: kind.length > 0 ? (kind as Kind[]) : undefined,
     result: c.result ? [c.result as Result] : undefined,
     contains: c.contains || undefined,
@@ -66,4 +68,4 @@ export function took(us: number | undefined): string {
 }
 
 /** keyOf tells records apart. */
-export const keyOf = (r: Record) => [r.loggedAt ?? r.time, r.node, r.messageID, r.kind, r.action, r.deviceSN, r.microseconds].join('/');
+export const keyOf = (r: Record) => [r.loggedAt ?? r.time, r.node, r.messageID, r.kind, r.action, r.deviceSN, r.application, r.microseconds].join('/');

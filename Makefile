@@ -81,15 +81,12 @@ $(TESTSUM):
 	@mkdir -p bin/tools
 	GOBIN=$(CURDIR)/bin/tools go install gotest.tools/gotestsum@$(TESTSUM_VERSION)
 
-# How often a test that failed is run again, by itself: a whole system on a busy machine can miss a deadline. The runner's last lines then speak of
-# two runs and show the first one's failure, which is a bug to be mended. Neither many failures nor a data race are run again.
+# How often a test that failed is run again: see testbed/setup/test.sh.
 RERUN ?= 0
 
 .PHONY: test
 test: install-test-deps console-check build lint $(TESTSUM) ## everything, with the race detector
-	CGO_ENABLED=1 HAWSER_TEST_BIN=$(CURDIR)/bin $(TESTSUM) --format pkgname-and-test-fails --hide-summary skipped \
-		--rerun-fails=$(RERUN) --rerun-fails-max-failures 6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
-		--packages ./... -- $(RACE) $(QUICK) -timeout 20m
+	CGO_ENABLED=1 HAWSER_TEST_BIN=$(CURDIR)/bin testbed/setup/test.sh $(RERUN) $(RACE) $(QUICK) -timeout 20m
 
 .PHONY: test-long
 test-long: install-test-deps build ## long kill runs and large fleets

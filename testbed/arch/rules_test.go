@@ -70,9 +70,11 @@ var floors = []floor{
 	{"cloud/monitor", []string{"protocol", "cloud/store", "cloud/bus"}, true, "the feed is fed, it asks nobody"},
 
 	// registry and account, above the contracts only
+	{"cloud/registry/filter/listing", []string{"cloud/store", "cloud/registry"}, true, "how lists are asked for stands on the registry's filter alone"},
+	{"cloud/registry/catalog", []string{"cloud/store", "cloud/registry"}, true, "searches read what the registry keeps"},
 	{"cloud/registry", []string{"protocol", "cloud/store", "cloud/bus"}, true, "the registry knows only the store"},
 	{"cloud/account/oidc", []string{"cloud/account"}, true, "an identity provider makes claims, accounts judge them"},
-	{"cloud/account", []string{"protocol", "cloud/store", "cloud/bus", "cloud/throttle"}, true, "accounts know only the store"},
+	{"cloud/account", []string{"protocol", "cloud/store", "cloud/bus", "cloud/throttle", "cloud/registry/filter/listing"}, true, "accounts know only the store, and how lists are asked for"},
 	{"cloud/fleet", append(ground, "cloud/job"), true, "bulk work knows jobs and the registry"},
 	{"cloud/idempotency", []string{"cloud/store"}, true, "kept answers know only the store"},
 	{"cloud/job", []string{"protocol", "cloud/store", "cloud/bus"}, true, "jobs know only the store; hub hands the kinds in"},

@@ -108,6 +108,9 @@ func (s *shape) fault(raw json.RawMessage, path string) *problem {
 	return nil
 }
 
+// maxMember bounds what an answer says of an unknown member's name, in bytes.
+const maxMember = 64
+
 // unknown is the first member, by name, that the shape does not know.
 func (s *shape) unknown(object map[string]json.RawMessage, path string) *problem {
 	if s.open {
@@ -117,7 +120,11 @@ func (s *shape) unknown(object map[string]json.RawMessage, path string) *problem
 		if _, ok := s.members[name]; ok {
 			continue
 		}
-		p := invalid(path+name, "%s is not known here", path+name)
+		at := path + name
+		if len(name) > maxMember { // whoever wrote it need not be told all of it
+			at = path + strings.ToValidUTF8(name[:maxMember], "") + "…"
+		}
+		p := invalid(at, "%s is not known here", at)
 		if near := s.near(name); near != "" {
 			p.detail += "; did you mean " + near + "?"
 		}

@@ -192,7 +192,9 @@ func (s *Syncer) setAttached(d ident.Device, on bool) {
 func (s *Syncer) Wanted(d ident.Device, subs []server.Subscription) {
 	if s.keeps(d) {
 		s.mu.Lock()
-		s.wanted[d] = subs
+		if s.wanted[d] = subs; len(subs) == 0 {
+			delete(s.wanted, d)
+		}
 		s.mu.Unlock()
 		subs = s.withBase(d)
 	}

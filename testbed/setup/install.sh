@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 need=""
 have() { command -v "$1" >/dev/null 2>&1; }
-/usr/bin/python3 -c 'import pymodbus.server, serial' 2>/dev/null || need="$need python3-pymodbus python3-serial python3-serial-asyncio"
+/usr/bin/python3 -c 'import pymodbus.server, serial, serial_asyncio' 2>/dev/null || need="$need python3-pymodbus python3-serial python3-serial-asyncio"
 have mosquitto_pub || need="$need mosquitto-clients"
 have mosquitto || [ -x /usr/sbin/mosquitto ] || need="$need mosquitto"
 have mariadbd || [ -x /usr/sbin/mariadbd ] || need="$need mariadb-server"
